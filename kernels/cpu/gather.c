@@ -1,0 +1,1 @@
+typedef int mt_translation_unit_not_empty;

@@ -1,0 +1,46 @@
+// Chooses among the instruction sets of the cpu back end at run time. Pure; any thread.
+#include "kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const activation_names[MT_ACT_COUNT] = {
+#define MT_X(name) #name,
+    MT_ACTIVATION_LIST(MT_X)
+#undef MT_X
+};
+
+const char *mt_activation_name(mt_activation a) { return (unsigned)a < MT_ACT_COUNT ? activation_names[a] : "?"; }
+
+// each is the descriptor at the end of kernels/cpu/table.c, compiled for its set
+extern const mt_kernels mt_kernels_plain;
+#if defined(__x86_64__)
+extern const mt_kernels mt_kernels_avx2;
+extern const mt_kernels mt_kernels_avx512;
+#endif
+
+const mt_kernels *mt_kernels_cpu(mt_isa isa) {
+#if defined(__x86_64__)
+    if (isa == MT_ISA_avx512_id && __builtin_cpu_supports("x86-64-v4")) return &mt_kernels_avx512;
+    if (isa == MT_ISA_avx2_id && __builtin_cpu_supports("x86-64-v3")) return &mt_kernels_avx2;
+#endif
+    return isa == MT_ISA_plain_id ? &mt_kernels_plain : NULL;
+}
+
+mt_status mt_kernels_choose(const mt_kernels **out) {
+    static const char *const names[MT_ISA_COUNT] = {"plain", "avx2", "avx512"};
+    const char *wanted = getenv("MANTA_ISA");
+    *out = NULL;
+    if (!wanted || !*wanted) {
+        for (int isa = MT_ISA_COUNT - 1; !*out; isa--) *out = mt_kernels_cpu((mt_isa)isa);
+        return MT_OK;
+    }
+    for (int isa = 0; isa < MT_ISA_COUNT; isa++)
+        if (strcmp(wanted, names[isa]) == 0) {
+            *out = mt_kernels_cpu((mt_isa)isa);
+            return *out ? MT_OK
+                        : MT_FAIL(UNSUPPORTED, "MANTA_ISA=%s: this machine or build has no %s; unset it to choose the best",
+                              wanted, wanted);
+        }
+    return MT_FAIL(CONFIG, "MANTA_ISA=%s: not an instruction set; use plain, avx2 or avx512, or unset it", wanted);
+}
