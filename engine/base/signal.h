@@ -1,0 +1,20 @@
+// Signals: SIGINT, SIGTERM and SIGUSR1 ask the program to stop at the next safe point, where it saves. A second SIGINT
+// leaves at once with 130. mpirun kills a rank about 1 s after SIGTERM; SIGUSR1 it forwards and leaves all the time needed.
+#ifndef MANTA_ENGINE_BASE_SIGNAL_H
+#define MANTA_ENGINE_BASE_SIGNAL_H
+
+#include "engine/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+mt_status mt_signal_start(void);      // installs the handlers; main thread, before others are made
+int mt_signal_pending(void);          // the first signal that arrived; 0 = none. Any thread; one load
+const char *mt_signal_name(int signal_number);   // "SIGINT"
+void mt_signal_clear(void);           // forget it (tests)
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,64 @@
+// Devices: where tensors live. One table of functions per kind; the arithmetic is floor 2's (kernels/kernels.h).
+//
+// An opened mt_device is immutable and may be shared; its functions may be called by any thread.
+#ifndef MANTA_ENGINE_DEVICE_DEVICE_H
+#define MANTA_ENGINE_DEVICE_DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "engine/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum mt_device_kind { MT_DEVICE_CPU, MT_DEVICE_CUDA } mt_device_kind;
+
+enum { MT_DEVICE_NAME_BYTES = 128 };
+
+typedef struct mt_device mt_device;
+
+typedef struct mt_device_ops {
+    const char *kind_name;   // "cpu", "cuda"
+    mt_device_kind kind;
+    // fills kind-specific fields of *device (name, memory_bytes, state); ordinal from "cuda:1"
+    mt_status (*open)(mt_device *device, int ordinal);
+    void (*close)(mt_device *device);
+    // 64-byte aligned, zeroed; 0 bytes gives NULL; MT_NO_MEMORY says how many bytes were asked for
+    mt_status (*alloc)(const mt_device *device, size_t bytes, void **out);
+    void (*free)(const mt_device *device, void *memory);   // Nullable: memory
+    // between any two of device and host memory; ordered after earlier work, complete after sync
+    mt_status (*copy)(const mt_device *device, void *to, const void *from, size_t bytes);
+    mt_status (*fill)(const mt_device *device, void *memory, unsigned char byte, size_t bytes);
+    mt_status (*sync)(const mt_device *device);            // waits until everything asked for is done
+    // free memory now, bytes; 0 when unknown
+    mt_status (*memory_free)(const mt_device *device, uint64_t *bytes);
+} mt_device_ops;
+
+struct mt_device {
+    const mt_device_ops *ops;           // borrowed
+    mt_device_kind kind;
+    int ordinal;                        // among its kind; 0 for cpu
+    char name[MT_DEVICE_NAME_BYTES];    // "AMD EPYC 9654"
+    uint64_t memory_bytes;              // in all, or what this process may use of it
+    void *state;                        // owned by the kind; NULL for cpu
+};
+
+// spec: "cpu", "auto" (the best there is: cpu in this build), "cuda", "cuda:1".
+// MT_UNSUPPORTED for cuda in a build that computes on the CPU, MT_CONFIG for a word that is none of these (did you mean).
+mt_status mt_device_open(const char *spec, mt_device **out);
+void mt_device_close(mt_device *device);   // Nullable
+
+// The same through the table, checked: NULL device is a programmer error.
+mt_status mt_device_alloc(const mt_device *device, size_t bytes, void **out);
+void mt_device_free(const mt_device *device, void *memory);
+mt_status mt_device_copy(const mt_device *device, void *to, const void *from, size_t bytes);
+mt_status mt_device_fill(const mt_device *device, void *memory, unsigned char byte, size_t bytes);
+mt_status mt_device_sync(const mt_device *device);
+
+extern const mt_device_ops mt_device_cpu;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
