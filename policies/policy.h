@@ -1,0 +1,101 @@
+// An actor-critic policy: what is learned, as a const plan (mt_policy) over mutable weights (mt_weights) and a scratch
+// workspace. The plan is shared freely between threads; weights are written by one learner and read by samplers between
+// its updates; a workspace belongs to one thread.
+//
+//     observation → [shared trunk] ─┬→ policy net → head → distribution of actions
+//                                   └→ value net  → V
+#ifndef MANTA_POLICIES_POLICY_H
+#define MANTA_POLICIES_POLICY_H
+
+#include "engine/base/arena.h"
+#include "engine/base/tensor.h"
+#include "policies/mlp.h"
+
+enum { MT_POLICY_MAX_DEPTH = 8, MT_POLICY_MAX_COMPONENTS = 256, MT_TENSOR_NAME_BYTES = 64 };
+
+typedef enum mt_distribution {
+    MT_DIST_CATEGORICAL,   // discrete, multi-discrete and multi-binary spaces
+    MT_DIST_GAUSSIAN,      // box, one log σ per component, independent of the state
+    MT_DIST_GSDE           // box, state-dependent exploration (Raffin et al. 2021)
+} mt_distribution;
+
+typedef struct mt_policy_desc {
+    int obs;                                    // O ≥ 1
+    mt_distribution distribution;
+    int action;                                 // A ≥ 1
+    int32_t nvec[MT_POLICY_MAX_COMPONENTS];     // (A): categorical only
+    int shared[MT_POLICY_MAX_DEPTH], pi[MT_POLICY_MAX_DEPTH], vf[MT_POLICY_MAX_DEPTH];   // hidden units
+    int shared_depth, pi_depth, vf_depth;
+    mt_activation activation;                   // of all hidden layers
+    int ortho_init;                             // 1: orthogonal, gains √2, 0.01 (head), 1 (value); 0: PyTorch's default
+    float log_std_init;
+} mt_policy_desc;
+
+typedef struct mt_policy {
+    mt_policy_desc desc;
+    int head;               // columns of the policy head: K logits, or A means
+    int latent;             // L: columns of what the head reads; gSDE's features
+    mt_mlp trunk, pi, vf;   // pi and vf end in their heads
+    int64_t log_std;        // offset; (A) or (L, A); -1 for categorical
+    int64_t log_std_count;
+    mt_slab_sizes sizes;    // of the parameter slab, the packed slab, and one row of a workspace
+    int widest;             // units of the widest layer or the observation
+} mt_policy;
+
+// MT_CONFIG with what is wrong.
+mt_status mt_policy_create(const mt_policy_desc *desc, mt_policy **out);
+void mt_policy_destroy(mt_policy *policy);   // NULL allowed
+
+// The parameters in order, named as Stable-Baselines3 names them ("mlp_extractor.policy_net.0.weight"). For every tensor
+// calls visit(ctx, name, tensor) with a view into `param`. Stops at the first failure and returns it.
+typedef mt_status (*mt_tensor_visit)(void *ctx, const char *name, const mt_tensor *tensor);
+mt_status mt_policy_visit(const mt_policy *policy, float *param, mt_tensor_visit visit, void *ctx);
+int64_t mt_policy_parameter_count(const mt_policy *policy);   // without the slab's padding
+
+typedef struct mt_weights {
+    float *param;        // (sizes.params) owned by an arena
+    float *packed;       // (sizes.packed) transposes, refreshed by mt_weights_pack
+    uint64_t version;    // counts updates
+} mt_weights;
+
+void mt_weights_register(mt_weights *weights, const mt_policy *policy, mt_arena *arena);
+// Draws initial parameters from (seed, MT_RNG_INIT) and packs them.
+mt_status mt_weights_init(mt_weights *weights, const mt_policy *policy, const mt_kernels *k, uint64_t seed);
+void mt_weights_pack(mt_weights *weights, const mt_policy *policy, const mt_kernels *k);
+
+// ---- evaluating
+
+typedef struct mt_policy_space {
+    int64_t max_rows;
+    float *layers;                 // (row_floats, max_rows): every layer's output
+    float *row_log_std;            // (max_rows, A): gSDE
+    float *scratch[4];             // (max_rows, widest); the last two with a shared trunk only
+} mt_policy_space;
+
+void mt_policy_space_register(mt_policy_space *space, const mt_policy *policy, int64_t max_rows, mt_arena *arena);
+
+// What a forward pass gives; views into the workspace, valid until the next call with it.
+typedef struct mt_policy_output {
+    const float *head;     // (B, K) logits or (B, A) means
+    const float *latent;   // (B, L)
+    const float *log_std;  // (A), or (B, A) with gSDE; NULL for categorical
+    const float *value;    // (B). NULL when not asked for
+} mt_policy_output;
+
+enum { MT_POLICY_ACTOR = 1, MT_POLICY_CRITIC = 2 };
+
+// obs (rows, O), rows ≤ max_rows; `parts` is an or of the two above.
+mt_policy_output mt_policy_forward(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const float *obs,
+    int64_t rows, int parts, mt_policy_space *space);
+
+// After a forward of both parts on the same obs: writes (or adds) the gradient slab from the loss's gradients.
+// d_log_std: (A), or (B, A) with gSDE; ignored for categorical.
+void mt_policy_backward(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const float *obs,
+    int64_t rows, const float *d_head, const float *d_value, const float *d_log_std, mt_policy_space *space, float *grad,
+    int accumulate);
+
+// The output as the kernels' distribution structs. mask: (B, K), Nullable.
+mt_categorical mt_policy_categorical(const mt_policy *policy, const mt_policy_output *out, const uint8_t *mask, int64_t rows);
+mt_gaussian mt_policy_gaussian(const mt_policy *policy, const mt_policy_output *out, int64_t rows);
+
+#endif

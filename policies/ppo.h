@@ -1,0 +1,44 @@
+// PPO's loss and its gradient on rows of segments (Schulman et al. 2017), with the details of "The 37 Implementation
+// Details of Proximal Policy Optimization" (Huang et al. 2022) as Stable-Baselines3 has them.
+//
+// A learner cuts a segment's rows into minibatches and calls mt_ppo_gradient for each; with several workers each computes
+// the gradient of its share and the sum over workers is the minibatch's gradient.
+#ifndef MANTA_POLICIES_PPO_H
+#define MANTA_POLICIES_PPO_H
+
+#include "policies/policy.h"
+#include "replay/segment.h"
+
+// What changes with the schedules: the same for all rows of a minibatch.
+typedef struct mt_ppo_coefficients {
+    float clip_range;      // > 0
+    float clip_range_vf;   // < 0: the value loss is not clipped
+    float ent_coef, vf_coef;
+} mt_ppo_coefficients;
+
+// One worker's share of one minibatch.
+typedef struct mt_ppo_share {
+    const mt_segment *segment;
+    const int32_t *index;         // (rows): t·N + n
+    int64_t rows;                 // 0 is allowed: the gradient is zero
+    float inv_rows;               // 1 / rows of the whole minibatch over all workers
+    float adv_mean, adv_inv_std;  // of the whole minibatch; 0 and 1 to leave advantages as they are
+} mt_ppo_share;
+
+typedef struct mt_ppo_space {
+    mt_policy_space net;
+    float *obs, *action, *log_prob, *advantage, *returns, *old_value;   // gathered rows, (max_rows, …)
+    int32_t *choice;
+    uint8_t *mask;
+    float *d_head, *d_value, *d_log_std;
+} mt_ppo_space;
+
+// max_rows: rows processed at once; larger shares are cut into pieces that stay in the cache.
+void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const mt_segment_shape *shape, int64_t max_rows,
+    mt_arena *arena);
+
+// Writes the gradient slab (policy->sizes.params floats, padding untouched) and adds to *stats.
+void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const mt_ppo_share *share,
+    const mt_ppo_coefficients *coef, mt_ppo_space *space, float *grad, mt_ppo_stats *stats);
+
+#endif

@@ -1,0 +1,36 @@
+// Running normalisation of observations and rewards, as SB3's VecNormalize: observations by their mean and variance, rewards
+// by the standard deviation of the discounted return; both clipped.
+//
+// Rollout workers read the published scale (frozen during a segment) and gather moments of their own; between segments the
+// moments of all workers are merged in worker order, so the result does not depend on how workers are spread over ranks.
+// Differs from VecNormalize, which updates at every step: rewards are scaled after the segment, with its own returns included.
+#ifndef MANTA_ROLLOUT_NORMALISER_H
+#define MANTA_ROLLOUT_NORMALISER_H
+
+#include "engine/base/arena.h"
+#include "kernels/kernels.h"
+
+typedef struct mt_normaliser {
+    int observations, rewards;        // which of the two is on
+    float clip_obs, clip_reward;
+    mt_running obs;                   // (O) moments of all observations so far
+    mt_running returns;               // (1) moments of all discounted returns so far
+    float *obs_mean, *obs_inv_std;    // (O) the published scale
+    float reward_scale;               // 1/√(var of returns + 1e-8); 1 before anything was seen
+} mt_normaliser;
+
+void mt_normaliser_register(mt_normaliser *n, int obs, int observations, int rewards, float clip_obs, float clip_reward,
+    mt_arena *arena);
+void mt_normaliser_reset(mt_normaliser *n);     // after the arena's commit: nothing seen yet, the identity scale
+void mt_normaliser_publish(mt_normaliser *n);   // the scale from the moments
+
+// y = normalised x; y may be x. Copies when observations are off and y is not x.
+void mt_normaliser_apply(const mt_normaliser *n, const mt_kernels *k, int64_t rows, const float *x, float *y);
+
+// Moments as a flat row of doubles, to be gathered from workers, merged, saved: (count, mean…, m2…) of obs, then returns.
+int mt_normaliser_doubles(const mt_normaliser *n);
+void mt_normaliser_store(const mt_normaliser *n, double *out);
+void mt_normaliser_load(mt_normaliser *n, const double *in);
+void mt_normaliser_merge(mt_normaliser *n, const double *from);
+
+#endif
