@@ -1,0 +1,190 @@
+// The option tables of a training run and of PPO, presets, and the checks that cross options. One thread, at start-up.
+#include "scheduler/config.h"
+
+#include "engine/base/file.h"
+#include "engine/base/yaml.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TRAIN(field) MT_OPTION(mt_train_config, field)
+#define PPO(key, field)                                                                                                \
+    .name = key, .offset = offsetof(mt_ppo_config, field), .bytes = sizeof(((mt_ppo_config *)0)->field), .group = "PPO"
+#define NET(key, field)                                                                                                \
+    .name = key, .offset = offsetof(mt_ppo_config, field), .bytes = sizeof(((mt_ppo_config *)0)->field), .group = "Policy (policy_kwargs)"
+
+static const mt_option train_options[] = {
+    {TRAIN(algo), .type = MT_OPT_STRING, .standard = "ppo", .group = "Run", .help = "the algorithm"},
+    {TRAIN(env), .type = MT_OPT_STRING, .standard = "", .group = "Run", .help = "the environment's id (manta envs lists them), or a plugin's path"},
+    {TRAIN(env_kwargs), .type = MT_OPT_PAIRS, .standard = "", .group = "Run", .help = "options of the environment, key:value"},
+    {TRAIN(plugin), .type = MT_OPT_STRING, .flags = MT_OPTION_PATH, .standard = "", .group = "Run", .help = "plugin files to load, separated by ':'"},
+    {TRAIN(n_timesteps), .type = MT_OPT_INT, .letter = 'n', .aliases = "total_timesteps timesteps", .standard = "100000", .range = "[1, 1e15]",
+        .why = "a run needs at least one step", .unit = "steps", .group = "Run", .help = "environment steps to train for, over all environments and ranks"},
+    {TRAIN(seed), .type = MT_OPT_INT, .standard = "0", .range = "[0, 9e18]", .why = "it keys the random numbers", .group = "Run", .help = "random seed"},
+    {TRAIN(stop_reward), .type = MT_OPT_FLOAT, .standard = "0", .range = "(-inf, inf)", .why = "it is compared with a mean return", .group = "Run",
+        .help = "stop as soon as the mean return of the last 100 episodes reaches this; 0: train to the end"},
+    {TRAIN(n_workers), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "each has a share of the environments", .group = "Run",
+        .help = "logical rollout workers, a multiple of the ranks; results depend on it and not on ranks or threads; 0: one per rank and thread"},
+    {TRAIN(threads), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1024]", .why = "they are cores", .group = "Run",
+        .help = "threads per rank; 0: this rank's share of the cores"},
+    {TRAIN(device), .type = MT_OPT_STRING, .standard = "auto", .group = "Run", .help = "auto, cpu or cuda"},
+    {TRAIN(deterministic), .type = MT_OPT_BOOL, .standard = "false", .group = "Run",
+        .help = "the same bits on rerun, on resume, and for 1, 2 or 4 ranks and any threads (sets n_workers to at least 4)"},
+    {TRAIN(conf_file), .type = MT_OPT_STRING, .letter = 'f', .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
+        .help = "YAML file of options, flat or in RL Zoo's form"},
+    {TRAIN(resume), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
+        .help = "continue this run folder from its newest checkpoint; 'last' is the newest run of --algo and --env"},
+    {TRAIN(log_folder), .type = MT_OPT_STRING, .flags = MT_OPTION_PATH, .standard = "logs", .group = "Files", .help = "runs go to LOG_FOLDER/ALGO/ENV_N"},
+    {TRAIN(run_folder), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
+        .help = "use exactly this folder for the run; it must be new or empty"},
+    {TRAIN(tensorboard_log), .type = MT_OPT_STRING, .flags = MT_OPTION_PATH, .standard = "", .group = "Files",
+        .help = "folder of TensorBoard event files; empty: RUN_FOLDER/tb"},
+    {TRAIN(save_freq), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e15]", .why = "a checkpoint every so many steps", .unit = "steps", .group = "Files",
+        .help = "steps between checkpoints; 0: by time alone"},
+    {TRAIN(save_interval), .type = MT_OPT_FLOAT, .standard = "10", .range = "[0, 1e9]", .why = "a checkpoint every so many seconds", .unit = "seconds",
+        .group = "Files", .help = "seconds between checkpoints; 0: not by time"},
+    {TRAIN(keep_checkpoints), .type = MT_OPT_INT, .standard = "3", .range = "[1, 1e6]", .why = "the newest must stay", .group = "Files",
+        .help = "newest checkpoints to keep"},
+    {TRAIN(eval_freq), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e15]", .why = "an evaluation every so many steps", .unit = "steps",
+        .group = "Reports", .help = "steps between evaluations of the deterministic policy; 0: none"},
+    {TRAIN(n_eval_episodes), .type = MT_OPT_INT, .aliases = "eval_episodes", .standard = "10", .range = "[1, 1e6]", .why = "a mean needs an episode",
+        .group = "Reports", .help = "episodes of an evaluation"},
+    {TRAIN(log_interval), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e9]", .why = "a row every so many iterations", .unit = "iterations",
+        .group = "Reports", .help = "iterations between rows of progress.csv; 0: about a hundred rows a run"},
+    {TRAIN(verbose), .type = MT_OPT_INT, .standard = "1", .range = "[0, 2]", .why = "there are three levels", .group = "Reports",
+        .help = "0: silent, 1: a progress line, 2: tables"},
+    {TRAIN(progress), .type = MT_OPT_BOOL, .letter = 'P', .standard = "false", .group = "Reports", .help = "the live line even where output is no terminal"},
+};
+
+static const char *const policies[] = {"MlpPolicy", NULL};
+static const char *const nets[] = {"shared", "pi", "vf", NULL};
+static const char *const activations[] = {"tanh", "relu", "elu", "gelu", "silu", NULL};   // mt_activation from 1 on
+
+static const mt_option ppo_options[] = {
+    {PPO("policy", policy), .type = MT_OPT_CHOICE, .choices = policies, .standard = "MlpPolicy", .help = "the network's family"},
+    {PPO("n_envs", n_envs), .type = MT_OPT_INT, .standard = "1", .range = "[1, 1e7]", .why = "a rollout needs an environment",
+        .help = "environments over all workers and ranks"},
+    {PPO("n_steps", n_steps), .type = MT_OPT_INT, .standard = "2048", .range = "[1, 1e8]", .why = "an update needs a step", .unit = "steps",
+        .help = "steps of every environment per update"},
+    {PPO("batch_size", learner.batch_size), .type = MT_OPT_INT, .standard = "64", .range = "[1, 1e9]", .why = "a minibatch needs a row", .unit = "rows",
+        .help = "rows of a minibatch, over all workers"},
+    {PPO("n_epochs", learner.n_epochs), .type = MT_OPT_INT, .standard = "10", .range = "[1, 1e6]", .why = "the data is used at least once",
+        .help = "passes over the rollout per update"},
+    {PPO("learning_rate", learner.learning_rate), .type = MT_OPT_SCHEDULE, .standard = "0.0003", .range = "[0, 10]", .why = "Adam's step is about this long",
+        .help = "step size of Adam; lin_X falls linearly from X to 0"},
+    {PPO("gamma", gamma), .type = MT_OPT_FLOAT, .standard = "0.99", .range = "[0, 1]", .why = "a discount above 1 diverges", .help = "discount"},
+    {PPO("gae_lambda", gae_lambda), .type = MT_OPT_FLOAT, .standard = "0.95", .range = "[0, 1]", .why = "it weighs n-step returns",
+        .help = "λ of generalised advantage estimation"},
+    {PPO("clip_range", learner.clip_range), .type = MT_OPT_SCHEDULE, .standard = "0.2", .range = "(0, 100]", .why = "a ratio clipped to 1 learns nothing",
+        .help = "ε of the clipped surrogate objective"},
+    {PPO("clip_range_vf", learner.clip_range_vf), .type = MT_OPT_SCHEDULE, .standard = "-1", .none = "-1", .range = "[-1, 1e9]",
+        .why = "-1 is off, 0 or more a distance", .help = "clips the value's change likewise; null: not"},
+    {PPO("normalize_advantage", learner.normalize_advantage), .type = MT_OPT_BOOL, .standard = "true", .help = "per minibatch, to mean 0 and deviation 1"},
+    {PPO("ent_coef", learner.ent_coef), .type = MT_OPT_FLOAT, .standard = "0.0", .range = "[0, 1e6]", .why = "a negative bonus punishes exploring",
+        .help = "weight of the entropy bonus"},
+    {PPO("vf_coef", learner.vf_coef), .type = MT_OPT_FLOAT, .standard = "0.5", .range = "[0, 1e6]", .why = "it weighs a loss", .help = "weight of the value loss"},
+    {PPO("max_grad_norm", learner.max_grad_norm), .type = MT_OPT_FLOAT, .standard = "0.5", .none = "0", .range = "[0, 1e9]", .why = "it is a length",
+        .help = "clips the gradient's global norm; 0: not"},
+    {PPO("target_kl", learner.target_kl), .type = MT_OPT_FLOAT, .standard = "0", .none = "0", .range = "[0, 1e6]", .why = "a divergence is not negative",
+        .help = "stops an update when the approximate KL passes 1.5 times this; null or 0: never"},
+    {PPO("adam_eps", learner.adam_eps), .type = MT_OPT_FLOAT, .standard = "0.00001", .range = "(0, 1]", .why = "it keeps the step finite", .help = "ε of Adam"},
+    {PPO("weight_decay", learner.weight_decay), .type = MT_OPT_FLOAT, .standard = "0", .range = "[0, 10]", .why = "it is a rate", .help = "decoupled (AdamW)"},
+    {PPO("normalize", normalize), .type = MT_OPT_BOOL, .standard = "false", .help = "running normalisation of observations and rewards"},
+    {PPO("norm_obs", norm_obs), .type = MT_OPT_BOOL, .standard = "true", .help = "with normalize: of observations"},
+    {PPO("norm_reward", norm_reward), .type = MT_OPT_BOOL, .standard = "true", .help = "with normalize: of rewards"},
+    {PPO("clip_obs", clip_obs), .type = MT_OPT_FLOAT, .standard = "10", .range = "(0, 1e9]", .why = "it is a half-width", .help = "with normalize: observations are clipped to ± this"},
+    {PPO("clip_reward", clip_reward), .type = MT_OPT_FLOAT, .standard = "10", .range = "(0, 1e9]", .why = "it is a half-width", .help = "with normalize: rewards are clipped to ± this"},
+    {PPO("use_sde", use_sde), .type = MT_OPT_BOOL, .standard = "false", .help = "state-dependent exploration (gSDE), for box actions"},
+    {PPO("sde_sample_freq", sde_sample_freq), .type = MT_OPT_INT, .standard = "-1", .range = "[-1, 1e8]", .why = "-1 is once a rollout", .unit = "steps",
+        .help = "with use_sde: steps between new exploration matrices; -1: one a rollout"},
+};
+
+static const mt_option policy_options[] = {
+    {NET("net_arch", net_arch), .type = MT_OPT_INT_LIST, .choices = nets, .standard = "{shared: [], pi: [64, 64], vf: [64, 64]}", .range = "[1, 65536]",
+        .why = "a layer needs a unit", .unit = "units", .help = "hidden layers: a list for both nets, or {shared: [], pi: [], vf: []}"},
+    {NET("activation_fn", activation_fn), .type = MT_OPT_CHOICE, .choices = activations, .standard = "tanh", .help = "of all hidden layers"},
+    {NET("ortho_init", ortho_init), .type = MT_OPT_BOOL, .standard = "true", .help = "orthogonal initialisation; else PyTorch's default"},
+    {NET("log_std_init", log_std_init), .type = MT_OPT_FLOAT, .standard = "0.0", .range = "[-20, 5]", .why = "it is a logarithm of a deviation",
+        .help = "first log σ of the action noise"},
+};
+
+void mt_ppo_sections(mt_train_config *train, mt_ppo_config *ppo, mt_option_section sections[MT_PPO_SECTIONS]) {
+    sections[0] = (mt_option_section){.table = train_options, .count = MT_COUNT(train_options), .object = train};
+    sections[1] = (mt_option_section){.table = ppo_options, .count = MT_COUNT(ppo_options), .object = ppo};
+    sections[2] = (mt_option_section){
+        .nest = "policy_kwargs", .table = policy_options, .count = MT_COUNT(policy_options), .object = ppo};
+}
+
+// ---- presets and files
+
+// the folder the program lies in, without the trailing name; "" when unknown
+static void program_folder(char *out, size_t bytes) {
+    ssize_t length = readlink("/proc/self/exe", out, bytes - 1);
+    out[length > 0 ? length : 0] = 0;
+    char *slash = strrchr(out, '/');
+    if (slash) *slash = 0;
+}
+
+mt_status mt_preset_path(const char *algo, char *path, size_t bytes) {
+    const char *given = getenv("MANTA_PRESETS");
+    char folder[MT_PATH_BYTES], installed[MT_PATH_BYTES + 32];
+    program_folder(folder, sizeof folder);
+    snprintf(installed, sizeof installed, "%s/../share/manta/presets", folder);
+    const char *folders[] = {given && *given ? given : NULL, installed, MANTA_SOURCE_PRESETS};
+    for (size_t i = 0; i < MT_COUNT(folders); i++) {
+        if (!folders[i]) continue;
+        snprintf(path, bytes, "%s/%s.yml", folders[i], algo);
+        if (access(path, R_OK) == 0) return MT_OK;
+    }
+    return MT_FAIL(NOT_FOUND, "no preset file %s.yml in %s; set MANTA_PRESETS to the folder that holds it", algo, folders[2]);
+}
+
+mt_status mt_preset_apply(mt_options *options, const char *algo, const char *env, int *found) {
+    char path[2 * MT_PATH_BYTES];
+    *found = 0;
+    if (mt_preset_path(algo, path, sizeof path) != MT_OK) return MT_OK;   // an algorithm's own defaults stand
+    mt_yaml *doc = NULL;
+    MT_TRY(mt_yaml_load_file(path, NULL, &doc));
+    const mt_yaml_node *entry = mt_yaml_find(mt_yaml_root(doc), env);
+    mt_status status = entry ? mt_options_set_yaml(options, entry, MT_FROM_PRESET) : MT_OK;
+    *found = entry != NULL;
+    mt_yaml_destroy(doc);
+    return status;
+}
+
+mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *env) {
+    mt_yaml *doc = NULL;
+    MT_TRY(mt_yaml_load_file(path, NULL, &doc));
+    const mt_yaml_node *root = mt_yaml_root(doc), *entry = env && *env ? mt_yaml_find(root, env) : NULL;
+    mt_status status = mt_options_set_yaml(options, entry ? entry : root, MT_FROM_FILE);
+    mt_yaml_destroy(doc);
+    return status;
+}
+
+// ---- checks that cross options
+
+int mt_train_config_workers(const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads) {
+    if (train->n_workers) return train->n_workers;
+    int workers = ranks * threads;
+    if (train->deterministic && ppo->n_envs >= 4 && workers < 4 && 4 % ranks == 0) workers = 4;
+    // no worker without an environment, as long as every rank has one worker
+    while (workers > ranks && workers > ppo->n_envs) workers -= ranks;
+    return workers;
+}
+
+mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo, int ranks) {
+    if (!*train->env) return MT_FAIL(CONFIG, "no environment: say --env, for example --env CartPole-v1 (manta envs lists them)");
+    if (train->n_workers % ranks)
+        return MT_FAIL(CONFIG, "n_workers %d over %d ranks: every rank has the same number of logical workers; use a multiple of %d",
+            train->n_workers, ranks, ranks);
+    int64_t rows = (int64_t)ppo->n_envs * ppo->n_steps;
+    if (rows > INT32_MAX)
+        return MT_FAIL(CONFIG, "n_envs %d × n_steps %d is %lld rows in an update; at most %d are supported", ppo->n_envs, ppo->n_steps,
+            (long long)rows, INT32_MAX);
+    if (ppo->learner.normalize_advantage && ppo->learner.batch_size == 1)
+        return MT_FAIL(CONFIG, "batch_size 1 with normalize_advantage: one row has no deviation; use a larger batch_size");
+    if (ppo->use_sde && ppo->sde_sample_freq == 0)
+        return MT_FAIL(CONFIG, "sde_sample_freq 0: use -1 for once a rollout, or the number of steps between new matrices");
+    return MT_OK;
+}

@@ -1,0 +1,342 @@
+// The PPO learner. Called by one thread of a rank; the shares of its workers are computed on the thread pool.
+//
+// An update: every worker draws the order of its rows for all epochs and the advantage's moments of its share of every
+// minibatch; one all-gather makes the moments the whole minibatch's; then for each minibatch: gradients of the shares into
+// registered slabs, one all-reduce, clipping, Adam, repacking. Behind the parameters each slab carries the loss's sums, so
+// that statistics and the target-KL test cost no message of their own.
+#include "scheduler/learner.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/rng.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TAIL_FLOATS = 16,          // behind the parameters: the loss's sums
+    ROWS_AT_ONCE = 256,        // rows of a share that go through the network together: they stay in the L2 cache
+    VARIANCE_DOUBLES = 5       // count, Σ returns, Σ returns², Σ (returns - value), Σ (returns - value)²
+};
+
+// one local worker's own buffers
+typedef struct share_worker {
+    const mt_segment *segment;   // of the running update
+    int envs;
+    int64_t rows;                // T·envs
+    int32_t *order;              // (epochs, rows)
+    double *moments;             // (epochs, minibatches, 2): Σ advantage, Σ advantage²; then VARIANCE_DOUBLES
+    mt_ppo_space space;
+    float *slab;                 // of the running minibatch
+} share_worker;
+
+struct mt_learner {
+    mt_learner_desc desc;
+    int *worker_envs;            // owned (W)
+    int total_envs;
+    int64_t minibatches;         // per epoch
+    int64_t *rows;               // (minibatches) of a whole minibatch, over all workers
+    mt_arena arena;
+    mt_weights weights;
+    float *m, *v;                // Adam's moments (params)
+    float *sum;                  // (params + TAIL_FLOATS) the summed gradient
+    int64_t step;
+    mt_comm_slab *slab;          // owned
+    share_worker *local;         // (local_workers)
+    double *all_moments;         // (W, moments of one worker)
+    double *scale;               // (epochs, minibatches, 2): advantage's mean and 1/std of the whole minibatch
+    uint32_t *words;             // (threads, words of one permutation)
+    int64_t word_count;
+    uint64_t iteration;          // of the running update
+    int epoch;
+    int64_t minibatch;
+    mt_ppo_coefficients coef;
+};
+
+// ---- how rows are shared out
+
+// First row of minibatch `b` in the shuffled order of a worker with `envs` environments. With one worker: b·batch_size.
+static int64_t share_start(const mt_learner *l, int envs, int64_t b) {
+    int64_t rows = l->desc.shape.steps * envs;
+    int64_t start = b * l->desc.config.batch_size * envs / l->total_envs;
+    return b == l->minibatches || start > rows ? rows : start;
+}
+
+static void count_rows(mt_learner *l) {
+    for (int64_t b = 0; b < l->minibatches; b++) {
+        l->rows[b] = 0;
+        for (int w = 0; w < l->desc.workers; w++)
+            l->rows[b] += share_start(l, l->worker_envs[w], b + 1) - share_start(l, l->worker_envs[w], b);
+    }
+}
+
+static int64_t moment_count(const mt_learner *l) {
+    return 2 * l->desc.config.n_epochs * l->minibatches + VARIANCE_DOUBLES;
+}
+
+// ---- creating
+
+static mt_status allocate(mt_learner *l) {
+    const mt_learner_desc *d = &l->desc;
+    mt_arena *arena = &l->arena;
+    int64_t params = d->policy->sizes.params, epochs = d->config.n_epochs;
+    mt_weights_register(&l->weights, d->policy, arena);
+    MT_ARENA_ADD(arena, l->m, params);
+    MT_ARENA_ADD(arena, l->v, params);
+    MT_ARENA_ADD(arena, l->sum, params + TAIL_FLOATS);
+    MT_ARENA_ADD(arena, l->all_moments, moment_count(l) * d->workers);
+    MT_ARENA_ADD(arena, l->scale, 2 * epochs * l->minibatches);
+    MT_ARENA_ADD(arena, l->rows, l->minibatches);
+    int64_t most_rows = 0;
+    for (int i = 0; i < d->local_workers; i++) {
+        share_worker *w = &l->local[i];
+        w->envs = l->worker_envs[mt_comm_rank(d->comm) * d->local_workers + i];
+        w->rows = d->shape.steps * w->envs;
+        if (w->rows > most_rows) most_rows = w->rows;
+        int64_t most = 0;
+        for (int64_t b = 0; b < l->minibatches; b++) {
+            int64_t rows = share_start(l, w->envs, b + 1) - share_start(l, w->envs, b);
+            if (rows > most) most = rows;
+        }
+        MT_ARENA_ADD(arena, w->order, epochs * w->rows);
+        mt_ppo_space_register(&w->space, d->policy, &d->shape, most < ROWS_AT_ONCE ? (most ? most : 1) : ROWS_AT_ONCE, arena);
+    }
+    l->word_count = (most_rows + 3) / 4 * 4;
+    MT_ARENA_ADD(arena, l->words, l->word_count * mt_workers_count(d->threads));
+    MT_TRY(mt_arena_commit(arena));
+    count_rows(l);
+    // this rank's workers' moments lie where the all-gather wants them
+    for (int i = 0; i < d->local_workers; i++)
+        l->local[i].moments = l->all_moments + moment_count(l) * (mt_comm_rank(d->comm) * d->local_workers + i);
+    return MT_OK;
+}
+
+static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
+    l->worker_envs = malloc(sizeof *l->worker_envs * (size_t)desc->workers);
+    l->local = calloc((size_t)desc->local_workers, sizeof *l->local);
+    if (!l->worker_envs || !l->local) return MT_FAIL(NO_MEMORY, "cannot allocate a learner of %d workers", desc->workers);
+    memcpy(l->worker_envs, desc->worker_envs, sizeof *l->worker_envs * (size_t)desc->workers);
+    for (int w = 0; w < desc->workers; w++) l->total_envs += l->worker_envs[w];
+    int64_t rows = desc->shape.steps * l->total_envs;
+    l->minibatches = (rows + desc->config.batch_size - 1) / desc->config.batch_size;
+    MT_TRY(allocate(l));
+    MT_TRY(mt_comm_slab_create(desc->comm, desc->local_workers, (size_t)desc->policy->sizes.params + TAIL_FLOATS,
+        MT_REDUCE_ORDERED, &l->slab));
+    return mt_weights_init(&l->weights, desc->policy, desc->kernels, desc->seed);
+}
+
+mt_status mt_learner_create(const mt_learner_desc *desc, mt_learner **out) {
+    *out = NULL;
+    mt_learner *l = calloc(1, sizeof *l);
+    if (!l) return MT_FAIL(NO_MEMORY, "cannot allocate a learner");
+    l->desc = *desc;
+    mt_status status = build(l, desc);
+    if (status != MT_OK) {
+        mt_learner_destroy(l);
+        return status;
+    }
+    *out = l;
+    return MT_OK;
+}
+
+void mt_learner_destroy(mt_learner *l) {
+    if (!l) return;
+    mt_comm_slab_destroy(l->slab);
+    mt_arena_fini(&l->arena);
+    free(l->local);
+    free(l->worker_envs);
+    free(l);
+}
+
+// ---- before the minibatches: order of rows, moments of the advantage
+
+// Fisher–Yates with one word a position, Philox stream (SHUFFLE, worker), counter (iteration, epoch). The multiply-shift's
+// bias is below rows·2⁻³², nothing beside the sampling noise of an epoch.
+static void shuffle(const mt_learner *l, int worker, int epoch, int32_t *order, int64_t rows, uint32_t *words) {
+    uint64_t counter = (l->iteration * (uint64_t)l->desc.config.n_epochs + (uint64_t)epoch) * (uint64_t)(l->word_count / 4);
+    l->desc.kernels->philox_counters(l->desc.seed, mt_rng_stream(MT_RNG_SHUFFLE, (uint64_t)worker), counter, (rows + 3) / 4,
+        words);
+    for (int64_t i = 0; i < rows; i++) {
+        int64_t j = (int64_t)((uint64_t)words[i] * (uint64_t)(i + 1) >> 32);
+        order[i] = order[j];
+        order[j] = (int32_t)i;
+    }
+}
+
+static void advantage_moments(const mt_learner *l, const share_worker *w, const int32_t *order, double *moments) {
+    const float *advantage = w->segment->advantage;
+    for (int64_t b = 0; b < l->minibatches; b++) {
+        double sum = 0, squares = 0;
+        for (int64_t i = share_start(l, w->envs, b), end = share_start(l, w->envs, b + 1); i < end; i++) {
+            double a = advantage[order[i]];
+            sum += a, squares += a * a;
+        }
+        moments[2 * b] = sum, moments[2 * b + 1] = squares;
+    }
+}
+
+static void variance_sums(const share_worker *w, double *out) {
+    memset(out, 0, sizeof *out * VARIANCE_DOUBLES);
+    out[0] = (double)w->rows;
+    for (int64_t i = 0; i < w->rows; i++) {
+        double y = w->segment->returns[i], error = y - w->segment->value[i];
+        out[1] += y, out[2] += y * y, out[3] += error, out[4] += error * error;
+    }
+}
+
+static void prepare_worker(void *context, int index, int thread) {
+    mt_learner *l = context;
+    share_worker *w = &l->local[index];
+    if (!w->rows) return;   // its moments stay zero
+    int worker = mt_comm_rank(l->desc.comm) * l->desc.local_workers + index;
+    uint32_t *words = l->words + l->word_count * thread;
+    for (int e = 0; e < l->desc.config.n_epochs; e++) {
+        int32_t *order = w->order + w->rows * e;
+        shuffle(l, worker, e, order, w->rows, words);
+        advantage_moments(l, w, order, w->moments + 2 * l->minibatches * e);
+    }
+    variance_sums(w, w->moments + moment_count(l) - VARIANCE_DOUBLES);
+}
+
+// variance from Σ and Σ², never below 0
+static double variance(double n, double sum, double squares) {
+    double v = n > 0 ? (squares - sum * sum / n) / n : 0;
+    return v > 0 ? v : 0;
+}
+
+static void combine_moments(mt_learner *l, mt_learner_report *report) {
+    const mt_learner_config *c = &l->desc.config;
+    int64_t count = moment_count(l), pairs = c->n_epochs * l->minibatches;
+    double total[VARIANCE_DOUBLES] = {0};
+    for (int w = 0; w < l->desc.workers; w++)
+        for (int i = 0; i < VARIANCE_DOUBLES; i++)
+            total[i] += l->all_moments[count * (w + 1) - VARIANCE_DOUBLES + i];
+    double var_returns = variance(total[0], total[1], total[2]);
+    report->explained_variance = var_returns > 0 ? 1 - variance(total[0], total[3], total[4]) / var_returns : NAN;
+    for (int64_t p = 0; p < pairs; p++) {
+        double sum = 0, squares = 0, n = (double)l->rows[p % l->minibatches];
+        for (int w = 0; w < l->desc.workers; w++) {
+            sum += l->all_moments[count * w + 2 * p];
+            squares += l->all_moments[count * w + 2 * p + 1];
+        }
+        // SB3: (a - mean)/(std + 1e-8) with the unbiased std; a minibatch of one row is left as it is
+        int use = c->normalize_advantage && n > 1;
+        l->scale[2 * p] = use ? sum / n : 0;
+        l->scale[2 * p + 1] = use ? 1 / (sqrt(variance(n, sum, squares) * n / (n - 1)) + 1e-8) : 1;
+    }
+}
+
+// ---- the minibatches
+
+static void share_gradient(void *context, int index, int thread) {
+    (void)thread;
+    mt_learner *l = context;
+    share_worker *w = &l->local[index];
+    int64_t first = share_start(l, w->envs, l->minibatch), end = share_start(l, w->envs, l->minibatch + 1);
+    const double *scale = l->scale + 2 * (l->epoch * l->minibatches + l->minibatch);
+    mt_ppo_share share = {
+        .segment = w->segment, .index = w->order + w->rows * l->epoch + first, .rows = end - first,
+        .inv_rows = (float)(1.0 / (double)l->rows[l->minibatch]),
+        .adv_mean = (float)scale[0], .adv_inv_std = (float)scale[1],
+    };
+    mt_ppo_stats stats = {0};
+    mt_ppo_gradient(l->desc.policy, l->desc.kernels, &l->weights, &share, &l->coef, &w->space, w->slab, &stats);
+    float *tail = w->slab + l->desc.policy->sizes.params;
+    tail[0] = (float)stats.policy_loss, tail[1] = (float)stats.value_loss, tail[2] = (float)stats.entropy;
+    tail[3] = (float)stats.approx_kl, tail[4] = (float)stats.clipped;
+}
+
+// clips, steps, repacks; leaves everything as it was when the gradient is not finite
+static mt_status apply_gradient(mt_learner *l, float lr, double *norm_sum) {
+    const mt_kernels *k = l->desc.kernels;
+    int64_t params = l->desc.policy->sizes.params;
+    double norm = sqrt(k->sum_squares(params, l->sum)), max = l->desc.config.max_grad_norm;
+    if (!isfinite(norm))
+        return MT_FAIL(NUMERIC, "the gradient is not finite after %lld updates; lower learning_rate or check the "
+            "environment's observations and rewards", (long long)l->step);
+    k->adam(&(mt_adam){
+        .count = params, .param = l->weights.param, .m = l->m, .v = l->v, .grad = l->sum,
+        .grad_scale = max > 0 && norm > max ? (float)(max / (norm + 1e-6)) : 1.0f,
+        .lr = lr, .beta1 = 0.9f, .beta2 = 0.999f, .eps = (float)l->desc.config.adam_eps,
+        .weight_decay = (float)l->desc.config.weight_decay, .step = ++l->step,
+    });
+    mt_weights_pack(&l->weights, l->desc.policy, k);
+    l->weights.version++;
+    *norm_sum += norm;
+    return MT_OK;
+}
+
+static void add_stats(const mt_learner *l, mt_learner_report *r) {
+    const float *tail = l->sum + l->desc.policy->sizes.params;
+    double inv = 1.0 / (double)l->rows[l->minibatch];
+    r->policy_loss += tail[0] * inv, r->value_loss += tail[1] * inv, r->entropy += tail[2] * inv;
+    r->approx_kl += tail[3] * inv, r->clip_fraction += tail[4] * inv;
+    r->loss += (tail[0] + l->coef.vf_coef * tail[1] - l->coef.ent_coef * tail[2]) * inv;
+}
+
+static mt_status minibatch_update(mt_learner *l, float lr, mt_learner_report *report) {
+    for (int i = 0; i < l->desc.local_workers; i++) l->local[i].slab = mt_comm_slab_buffer(l->slab, i);
+    mt_workers_run(l->desc.threads, share_gradient, l, l->desc.local_workers);
+    int64_t before = mt_clock_ns();
+    MT_TRY(mt_comm_slab_allreduce(l->slab, (size_t)l->desc.policy->sizes.params + TAIL_FLOATS, l->sum));
+    report->allreduce_seconds += 1e-9 * (double)(mt_clock_ns() - before);
+    add_stats(l, report);
+    report->updates++;
+    double kl = l->sum[l->desc.policy->sizes.params + 3] / (double)l->rows[l->minibatch];
+    if (l->desc.config.target_kl > 0 && kl > 1.5 * l->desc.config.target_kl) {
+        report->stopped_early = 1;
+        return MT_OK;
+    }
+    return apply_gradient(l, lr, &report->grad_norm);
+}
+
+// mean standard deviation of the action noise, as train/std
+static double mean_std(const mt_learner *l) {
+    const mt_policy *p = l->desc.policy;
+    double sum = 0;
+    for (int64_t i = 0; i < p->log_std_count; i++) sum += exp(l->weights.param[p->log_std + i]);
+    return p->log_std_count ? sum / (double)p->log_std_count : NAN;
+}
+
+mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, uint64_t iteration, double remaining,
+    mt_learner_report *report) {
+    const mt_learner_config *c = &l->desc.config;
+    *report = (mt_learner_report){0};
+    report->learning_rate = mt_schedule_at(c->learning_rate, remaining);
+    report->clip_range = mt_schedule_at(c->clip_range, remaining);
+    report->clip_range_vf = c->clip_range_vf.value < 0 ? -1 : mt_schedule_at(c->clip_range_vf, remaining);
+    l->coef = (mt_ppo_coefficients){.clip_range = (float)report->clip_range, .clip_range_vf = (float)report->clip_range_vf,
+        .ent_coef = (float)c->ent_coef, .vf_coef = (float)c->vf_coef};
+    l->iteration = iteration;
+    for (int i = 0; i < l->desc.local_workers; i++) l->local[i].segment = segments[i];
+
+    // order of rows and the advantage's moments, then every rank knows every minibatch's
+    mt_workers_run(l->desc.threads, prepare_worker, l, l->desc.local_workers);
+    size_t bytes = sizeof(double) * (size_t)(moment_count(l) * l->desc.local_workers);
+    MT_TRY(mt_comm_allgather(l->desc.comm, l->local[0].moments, l->all_moments, bytes));
+    combine_moments(l, report);
+
+    for (l->epoch = 0; l->epoch < c->n_epochs && !report->stopped_early; l->epoch++)
+        for (l->minibatch = 0; l->minibatch < l->minibatches && !report->stopped_early; l->minibatch++)
+            MT_TRY(minibatch_update(l, (float)report->learning_rate, report));
+
+    double inv = report->updates ? 1.0 / (double)report->updates : 0;
+    report->policy_loss *= inv, report->value_loss *= inv, report->entropy *= inv, report->approx_kl *= inv;
+    report->clip_fraction *= inv, report->loss *= inv, report->grad_norm *= inv;
+    report->updates -= report->stopped_early;
+    report->std = mean_std(l);
+    return MT_OK;
+}
+
+// ---- state
+
+const mt_weights *mt_learner_weights(const mt_learner *l) { return &l->weights; }
+
+mt_learner_state mt_learner_state_get(mt_learner *l) {
+    return (mt_learner_state){.param = l->weights.param, .m = l->m, .v = l->v, .step = l->step};
+}
+
+void mt_learner_state_set(mt_learner *l, int64_t step) {
+    l->step = step;
+    mt_weights_pack(&l->weights, l->desc.policy, l->desc.kernels);
+}
