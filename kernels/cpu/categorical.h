@@ -1,0 +1,94 @@
+// Log-softmax over the actions of a tile of rows, for categorical.c and ppo_loss.c.
+//
+// Two forms. Small: one component of 2, 3 or 4 actions and no mask, the columns in registers (the hot case). Component: any
+// number of actions, masks, several components; its columns are fetched again in each pass, so nothing is stored.
+// With d = z - max z and S = Σ exp d:  log p_k = d_k - log S,  entropy = log S - Σ exp(d_k) d_k / S.
+// A masked action's logit counts as -FLT_MAX: its probability is exactly 0. A component without any allowed action
+// counts as uniform (the environment broke its promise; nothing becomes NaN here).
+#ifndef MANTA_KERNELS_CPU_CATEGORICAL_H
+#define MANTA_KERNELS_CPU_CATEGORICAL_H
+
+#include <float.h>
+#include "kernels/cpu/lanes.h"
+#include "kernels/kernels.h"
+
+enum { CATEGORICAL_SMALL = 4 };
+static inline int categorical_is_small(const mt_categorical *d) {
+    return d->components == 1 && !d->mask && d->logit_count >= 2 && d->logit_count <= CATEGORICAL_SMALL;
+}
+
+typedef struct softmax_tile {
+    vf max, total, log_total, entropy;
+} softmax_tile;
+
+// ---- small
+
+// z: logits in, d out; e: exp d
+LANE_INLINE softmax_tile softmax_small(int k_count, vf *z, vf *e) {
+    softmax_tile s = {.max = z[0]};
+    for (int k = 1; k < k_count; k++) s.max = vf_max(s.max, z[k]);
+    vf weighted = {};
+    s.total = (vf){};
+    for (int k = 0; k < k_count; k++) {
+        z[k] -= s.max;
+        e[k] = vf_exp(z[k]);
+        s.total += e[k];
+        weighted = vf_fma(e[k], z[k], weighted);
+    }
+    s.log_total = vf_log(s.total);
+    s.entropy = s.log_total - weighted / s.total;
+    return s;
+}
+
+LANE_INLINE vf small_pick(int k_count, const vf *z, vi action) {
+    vf picked = z[0];
+    for (int k = 1; k < k_count; k++) picked = vf_select(vi_eq(action, k), z[k], picked);
+    return picked;
+}
+
+// ---- component
+
+typedef struct component_tile {
+    const float *logits;    // of the tile's first row, the component's first action
+    const uint8_t *mask;    // Nullable
+    int64_t stride;         // K
+    int actions, rows;      // rows ≤ VF
+} component_tile;
+
+LANE_INLINE component_tile component_at(const mt_categorical *d, int64_t row, int offset, int actions, int rows) {
+    int64_t at = row * d->logit_count + offset;
+    return (component_tile){.logits = d->logits + at,
+        .mask = d->mask ? d->mask + at : 0,
+        .stride = d->logit_count,
+        .actions = actions,
+        .rows = rows};
+}
+
+LANE_INLINE vf component_logit(const component_tile *c, int k) {
+    vf z = tile_column(c->logits + k, c->stride, c->rows);
+    return c->mask ? vf_select(tile_column_mask(c->mask + k, c->stride, c->rows), z, vf_set(-FLT_MAX)) : z;
+}
+
+LANE_INLINE softmax_tile component_softmax(const component_tile *c) {
+    softmax_tile s = {.max = component_logit(c, 0)};
+    for (int k = 1; k < c->actions; k++) s.max = vf_max(s.max, component_logit(c, k));
+    vf weighted = {};
+    s.total = (vf){};
+    for (int k = 0; k < c->actions; k++) {
+        vf d = component_logit(c, k) - s.max, e = vf_exp(d);
+        s.total += e;
+        weighted = vf_fma(e, d, weighted);
+    }
+    s.log_total = vf_log(s.total);
+    s.entropy = s.log_total - weighted / s.total;
+    return s;
+}
+
+// d of the given actions
+LANE_INLINE vf component_pick(const component_tile *c, const softmax_tile *s, vi action) {
+    vf picked = {};
+    for (int k = 0; k < c->actions; k++) picked = vf_select(vi_eq(action, k), component_logit(c, k) - s->max, picked);
+    return picked;
+}
+
+#endif
