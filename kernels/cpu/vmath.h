@@ -215,11 +215,32 @@ static inline vf vf_cos(vf x) {
     return c;
 }
 
-// ---- tanh: x P(x²) / Q(x²) on |x| ≤ 7.905, ±1 beyond
+// ---- tanh
+#if defined(MT_ISA_AVX512)
+#include "kernels/cpu/tanh_table.h"
+// 16 segments of degree 6, whose coefficients one permute each fetches. Measured on Zen 4, cycles for 16 values: this 8.5;
+// 32 segments of degree 4 (two-register permutes) 11.3; the rational form below with a 14-bit reciprocal and one Newton
+// step 15.5. The largest error is 3.7e-7, where it saturates; elsewhere 1.2e-7, and relative near 0.
 static inline vf vf_tanh(vf x) {
-    vf limit = vf_set(7.90531110763549805f);
-    x = vf_max(-limit, vf_min(limit, x));
-    vf t = x * x;
+    vf limit = vf_set(0x1.effffep+2f);                     // just below 7.75; NaN stays
+    vf a = vf_min(limit, vf_abs(x));
+    vf sum = a + 0x1.8p22f;                                // rounded to halves: the low bits are the segment
+    vf t = a - (sum - 0x1.8p22f);
+    __m512i j = (__m512i)sum;
+#define MT_COEFFICIENT(p) ((vf)_mm512_permutexvar_ps(j, _mm512_load_ps(tanh_table[p])))
+    vf y = vf_fma(MT_COEFFICIENT(6), t, MT_COEFFICIENT(5));
+    y = vf_fma(y, t, MT_COEFFICIENT(4));
+    y = vf_fma(y, t, MT_COEFFICIENT(3));
+    y = vf_fma(y, t, MT_COEFFICIENT(2));
+    y = vf_fma(y, t, MT_COEFFICIENT(1));
+    y = vf_fma(y, t, MT_COEFFICIENT(0));
+#undef MT_COEFFICIENT
+    return (vf)((vi)y | ((vi)x & VI_SIGN));                // every segment is ≥ 0
+}
+#else
+// x P(x²) / Q(x²), the coefficients Eigen's; ±1 from |x| = 8
+static inline vf vf_tanh(vf x) {
+    vf one = vf_set(1.0f), t = x * x;
     vf p = vf_fma(vf_set(-2.76076847742355e-16f), t, vf_set(2.00018790482477e-13f));
     p = vf_fma(p, t, vf_set(-8.60467152213735e-11f));
     p = vf_fma(p, t, vf_set(5.12229709037114e-08f));
@@ -229,7 +250,9 @@ static inline vf vf_tanh(vf x) {
     vf q = vf_fma(vf_set(1.19825839466702e-06f), t, vf_set(1.18534705686654e-04f));
     q = vf_fma(q, t, vf_set(2.26843463243900e-03f));
     q = vf_fma(q, t, vf_set(4.89352518554385e-03f));
-    return x * p / q;
+    vf y = vf_max(-one, vf_min(one, x * p / q));
+    return vf_select(vf_le(vf_set(8.0f), vf_abs(x)), vf_copysign(one, x), y);
 }
+#endif
 
 #endif
