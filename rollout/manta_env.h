@@ -181,7 +181,7 @@ typedef struct manta_env_snapshot {
 #define MANTA_EXT_STATE "manta.state"
 typedef struct manta_env_state {
     uint32_t struct_size;
-    uint32_t count;                                                       /* doubles an environment */
+    uint32_t (*count)(const manta_env *env);                               /* doubles an environment; constant */
     void (*get)(const manta_env *env, uint32_t index, double *out);       /* (count) */
     int (*set)(manta_env *env, uint32_t index, const double *in, char *error); /* restarts the step count */
 } manta_env_state;

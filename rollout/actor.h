@@ -1,0 +1,41 @@
+// Acting: observations through the policy to sampled actions, with random numbers keyed by (seed, environment, step), so
+// that an environment's actions do not depend on which worker, thread or rank steps it or on how many rows go together.
+// One object a thread; allocates once.
+#ifndef MANTA_ROLLOUT_ACTOR_H
+#define MANTA_ROLLOUT_ACTOR_H
+
+#include "engine/base/rng.h"
+#include "policies/policy.h"
+
+typedef struct mt_actor {
+    const mt_policy *policy;     // borrowed
+    const mt_kernels *kernels;   // borrowed
+    uint64_t seed, first_env;    // row r is environment first_env + r
+    int64_t rows;                // N
+    mt_rng_use use;              // MT_RNG_ACTION, or MT_RNG_EVAL
+    mt_policy_space space;
+    uint32_t *blocks, *words;    // (rows at once, 4), (rows at once, A rounded up to even)
+    float *noise;                // like words
+    float *matrix;               // gSDE: (N, L, A)
+} mt_actor;
+
+enum { MT_ACTOR_ROWS_AT_ONCE = 256 };   // rows that go through the network together
+
+void mt_actor_register(mt_actor *actor, const mt_policy *policy, const mt_kernels *kernels, mt_rng_use use, uint64_t seed,
+    uint64_t first_env, int64_t rows, mt_arena *arena);
+
+// gSDE: draws every row's exploration matrix anew, keyed by `step`. Nothing for the other distributions.
+void mt_actor_resample(mt_actor *actor, const mt_weights *weights, uint64_t step);
+
+// obs (N, O), mask (N, K) Nullable. Writes choice (N, A) or action (N, A), whichever the policy has, and log_prob (N).
+void mt_actor_sample(mt_actor *actor, const mt_weights *weights, const float *obs, const uint8_t *mask, uint64_t step,
+    float *action, int32_t *choice, float *log_prob);
+
+// The most probable action: the mode, or the mean.
+void mt_actor_mode(mt_actor *actor, const mt_weights *weights, const float *obs, const uint8_t *mask, float *action,
+    int32_t *choice);
+
+// V(obs) of any number of rows: obs (rows, O) → value (rows).
+void mt_actor_value(mt_actor *actor, const mt_weights *weights, const float *obs, int64_t rows, float *value);
+
+#endif

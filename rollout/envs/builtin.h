@@ -1,0 +1,22 @@
+// The environments that come with manta. Each is compiled once per instruction set; every set gives the same bits.
+#ifndef MANTA_ROLLOUT_ENVS_BUILTIN_H
+#define MANTA_ROLLOUT_ENVS_BUILTIN_H
+
+#include "kernels/kernels.h"
+#include "rollout/manta_env.h"
+
+// X(name): mt_env_NAME_{plain,avx2,avx512}, at the end of NAME.c
+#define MT_ENV_BUILTIN_LIST(X) X(cartpole)
+
+#define MT_X(name)                                                                                                     \
+    extern const manta_env_desc mt_env_##name##_plain, mt_env_##name##_avx2, mt_env_##name##_avx512;
+MT_ENV_BUILTIN_LIST(MT_X)
+#undef MT_X
+
+// The descriptors for one instruction set; *count says how many. NULL when this build or machine lacks the set.
+const manta_env_desc *const *mt_env_builtins(mt_isa isa, size_t *count);
+
+// Those for the best set this machine has, or the one MANTA_ISA names; MT_UNSUPPORTED / MT_CONFIG as mt_kernels_choose.
+mt_status mt_env_builtins_choose(const manta_env_desc *const **out, size_t *count);
+
+#endif

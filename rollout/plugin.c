@@ -1,0 +1,138 @@
+// Opens environment plugins. The checks of path and mode are made on the descriptor of the open file, and that descriptor
+// is what is loaded (/proc/self/fd), so that the file cannot be exchanged between check and load.
+#include "rollout/plugin.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "rollout/env.h"
+
+struct mt_plugin {
+    char path[PATH_MAX];             // resolved
+    void *handle;
+    const manta_env_plugin *table;   // inside the shared object
+};
+
+enum { PLUGIN_ENVS_MAX = 4096 };
+
+mt_status mt_plugin_validate(const manta_env_plugin *table, size_t available, const char *path) {
+    if (!table)
+        return MT_FAIL(PLUGIN, "%s: " MANTA_ENV_ENTRY_SYMBOL " returned NULL: it does not work with ABI version %u; get a build for "
+            "this manta", path, MANTA_ENV_ABI_VERSION);
+    if (available < 2 * sizeof(uint32_t))
+        return MT_FAIL(PLUGIN, "%s: the plugin's table is cut short (%zu bytes)", path, available);
+    // the version first: with another one the rest of the struct means nothing
+    if (table->abi_version != MANTA_ENV_ABI_VERSION)
+        return MT_FAIL(PLUGIN, "%s: made for environment ABI version %u, this manta speaks version %u; recompile it against this "
+            "manta's manta_env.h", path, table->abi_version, MANTA_ENV_ABI_VERSION);
+    if (table->struct_size < sizeof *table || table->struct_size > available)
+        return MT_FAIL(PLUGIN, "%s: the plugin's struct_size is %u, version %u needs %zu; set .struct_size = "
+            "sizeof(manta_env_plugin)", path, table->struct_size, MANTA_ENV_ABI_VERSION, sizeof *table);
+    if (table->env_count == 0 || table->env_count > PLUGIN_ENVS_MAX || !table->envs)
+        return MT_FAIL(PLUGIN, "%s: env_count is %u and envs is %s; a plugin lists 1 to %d environments", path, table->env_count,
+            table->envs ? "given" : "NULL", PLUGIN_ENVS_MAX);
+    if (!table->name || !table->version)
+        return MT_FAIL(PLUGIN, "%s: the plugin's %s is NULL; give it a text", path, table->name ? "version" : "name");
+    for (uint32_t i = 0; i < table->env_count; i++) {
+        mt_status status = mt_env_validate_desc(table->envs[i], SIZE_MAX);
+        if (status != MT_OK) return mt_fail_context(status, "%s: environment %u of %u: ", path, i + 1, table->env_count);
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(table->envs[i]->id, table->envs[k]->id) == 0)
+                return MT_FAIL(PLUGIN, "%s: two environments have the id %s", path, table->envs[i]->id);
+    }
+    return MT_OK;
+}
+
+// ---------------------------------------------------------------- the file
+
+static mt_status check_mode(const char *path, const struct stat *info, const char *what, int sticky_is_fine) {
+    if (info->st_uid != 0 && info->st_uid != geteuid())
+        return MT_FAIL(PLUGIN, "%s: %s belongs to user %u, not to root or to you (%u); plugins run with your rights: copy it to a "
+            "folder of yours", path, what, (unsigned)info->st_uid, (unsigned)geteuid());
+    if ((info->st_mode & (S_IWGRP | S_IWOTH)) && !(sticky_is_fine && (info->st_mode & S_ISVTX)))
+        return MT_FAIL(PLUGIN, "%s: %s can be written by group or others (mode %04o); run chmod go-w on it", path, what,
+            (unsigned)info->st_mode & 07777);
+    return MT_OK;
+}
+
+static mt_status check_folder(const char *path) {
+    char folder[PATH_MAX];
+    struct stat info;
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    slash[slash == folder] = 0;   // "/x" lies in "/"
+    if (stat(folder, &info) != 0) return MT_FAIL(IO, "%s: cannot look at its folder: %s", path, strerror(errno));
+    return check_mode(path, &info, "its folder", 1);
+}
+
+static mt_status open_file(const char *given, char path[PATH_MAX], int *file) {
+    struct stat info;
+    if (!given || given[0] != '/')
+        return MT_FAIL(INVALID_ARGUMENT, "plugin '%s': give the absolute path of the .so (for example \"$PWD/my_env.so\")",
+            given ? given : "");
+    if (!realpath(given, path))
+        return MT_FAIL(NOT_FOUND, "plugin %s: %s; check the path", given, strerror(errno));
+    *file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);   // O_NONBLOCK: a named pipe must not hang us
+    if (*file < 0) return MT_FAIL(IO, "plugin %s: cannot be opened: %s", path, strerror(errno));
+    if (fstat(*file, &info) != 0) return MT_FAIL(IO, "plugin %s: %s", path, strerror(errno));
+    if (!S_ISREG(info.st_mode)) return MT_FAIL(PLUGIN, "plugin %s: not a regular file; name the .so itself", path);
+    MT_TRY(check_mode(path, &info, "the file", 0));
+    return check_folder(path);
+}
+
+// ---------------------------------------------------------------- the object
+
+static mt_status load(mt_plugin *plugin, int file) {
+    // /proc is not everywhere (containers without it): the path is the second choice
+    char by_descriptor[64];
+    struct stat same;
+    snprintf(by_descriptor, sizeof by_descriptor, "/proc/self/fd/%d", file);
+    const char *name = stat(by_descriptor, &same) == 0 ? by_descriptor : plugin->path;
+    plugin->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!plugin->handle) {
+        const char *why = dlerror();
+        return MT_FAIL(PLUGIN, "plugin %s: cannot be loaded: %s; build it with cc -shared -fPIC for this machine and link what "
+            "it uses", plugin->path, why ? why : "unknown reason");
+    }
+    void *symbol = dlsym(plugin->handle, MANTA_ENV_ENTRY_SYMBOL);
+    if (!symbol)
+        return MT_FAIL(PLUGIN, "plugin %s: it exports no " MANTA_ENV_ENTRY_SYMBOL "; define `MANTA_EXPORT const manta_env_plugin *"
+            MANTA_ENV_ENTRY_SYMBOL "(uint32_t)` (extern \"C\" in C++)", plugin->path);
+    const manta_env_plugin *(*entry)(uint32_t);
+    memcpy(&entry, &symbol, sizeof entry);   // ISO C has no conversion from object to function pointers
+    plugin->table = entry(MANTA_ENV_ABI_VERSION);
+    return mt_plugin_validate(plugin->table, SIZE_MAX, plugin->path);
+}
+
+mt_status mt_plugin_open(const char *path, mt_plugin **out) {
+    *out = NULL;
+    mt_plugin *plugin = calloc(1, sizeof *plugin);
+    if (!plugin) return MT_FAIL(NO_MEMORY, "no memory for a plugin");
+    int file = -1;
+    mt_status status = open_file(path, plugin->path, &file);
+    if (status == MT_OK) status = load(plugin, file);
+    if (file >= 0) close(file);
+    if (status != MT_OK) {
+        mt_plugin_close(plugin);
+        return status;
+    }
+    *out = plugin;
+    return MT_OK;
+}
+
+void mt_plugin_close(mt_plugin *plugin) {
+    if (!plugin) return;
+    if (plugin->handle) dlclose(plugin->handle);
+    free(plugin);
+}
+
+const char *mt_plugin_path(const mt_plugin *plugin) { return plugin->path; }
+const manta_env_plugin *mt_plugin_table(const mt_plugin *plugin) { return plugin->table; }

@@ -1,0 +1,268 @@
+// The rollout worker. Environments write straight into the segment where the observation needs no translation, else into
+// `raw`, which is encoded and normalised into it. Nothing allocates after create.
+#include "rollout/worker.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct mt_rollout_worker {
+    mt_rollout_worker_desc desc;
+    mt_env *env;                 // owned
+    mt_codec codec;
+    mt_arena arena;
+    mt_segment segment;
+    mt_actor actor;
+    int direct;                  // the environment writes into segment.obs
+    uint64_t step;               // steps of every environment so far: keys the random numbers
+    void *raw, *final_raw;       // (N, observation): what comes next; the last observation of ended episodes
+    uint8_t *mask;               // (N, K): what is allowed next
+    float *encoded, *clipped;    // (N, O) scratch; (N, A) box actions as the environment gets them
+    float *cut_value;            // (N)
+    float *episode_reward;       // (N) so far
+    int32_t *episode_steps;
+    float *discounted;           // (N) discounted return so far, for reward normalisation
+    float *discounted_seen;      // (T, N)
+    mt_episode *episodes;        // (T·N) of the last collect
+    int64_t episode_count;
+    mt_normaliser seen;          // moments of the last collect alone
+    double *moments;             // the same as doubles
+};
+
+// ---- creating
+
+static void register_buffers(mt_rollout_worker *w) {
+    const mt_rollout_worker_desc *d = &w->desc;
+    const mt_codec *c = &w->codec;
+    int64_t n = d->envs;
+    mt_arena *arena = &w->arena;
+    mt_segment_shape shape = {.steps = d->steps, .envs = n, .obs = c->obs, .action = c->action_count, .logits = c->logits,
+        .masked = mt_env_has_action_mask(w->env)};
+    mt_segment_register(&w->segment, &shape, arena);
+    mt_actor_register(&w->actor, d->policy, d->kernels, MT_RNG_ACTION, d->seed, d->first_env, n, arena);
+    mt_arena_add(arena, &w->raw, c->observation->bytes * (size_t)n, "raw observations");
+    mt_arena_add(arena, &w->final_raw, c->observation->bytes * (size_t)n, "final observations");
+    MT_ARENA_ADD(arena, w->mask, shape.masked ? n * c->logits : 0);
+    MT_ARENA_ADD(arena, w->encoded, n * c->obs);
+    MT_ARENA_ADD(arena, w->clipped, c->logits ? 0 : n * c->action_count);
+    MT_ARENA_ADD(arena, w->cut_value, n);
+    MT_ARENA_ADD(arena, w->episode_reward, n);
+    MT_ARENA_ADD(arena, w->episode_steps, n);
+    MT_ARENA_ADD(arena, w->discounted, n);
+    MT_ARENA_ADD(arena, w->discounted_seen, d->normaliser->rewards ? n * d->steps : 0);
+    MT_ARENA_ADD(arena, w->episodes, n * d->steps);
+    mt_normaliser_register(&w->seen, c->obs, d->normaliser->observations, d->normaliser->rewards, 1, 1, arena);
+    MT_ARENA_ADD(arena, w->moments, mt_normaliser_doubles(&w->seen));
+}
+
+static manta_env_batch batch_at(mt_rollout_worker *w, void *obs, uint8_t *mask) {
+    return (manta_env_batch){.struct_size = sizeof(manta_env_batch), .num_envs = (uint32_t)w->desc.envs, .obs = obs,
+        .final_obs = w->final_raw, .action_mask = mask};
+}
+
+static mt_status start_environments(mt_rollout_worker *w) {
+    const mt_rollout_worker_desc *d = &w->desc;
+    uint64_t *seeds = malloc(sizeof *seeds * (size_t)d->envs);
+    if (!seeds) return MT_FAIL(NO_MEMORY, "cannot allocate %d seeds", d->envs);
+    for (int i = 0; i < d->envs; i++) {
+        mt_rng rng = mt_rng_at(d->seed, mt_rng_stream(MT_RNG_ENV, d->first_env + (uint64_t)i), 0);
+        seeds[i] = mt_rng_u64(&rng);
+    }
+    mt_status status = mt_env_create(d->env,
+        &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = (uint32_t)d->envs, .seeds = seeds,
+            .option_count = d->option_count, .options = d->options}, &w->env);
+    free(seeds);
+    return status;
+}
+
+static mt_status build(mt_rollout_worker *w) {
+    MT_TRY(start_environments(w));
+    MT_TRY(mt_codec_init(&w->codec, w->env));
+    register_buffers(w);
+    MT_TRY(mt_arena_commit(&w->arena));
+    w->direct = w->codec.obs_is_plain && !w->desc.normaliser->observations;
+    manta_env_batch batch = batch_at(w, w->raw, w->mask);
+    return mt_env_reset(w->env, &batch, NULL, NULL);
+}
+
+mt_status mt_rollout_worker_create(const mt_rollout_worker_desc *desc, mt_rollout_worker **out) {
+    *out = NULL;
+    mt_rollout_worker *w = calloc(1, sizeof *w);
+    if (!w) return MT_FAIL(NO_MEMORY, "cannot allocate a rollout worker");
+    w->desc = *desc;
+    mt_status status = build(w);
+    if (status != MT_OK) {
+        mt_rollout_worker_destroy(w);
+        return status;
+    }
+    *out = w;
+    return MT_OK;
+}
+
+void mt_rollout_worker_destroy(mt_rollout_worker *w) {
+    if (!w) return;
+    mt_env_destroy(w->env);
+    mt_arena_fini(&w->arena);
+    free(w);
+}
+
+// ---- collecting
+
+// raw observations (rows) as the policy sees them
+static void see(mt_rollout_worker *w, int64_t rows, const void *raw, float *out) {
+    mt_codec_encode(&w->codec, rows, raw, out);
+    mt_normaliser_apply(w->desc.normaliser, w->desc.kernels, rows, out, out);
+}
+
+static void act(mt_rollout_worker *w, const mt_weights *weights, int64_t t) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, a = s->shape.action;
+    int freq = w->desc.sde_sample_freq;
+    if (t == 0 || (freq > 0 && t % freq == 0)) mt_actor_resample(&w->actor, weights, w->step);
+    mt_actor_sample(&w->actor, weights, s->obs + t * n * s->shape.obs, s->mask ? s->mask + t * n * s->shape.logits : NULL,
+        w->step, s->action ? s->action + t * n * a : NULL, s->choice ? s->choice + t * n * a : NULL, s->log_prob + t * n);
+    if (s->action) mt_codec_clip(&w->codec, n, s->action + t * n * a, w->clipped);
+}
+
+static mt_status step(mt_rollout_worker *w, int64_t t) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs;
+    float *next = s->obs + (t + 1) * n * s->shape.obs;
+    manta_env_batch batch =
+        batch_at(w, w->direct ? (void *)next : w->raw, s->mask ? s->mask + (t + 1) * n * s->shape.logits : NULL);
+    batch.action = s->choice ? (const void *)(s->choice + t * n * s->shape.action) : w->clipped;
+    batch.reward = s->reward + t * n;
+    batch.terminated = s->terminated + t * n;
+    batch.truncated = s->truncated + t * n;
+    MT_TRY(mt_env_step(w->env, &batch));
+    w->step++;
+    if (w->direct) return MT_OK;
+    mt_codec_encode(&w->codec, n, w->raw, next);
+    if (w->seen.observations) w->desc.kernels->running_update(&w->seen.obs, n, next);
+    mt_normaliser_apply(w->desc.normaliser, w->desc.kernels, n, next, next);
+    return MT_OK;
+}
+
+// V of the final observation of every episode that was cut and did not end
+static void value_of_cut(mt_rollout_worker *w, const mt_weights *weights, int64_t t) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, cut = 0;
+    size_t bytes = w->codec.observation->bytes;
+    for (int64_t i = 0; i < n; i++)
+        if (s->truncated[t * n + i] && !s->terminated[t * n + i])
+            see(w, 1, (char *)w->final_raw + bytes * (size_t)i, w->encoded + cut++ * s->shape.obs);
+    mt_actor_value(&w->actor, weights, w->encoded, cut, w->cut_value);
+    for (int64_t i = n; i-- > 0;)
+        if (s->truncated[t * n + i] && !s->terminated[t * n + i]) s->final_value[t * n + i] = w->cut_value[--cut];
+}
+
+// Sums up episodes; says whether any was cut.
+static int account(mt_rollout_worker *w, int64_t t) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs;
+    const float *reward = s->reward + t * n;
+    const uint8_t *terminated = s->terminated + t * n, *truncated = s->truncated + t * n;
+    float gamma = (float)w->desc.gamma;
+    unsigned any_cut = 0;
+    for (int64_t i = 0; i < n; i++) {
+        w->episode_reward[i] += reward[i];
+        w->episode_steps[i]++;
+        any_cut |= truncated[i];
+    }
+    if (w->discounted_seen)
+        for (int64_t i = 0; i < n; i++)
+            w->discounted_seen[t * n + i] = w->discounted[i] = w->discounted[i] * gamma + reward[i];
+    for (int64_t i = 0; i < n; i++)
+        if (terminated[i] | truncated[i]) {
+            w->episodes[w->episode_count++] = (mt_episode){w->episode_reward[i], w->episode_steps[i]};
+            w->episode_reward[i] = 0, w->episode_steps[i] = 0, w->discounted[i] = 0;
+        }
+    return any_cut != 0;
+}
+
+mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weights) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, last = s->shape.steps;
+    mt_normaliser_reset(&w->seen);
+    w->episode_count = 0;
+    see(w, n, w->raw, s->obs);
+    if (s->mask) memcpy(s->mask, w->mask, (size_t)(n * s->shape.logits));
+    for (int64_t t = 0; t < last; t++) {
+        act(w, weights, t);
+        MT_TRY(step(w, t));
+        if (account(w, t)) value_of_cut(w, weights, t);
+    }
+    if (w->direct) memcpy(w->raw, s->obs + last * n * s->shape.obs, sizeof(float) * (size_t)(n * s->shape.obs));
+    if (s->mask) memcpy(w->mask, s->mask + last * n * s->shape.logits, (size_t)(n * s->shape.logits));
+    if (w->discounted_seen) w->desc.kernels->running_update(&w->seen.returns, n * last, w->discounted_seen);
+    mt_normaliser_store(&w->seen, w->moments);
+    return MT_OK;
+}
+
+void mt_rollout_worker_finish(mt_rollout_worker *w, const mt_weights *weights) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, rows = n * s->shape.steps;
+    const mt_normaliser *norm = w->desc.normaliser;
+    for (int64_t i = 0; norm->rewards && i < rows; i++) {
+        float r = s->reward[i] * norm->reward_scale;
+        s->reward[i] = r > norm->clip_reward ? norm->clip_reward : r < -norm->clip_reward ? -norm->clip_reward : r;
+    }
+    mt_actor_value(&w->actor, weights, s->obs, rows + n, s->value);
+    w->desc.kernels->gae(&(mt_gae){
+        .steps = s->shape.steps, .envs = n, .reward = s->reward, .value = s->value, .terminated = s->terminated,
+        .truncated = s->truncated, .final_value = s->final_value, .gamma = (float)w->desc.gamma,
+        .lambda = (float)w->desc.gae_lambda, .advantage = s->advantage, .returns = s->returns,
+    });
+}
+
+// ---- what others ask
+
+const mt_segment *mt_rollout_worker_segment(const mt_rollout_worker *w) { return &w->segment; }
+const mt_codec *mt_rollout_worker_codec(const mt_rollout_worker *w) { return &w->codec; }
+const double *mt_rollout_worker_moments(const mt_rollout_worker *w) { return w->moments; }
+
+int64_t mt_rollout_worker_episodes(const mt_rollout_worker *w, const mt_episode **out) {
+    *out = w->episodes;
+    return w->episode_count;
+}
+
+// ---- state
+
+void mt_rollout_worker_save(const mt_rollout_worker *w, mt_blob *blob, int *exact) {
+    size_t n = (size_t)w->desc.envs, bytes = mt_env_snapshot_bytes(w->env);
+    uint8_t *snapshot = malloc(bytes ? bytes : 1);
+    if (!snapshot || (bytes && mt_env_snapshot_save(w->env, snapshot) != MT_OK)) bytes = 0;
+    if (exact) *exact = bytes != 0;
+    mt_blob_put_u64(blob, "step", &w->step, 1);
+    mt_blob_put_u8(blob, "environments", snapshot, bytes);
+    mt_blob_put_u8(blob, "observations", w->raw, w->codec.observation->bytes * n);
+    mt_blob_put_u8(blob, "mask", w->mask, w->mask ? n * (size_t)w->codec.logits : 0);
+    mt_blob_put_f32(blob, "episode_reward", w->episode_reward, n);
+    mt_blob_put_i32(blob, "episode_steps", w->episode_steps, n);
+    mt_blob_put_f32(blob, "discounted", w->discounted, n);
+    free(snapshot);
+}
+
+// the environments begin new episodes: their reset has filled raw and mask already
+static mt_status start_anew(mt_rollout_worker *w) {
+    size_t n = (size_t)w->desc.envs;
+    memset(w->episode_reward, 0, sizeof *w->episode_reward * n);
+    memset(w->episode_steps, 0, sizeof *w->episode_steps * n);
+    memset(w->discounted, 0, sizeof *w->discounted * n);
+    manta_env_batch batch = batch_at(w, w->raw, w->mask);
+    return mt_env_reset(w->env, &batch, NULL, NULL);
+}
+
+mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader) {
+    size_t n = (size_t)w->desc.envs, bytes = 0;
+    const void *snapshot = NULL;
+    mt_blob_get_u64(reader, "step", &w->step, 1);
+    mt_blob_view(reader, "environments", MT_U8, &snapshot, &bytes);
+    mt_blob_get_u8(reader, "observations", w->raw, w->codec.observation->bytes * n);
+    mt_blob_get_u8(reader, "mask", w->mask, w->mask ? n * (size_t)w->codec.logits : 0);
+    mt_blob_get_f32(reader, "episode_reward", w->episode_reward, n);
+    mt_blob_get_i32(reader, "episode_steps", w->episode_steps, n);
+    mt_blob_get_f32(reader, "discounted", w->discounted, n);
+    MT_TRY(reader->status);
+    return bytes ? mt_env_snapshot_load(w->env, snapshot, bytes) : start_anew(w);
+}

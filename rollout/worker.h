@@ -1,0 +1,59 @@
+// A rollout worker: a batch of environments, an actor and the segment it fills. It knows nothing of learners, ranks or
+// files; it is given weights to read and a normaliser's scale, and gives back a segment and news.
+//
+//     for every iteration:  collect(weights) → [the moments of all workers are merged] → finish(weights) → segment
+//
+// One thread at a time per worker; different workers run at the same time.
+#ifndef MANTA_ROLLOUT_WORKER_H
+#define MANTA_ROLLOUT_WORKER_H
+
+#include "engine/base/blob.h"
+#include "replay/segment.h"
+#include "rollout/actor.h"
+#include "rollout/codec.h"
+#include "rollout/normaliser.h"
+
+typedef struct mt_rollout_worker_desc {
+    const manta_env_desc *env;         // borrowed for the worker's life
+    const manta_env_option *options;   // borrowed during create
+    uint32_t option_count;
+    const mt_policy *policy;           // borrowed
+    const mt_kernels *kernels;         // borrowed
+    const mt_normaliser *normaliser;   // borrowed: the published scale; changed by its owner between segments only
+    uint64_t first_env;                // number of this worker's first environment in the whole job
+    int envs, steps;                   // N ≥ 1, T ≥ 1
+    double gamma, gae_lambda;
+    int sde_sample_freq;
+    uint64_t seed;
+} mt_rollout_worker_desc;
+
+// An episode that ended during the segment: undiscounted return of the environment's own rewards, and length.
+typedef struct mt_episode {
+    float reward;
+    int32_t steps;
+} mt_episode;
+
+typedef struct mt_rollout_worker mt_rollout_worker;
+
+mt_status mt_rollout_worker_create(const mt_rollout_worker_desc *desc, mt_rollout_worker **out);
+void mt_rollout_worker_destroy(mt_rollout_worker *worker);   // Nullable
+
+// Steps the environments T times into the segment. MT_ENV, MT_NUMERIC: the environment failed; the segment is unusable.
+mt_status mt_rollout_worker_collect(mt_rollout_worker *worker, const mt_weights *weights);
+
+// Scales the rewards, evaluates V, computes advantages and returns. After the normaliser was published.
+void mt_rollout_worker_finish(mt_rollout_worker *worker, const mt_weights *weights);
+
+const mt_segment *mt_rollout_worker_segment(const mt_rollout_worker *worker);
+const mt_codec *mt_rollout_worker_codec(const mt_rollout_worker *worker);
+
+// Episodes that ended in the last collect, in time order, and the moments it saw (mt_normaliser_doubles of them).
+int64_t mt_rollout_worker_episodes(const mt_rollout_worker *worker, const mt_episode **out);
+const double *mt_rollout_worker_moments(const mt_rollout_worker *worker);
+
+// Everything needed to go on exactly between two segments. *exact (Nullable) is 0 when the environment has no snapshots:
+// its episodes then start anew on load.
+void mt_rollout_worker_save(const mt_rollout_worker *worker, mt_blob *blob, int *exact);
+mt_status mt_rollout_worker_load(mt_rollout_worker *worker, mt_blob_reader *reader);
+
+#endif
