@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes kernels/cpu/tanh_table.h: tanh on [0, 7.75) as 16 polynomials of degree 6.
+"""Writes kernels/cpu/tanh_table.h: tanh on [0, 7.875) as 32 polynomials of degree 4.
 
-Segment j is |x| in [j/2 - 1/4, j/2 + 1/4] in the local variable t = |x| - j/2; each is the minimax polynomial by Remez'
-exchange. Segment 0 is fitted for relative error with c0 = 0 and c1 = 1, so that tanh(x) -> x. Segment 15 climbs to 1 at
-7.75, where the argument is cut, so that tanh saturates to exactly 1 (3.7e-7 above its true value there).
+Segment j is |x| in [j/4 - 1/8, j/4 + 1/8] in the local variable t = |x| - j/4; each is the minimax polynomial by Remez'
+exchange. Segment 0 is fitted for relative error with c0 = 0 and c1 = 1, so that tanh(x) -> x. Segment 31 is the line
+through tanh(7.625) and 1 at 7.875, where the argument is cut: tanh saturates to exactly 1.
 Usage: python3 tanh_table.py > tanh_table.h
 """
 import math
@@ -58,21 +58,21 @@ def remez(f, powers, lo, hi, weight, grid=2000):
 
 def segment(j):
     if j == 0:
-        c = remez(lambda t: math.tanh(t) - t, [2, 3, 4, 5, 6], 1e-4, 0.25, lambda t: 1 / t)
+        c = remez(lambda t: math.tanh(t) - t, [2, 3, 4], 1e-4, 0.125, lambda t: 1 / t)
         return [0.0, 1.0] + c
-    missing = 1 + 1e-8 - math.tanh(7.75)
-    climb = (lambda t: missing * (2 * t + 0.5) ** 3) if j == 15 else (lambda t: 0.0)
-    return remez(lambda t: math.tanh(j / 2 + t) + climb(t), list(range(7)), -0.25, 0.25, lambda t: 1.0)
+    if j == 31:
+        return [1 - 2.0**-22, 2.0**-19, 0.0, 0.0, 0.0]
+    return remez(lambda t: math.tanh(j / 4 + t), list(range(5)), -0.125, 0.125, lambda t: 1.0)
 
 
 def f32(x):
     return struct.unpack("f", struct.pack("f", x))[0]
 
 
-table = [segment(j) for j in range(16)]
-print("// Written by kernels/cpu/tanh_table.py. Row p holds the coefficients of t^p of the 16 segments.")
-print("static const float tanh_table[7][16] __attribute__((aligned(64))) = {")
-for p in range(7):
+table = [segment(j) for j in range(32)]
+print("// Written by kernels/cpu/tanh_table.py. Row p holds the coefficients of t^p of the 32 segments.")
+print("static const float tanh_table[5][32] __attribute__((aligned(64))) = {")
+for p in range(5):
     row = ["%.9gf" % f32(c[p]) if f32(c[p]) % 1 else "%.1ff" % f32(c[p]) for c in table]
-    print("    {" + ",\n     ".join(", ".join(row[i : i + 8]) for i in range(0, 16, 8)) + "},")
+    print("    {" + ",\n     ".join(", ".join(row[i : i + 8]) for i in range(0, 32, 8)) + "},")
 print("};")
