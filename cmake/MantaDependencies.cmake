@@ -15,6 +15,7 @@ manta_require(yaml yaml-0.1 libyaml-dev)
 manta_require(jansson jansson libjansson-dev)
 manta_require(zstd libzstd libzstd-dev)
 manta_require(xxhash libxxhash libxxhash-dev)
+manta_require(cairo cairo libcairo2-dev) # learning curves as PNG and SVG
 
 find_package(MPI COMPONENTS C)
 if(NOT MPI_C_FOUND)

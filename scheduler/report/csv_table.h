@@ -1,8 +1,9 @@
 // A CSV file of numbers, read whole: progress.csv of manta and of Stable-Baselines3, monitor.csv, bench tables.
 //
-// Grammar: optional first lines beginning with '#', a header line of names, rows of numbers; an empty cell is NaN; cells may be
-// quoted; LF or CRLF. A last line without its newline is what a killed writer leaves: it is dropped and counted.
-// Anything else that is not a number, and a row of the wrong width, is MT_CORRUPT with file:line and column.
+// Grammar: optional first lines beginning with '#', a header line of names, rows of numbers; an empty cell is NaN;
+// cells may be quoted; LF or CRLF; blank lines are skipped. A last line without its newline is what a killed writer
+// leaves: it is dropped, and `torn` says so. Anything else that is not a number, and a row of the wrong width, is
+// MT_CORRUPT with file:line and column.
 #ifndef MANTA_SCHEDULER_REPORT_CSV_TABLE_H
 #define MANTA_SCHEDULER_REPORT_CSV_TABLE_H
 
@@ -19,6 +20,7 @@ typedef struct mt_csv_table {
     char *names_block;     // owned
     char **names;          // owned array of views; column_count
     double *values;        // owned (row_count, column_count)
+    size_t *lines;         // owned (row_count) line number in the file, from 1
     size_t column_count, row_count;
     int torn;              // 1: a last line without newline was dropped
 } mt_csv_table;

@@ -47,7 +47,7 @@ extern "C" {
     X(ENTROPY_LOSS, "train/entropy_loss", GENERAL, "nats", "minus the mean entropy of the action distribution")        \
     X(EXPLAINED_VARIANCE, "train/explained_variance", GENERAL, "fraction",                                             \
       "1 - Var(return - value) / Var(return): 1 is a perfect critic, 0 one no better than a constant")                 \
-    X(LEARNING_RATE, "train/learning_rate", GENERAL, "1", "the optimiser's step size of this update (schedule applied)") \
+    X(LEARNING_RATE, "train/learning_rate", GENERAL, "1", "the optimiser's step size in this update (scheduled)")      \
     X(LOSS, "train/loss", GENERAL, "1", "policy gradient loss + ent_coef * entropy loss + vf_coef * value loss")       \
     X(N_UPDATES, "train/n_updates", COUNT, "epochs", "passes over a rollout made since the run began (SB3's count)")   \
     X(POLICY_GRADIENT_LOSS, "train/policy_gradient_loss", GENERAL, "1", "the clipped surrogate loss")                  \
@@ -93,7 +93,7 @@ const mt_metric_info *mt_metric_get(mt_metric metric);
 mt_metric mt_metric_find(const char *name);
 
 void mt_metrics_row_clear(mt_metrics_row *row);                 // all NaN
-mt_metric_set mt_metrics_row_present(const mt_metrics_row *row);   // the metrics that are not NaN (an infinity is present)
+mt_metric_set mt_metrics_row_present(const mt_metrics_row *row);   // those not NaN; an infinity is present
 
 // For people: by the metric's format, at most 12 characters; "" when absent. Returns `buffer`.
 enum { MT_METRIC_TEXT_BYTES = 32 };

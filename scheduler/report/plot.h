@@ -1,7 +1,7 @@
 // Learning curves as pictures: the core of `manta plot`, and of the figures in the README and docs.
 //
-// Each series is a group of runs (usually the seeds of one configuration): its mean as a line, its spread shaded. PNG or SVG by
-// the ending of the output's name. The picture is a function of the data alone: no date, no machine.
+// Each series is a group of runs (usually the seeds of one configuration): its mean as a line, its spread shaded. PNG
+// or SVG by the ending of the output's name. The picture is a function of the data alone: no date, no machine.
 #ifndef MANTA_SCHEDULER_REPORT_PLOT_H
 #define MANTA_SCHEDULER_REPORT_PLOT_H
 
@@ -15,7 +15,7 @@ enum { MT_PLOT_SERIES_MAX = 24 };
 
 typedef struct mt_plot_run {
     const char *path;    // run folder or progress.csv
-    const char *label;   // runs with one label are one series; NULL: "ALGO ENV" out of the folder's path (logs/ppo/CartPole-v1_3)
+    const char *label;   // runs with one label are one series; NULL: mt_plot_label(path)
 } mt_plot_run;
 
 typedef struct mt_plot_desc {
@@ -28,8 +28,8 @@ typedef struct mt_plot_desc {
     const char *x_label, *y_label;   // NULL: from the metric
     mt_spread spread;          // default std
     size_t window;             // rows to smooth over; 0: none
-    double reference;          // a dashed horizontal line (a published score); NaN or has_reference 0: none
     int has_reference;
+    double reference;          // a dashed horizontal line (a published score)
     const char *reference_label;     // NULL: none
     int width, height;         // in points; 0: 800 x 500
     double scale;              // pixels per point of a PNG; 0: 2
@@ -39,7 +39,8 @@ typedef struct mt_plot_desc {
 // MT_NOT_FOUND, MT_CORRUPT (file:line), MT_INVALID_ARGUMENT (ending, sizes, too many series), MT_IO, MT_NO_MEMORY.
 mt_status mt_plot_draw(const mt_plot_desc *desc);
 
-// About `want` round numbers (1, 2, 2.5, 5 times a power of ten) covering [low, high]; returns their count (at most max).
+// About `want` round numbers (multiples of 1, 2, 2.5 or 5 times a power of ten) within [low, high]; returns how many
+// (at most max).
 size_t mt_plot_ticks(double low, double high, size_t want, double *ticks, size_t max);
 
 // "ppo CartPole-v1" of "logs/ppo/CartPole-v1_3"; the folder's name when the path has another form.

@@ -1,4 +1,4 @@
-// The progress line: what a person sees while training. Rank 0 only; one thread.
+// The progress line: what a person sees while training. Rank 0 only; one thread, but for mt_progress_print.
 //
 // On a terminal one line that is redrawn in place at most ten times a second:
 //     CartPole-v1  62% ━━━━━━━━━━━━━━━╸───────── 62.0k/100k  251k steps/s  return 431.2  ETA 0:12
@@ -46,7 +46,12 @@ void mt_progress_row(mt_progress *progress, const mt_metrics_row *row);
 // Takes the live line off the screen, so that something else can be printed; the next update draws it again.
 void mt_progress_clear(mt_progress *progress);
 
-// The final line: "trained 100000 steps in 0.41 s (243902 steps/s), ep_rew_mean 487.3"; `verb` is "trained", "stopped at", ….
+// Puts `bytes` of text (whole lines) on `to`, with the live line out of the way. Any thread: made for
+// mt_log_desc.write.
+void mt_progress_print(mt_progress *progress, FILE *to, const char *text, size_t bytes);
+
+// The final line: "trained 100000 steps in 0.41 s (243902 steps/s), ep_rew_mean 487.3"; `verb` is "trained", "stopped
+// after", .... Later updates draw nothing.
 void mt_progress_finish(mt_progress *progress, int64_t steps, const char *verb);
 
 void mt_progress_destroy(mt_progress *progress);   // Nullable; clears a line that is still there
