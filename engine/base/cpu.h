@@ -16,8 +16,12 @@ extern "C" {
 // (containers), rounded up; at least 1. Reads a few files of /proc and /sys: call once, keep the number.
 int mt_cpu_usable(void);
 
+// "AMD EPYC 9654", or "unknown processor" when the system does not say. Returns out.
+const char *mt_cpu_model(char *out, size_t out_bytes);
+uint64_t mt_cpu_memory_bytes(void);   // of the machine; 0 when unknown
+
 typedef struct mt_cpu_info {
-    char model[128];           // "AMD EPYC 9654"; "unknown" when the system does not say
+    char model[128];           // mt_cpu_model
     int packages, cores, threads, numa_nodes;   // of the machine; 0 when unknown
     int affinity;              // logical processors in this process's mask
     double quota;              // cores by control group; 0 = no limit

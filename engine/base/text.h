@@ -29,8 +29,8 @@ void mt_text_clear(mt_text *text);                 // empty again, keeps its mem
 void mt_text_fini(mt_text *text);
 
 // The entry nearest to `word` by Damerau–Levenshtein distance, for "did you mean"; NULL when nothing is near (more than a
-// third of the word's letters differ). Upper and lower case, '-' and '_' count as equal; an entry that begins with the
-// word (three letters or more) is near. The first of equally near entries wins.
+// third of the letters differ). Upper and lower case, '-' and '_' count as equal; an entry that begins with the word (three
+// letters or more, one slip in four) is near. The first of equally near entries wins.
 const char *mt_text_nearest(const char *word, const char *const *list, size_t count);
 
 typedef const char *(*mt_text_at_fn)(const void *list, size_t index);   // Nullable results are skipped

@@ -1,0 +1,71 @@
+// Devices: which kinds this build has, and the checked way to their tables. Any thread.
+#include "engine/device/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/base/text.h"
+
+static mt_status open_kind(const mt_device_ops *ops, int ordinal, mt_device **out) {
+    mt_device *device = calloc(1, sizeof *device);
+    if (!device) return MT_FAIL(NO_MEMORY, "out of memory while opening device %s", ops->kind_name);
+    device->ops = ops;
+    device->kind = ops->kind;
+    device->ordinal = ordinal;
+    mt_status status = ops->open(device, ordinal);
+    if (status != MT_OK) {
+        free(device);
+        return status;
+    }
+    *out = device;
+    return MT_OK;
+}
+
+static mt_status unknown_device(const char *spec) {
+    static const char *const known[] = {"cpu", "auto", "cuda"};
+    char hint[96];
+    mt_text_did_you_mean(mt_text_nearest(spec, known, sizeof known / sizeof *known), hint, sizeof hint);
+    return MT_FAIL(CONFIG, "no device is called \"%.60s\" (cpu, auto, cuda or cuda:0)%s", spec, hint);
+}
+
+mt_status mt_device_open(const char *spec, mt_device **out) {
+    *out = NULL;
+    if (strcmp(spec, "cpu") == 0 || strcmp(spec, "auto") == 0) return open_kind(&mt_device_cpu, 0, out);
+    int64_t ordinal = 0;
+    bool cuda = strcmp(spec, "cuda") == 0;
+    bool numbered = strncmp(spec, "cuda:", 5) == 0 && mt_parse_i64(spec + 5, &ordinal) == MT_OK && ordinal >= 0;
+    if (!cuda && !numbered) return unknown_device(spec);
+    return MT_FAIL(UNSUPPORTED, "device %.60s: this build of manta computes on the CPU; use --device cpu (or auto)", spec);
+}
+
+void mt_device_close(mt_device *device) {
+    if (!device) return;
+    device->ops->close(device);
+    free(device);
+}
+
+mt_status mt_device_alloc(const mt_device *device, size_t bytes, void **out) {
+    MT_ASSERT(device);
+    *out = NULL;
+    return bytes ? device->ops->alloc(device, bytes, out) : MT_OK;
+}
+
+void mt_device_free(const mt_device *device, void *memory) {
+    MT_ASSERT(device);
+    if (memory) device->ops->free(device, memory);
+}
+
+mt_status mt_device_copy(const mt_device *device, void *to, const void *from, size_t bytes) {
+    MT_ASSERT(device);
+    return bytes ? device->ops->copy(device, to, from, bytes) : MT_OK;
+}
+
+mt_status mt_device_fill(const mt_device *device, void *memory, unsigned char byte, size_t bytes) {
+    MT_ASSERT(device);
+    return bytes ? device->ops->fill(device, memory, byte, bytes) : MT_OK;
+}
+
+mt_status mt_device_sync(const mt_device *device) {
+    MT_ASSERT(device);
+    return device->ops->sync(device);
+}
