@@ -7,11 +7,11 @@
 #include "policies/policy.h"
 #include "scheduler/learner.h"
 
-enum { MT_NAME_BYTES = 128, MT_PATH_BYTES = 1024 };
+enum { MT_NAME_BYTES = 128, MT_OPTION_PATH_BYTES = 1024 };
 
 typedef struct mt_train_config {
     char algo[MT_NAME_BYTES], env[MT_NAME_BYTES];
-    char plugin[MT_PATH_BYTES];          // "" = none; several separated by ':'
+    char plugin[MT_OPTION_PATH_BYTES];          // "" = none; several separated by ':'
     mt_pairs env_kwargs;
     int64_t n_timesteps;
     int64_t seed;
@@ -19,8 +19,8 @@ typedef struct mt_train_config {
     int threads;                         // per rank; 0: chosen
     char device[32];
     bool deterministic;
-    char log_folder[MT_PATH_BYTES], run_folder[MT_PATH_BYTES], tensorboard_log[MT_PATH_BYTES];
-    char conf_file[MT_PATH_BYTES], resume[MT_PATH_BYTES];
+    char log_folder[MT_OPTION_PATH_BYTES], run_folder[MT_OPTION_PATH_BYTES], tensorboard_log[MT_OPTION_PATH_BYTES];
+    char conf_file[MT_OPTION_PATH_BYTES], resume[MT_OPTION_PATH_BYTES];
     int64_t eval_freq, save_freq;        // environment steps; 0: never / by time alone
     int n_eval_episodes, keep_checkpoints;
     double save_interval;                // seconds; 0: not by time

@@ -316,12 +316,16 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
     MT_TRY(mt_comm_allgather(l->desc.comm, l->local[0].moments, l->all_moments, bytes));
     combine_moments(l, report);
 
-    for (l->epoch = 0; l->epoch < c->n_epochs && !report->stopped_early; l->epoch++)
+    int64_t before_epoch = 0;
+    for (l->epoch = 0; l->epoch < c->n_epochs && !report->stopped_early; l->epoch++) {
+        before_epoch = report->updates, report->approx_kl = 0;
         for (l->minibatch = 0; l->minibatch < l->minibatches && !report->stopped_early; l->minibatch++)
             MT_TRY(minibatch_update(l, (float)report->learning_rate, report));
+    }
 
     double inv = report->updates ? 1.0 / (double)report->updates : 0;
-    report->policy_loss *= inv, report->value_loss *= inv, report->entropy *= inv, report->approx_kl *= inv;
+    report->policy_loss *= inv, report->value_loss *= inv, report->entropy *= inv;
+    report->approx_kl /= (double)(report->updates - before_epoch);   // of the last epoch, as SB3 reports it
     report->clip_fraction *= inv, report->loss *= inv, report->grad_norm *= inv;
     report->updates -= report->stopped_early;
     report->std = mean_std(l);

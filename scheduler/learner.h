@@ -35,7 +35,7 @@ typedef struct mt_learner_desc {
     uint64_t seed;
 } mt_learner_desc;
 
-// Means over all minibatches of an update, over all workers.
+// Means over all minibatches of an update (approx_kl: of its last epoch), over all workers.
 typedef struct mt_learner_report {
     double policy_loss, value_loss, entropy, approx_kl, clip_fraction, loss, grad_norm;
     double explained_variance, learning_rate, clip_range, clip_range_vf, std;

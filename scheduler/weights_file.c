@@ -1,0 +1,102 @@
+// Weight files. One thread; allocates, so never in a training loop but between iterations.
+#include "scheduler/weights_file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+mt_status mt_tensor_list_add(mt_tensor_list *list, const char *prefix, const char *name, const mt_tensor *tensor) {
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 32;
+        mt_named_tensor *items = realloc(list->items, capacity * sizeof *items);
+        if (!items) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %zu tensors", capacity);
+        list->items = items, list->capacity = capacity;
+    }
+    char *full = NULL;
+    if (asprintf(&full, "%s%s", prefix, name) < 0) return MT_FAIL(NO_MEMORY, "cannot allocate a tensor's name");
+    list->items[list->count++] = (mt_named_tensor){.name = full, .tensor = *tensor};
+    return MT_OK;
+}
+
+typedef struct slab_visit {
+    mt_tensor_list *list;
+    const mt_safetensors *file;
+    const char *prefix;
+} slab_visit;
+
+static mt_status add_one(void *context, const char *name, const mt_tensor *tensor) {
+    slab_visit *v = context;
+    return mt_tensor_list_add(v->list, v->prefix, name, tensor);
+}
+
+static mt_status read_one(void *context, const char *name, const mt_tensor *tensor) {
+    slab_visit *v = context;
+    char full[2 * MT_TENSOR_NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", v->prefix, name);
+    return mt_safetensors_read(v->file, full, tensor);
+}
+
+mt_status mt_tensor_list_add_slab(mt_tensor_list *list, const mt_policy *policy, float *slab, const char *prefix) {
+    return mt_policy_visit(policy, slab, add_one, &(slab_visit){.list = list, .prefix = prefix});
+}
+
+void mt_tensor_list_fini(mt_tensor_list *list) {
+    for (size_t i = 0; i < list->count; i++) free((char *)list->items[i].name);
+    free(list->items);
+    *list = (mt_tensor_list){0};
+}
+
+mt_status mt_weights_file_read_slab(const mt_safetensors *file, const mt_policy *policy, float *slab, const char *prefix) {
+    return mt_policy_visit(policy, slab, read_one, &(slab_visit){.file = file, .prefix = prefix});
+}
+
+// mean and variance of a normaliser's observations, (2, O) in the caller's storage
+static mt_status add_normaliser(mt_tensor_list *list, const mt_normaliser *n, double *storage) {
+    int64_t columns = n->obs.columns;
+    for (int64_t c = 0; c < columns; c++) {
+        storage[c] = n->obs.mean[c];
+        storage[columns + c] = n->obs.count > 0 ? n->obs.m2[c] / n->obs.count : 1;
+    }
+    mt_tensor t = {.data = storage, .dtype = MT_F64, .ndim = 1, .shape = {columns}};
+    MT_TRY(mt_tensor_list_add(list, "", "obs_rms.mean", &t));
+    t.data = storage + columns;
+    return mt_tensor_list_add(list, "", "obs_rms.var", &t);
+}
+
+mt_status mt_weights_file_save(const char *path, const mt_policy *policy, float *param, const mt_normaliser *normaliser,
+    int64_t steps) {
+    mt_tensor_list list = {0};
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)steps);
+    mt_string_pair metadata[] = {{"format", "manta"}, {"steps", text}};
+    double *storage = NULL;
+    mt_status status = mt_tensor_list_add_slab(&list, policy, param, "");
+    if (status == MT_OK && normaliser && normaliser->observations) {
+        storage = malloc(sizeof *storage * 2 * (size_t)normaliser->obs.columns);
+        status = storage ? add_normaliser(&list, normaliser, storage) : MT_FAIL(NO_MEMORY, "cannot allocate the normaliser");
+    }
+    if (status == MT_OK) status = mt_safetensors_save(path, list.items, list.count, metadata, 2);
+    free(storage);
+    mt_tensor_list_fini(&list);
+    return status;
+}
+
+static mt_status read_normaliser(const mt_safetensors *file, mt_normaliser *n) {
+    mt_tensor t = {.dtype = MT_F64, .ndim = 1, .shape = {n->obs.columns}};
+    t.data = n->obs.mean;
+    MT_TRY(mt_safetensors_read(file, "obs_rms.mean", &t));
+    t.data = n->obs.m2;
+    MT_TRY(mt_safetensors_read(file, "obs_rms.var", &t));
+    n->obs.count = 1;   // so that m2 is the variance
+    mt_normaliser_publish(n);
+    return MT_OK;
+}
+
+mt_status mt_weights_file_load(const char *path, const mt_policy *policy, float *param, mt_normaliser *normaliser) {
+    mt_safetensors file;
+    MT_TRY(mt_safetensors_load(path, &file));
+    mt_status status = mt_weights_file_read_slab(&file, policy, param, "");
+    if (status == MT_OK && normaliser && normaliser->observations) status = read_normaliser(&file, normaliser);
+    mt_safetensors_fini(&file);
+    return status;
+}
