@@ -1,39 +1,242 @@
-// Dense layers (first, plain version: the contract in loops).
+// Dense layers, forward and backward, with the activation fused.
+//   forward    y = act(x Wᵀ + b)                                   2·B·I·O flop
+//   backward   dw (+)= dzᵀ x,  db (+)= Σ_B dz,  dx = (dz W) ∘ act'(x)   4·B·I·O flop
+// All three products go through the tiles of dense_tile.h; which form a product takes depends on I and O alone, never on
+// B, so that a row of a forward result does not depend on its neighbours:
+//   O ≤ VF/2 (policy and value heads)   forward as dot products along I, VF of them reduced together: no idle lanes
+//   I narrow (the input layer)          dw is computed transposed, (I, O), on the stack, and turned on its way out
+// The activation is applied to each tile as soon as it is stored, in first-level cache: its tables need the registers
+// that the sums occupied.
+#include "kernels/cpu/dense_tile.h"
 #include "kernels/cpu/ops.h"
 
-void MT_ISA_NAME(mt_dense_pack)(int out, int in, const float *weight, float *weight_t) {
-    for (int o = 0; o < out; o++)
-        for (int i = 0; i < in; i++) weight_t[(int64_t)i * out + o] = weight[(int64_t)o * in + i];
+// rows of B that a column block passes over before the next tile: 64 columns × 256 rows = 64 KiB, resident in L2
+enum { K_BLOCK = 256 };
+
+// ---- the product
+
+// What is done to a tile once its sums are complete. z is C's own array.
+typedef struct epilogue {
+    mt_activation act;
+    int backward;                // 0: y = act(c)   1: c = c ∘ act'(y)
+    const float *pre;            // backward only; same shape as C. Nullable
+    float *y;                    // forward: (m, n) out, may be C's array; backward: read only
+} epilogue;
+
+typedef struct product {
+    int64_t m, n, k;
+    tile t;                      // of the whole product; k, tail and the origins are set block by block
+    const epilogue *after;       // Nullable
+} product;
+
+static __attribute__((noinline)) void epilogue_rows(const epilogue *e, int rows, int columns, int64_t stride,
+    int64_t offset, float *c) {
+    // a tile as wide as the array is one run
+    int64_t run = columns;
+    if (columns == stride) run = (int64_t)columns * rows, rows = 1;
+    for (int r = 0; r < rows; r++) {
+        int64_t at = offset + r * stride;
+        switch (e->act) {
+#define MT_X(name)                                                                                                     \
+    case MT_ACT_##name:                                                                                                \
+        if (!e->backward) activate_loop(MT_ACT_##name, run, c + r * stride, e->y + at);                                \
+        else                                                                                                           \
+            activate_backward_loop(                                                                                    \
+                MT_ACT_##name, run, e->y + at, e->pre ? e->pre + at : NULL, c + r * stride, c + r * stride);           \
+        break;
+            MT_ACTIVATION_LIST(MT_X)
+#undef MT_X
+        case MT_ACT_COUNT: break;
+        }
+    }
 }
+
+static void product_run(const product *p) {
+    // tiles of even height rather than 6, 6, ..., 1: a tile of one row would wait on its own sums
+    int64_t tiles = (p->m + TILE_ROWS - 1) / TILE_ROWS, height = tiles ? p->m / tiles : 0, taller = tiles ? p->m % tiles : 0;
+    for (int64_t n = 0; n < p->n; n += TILE_COLUMNS) {
+        int columns = (int)(p->n - n < TILE_COLUMNS ? p->n - n : TILE_COLUMNS);
+        int vectors = (columns + VF - 1) / VF, tail = columns - (vectors - 1) * VF;
+        tile_fn *const *kernels = tile_kernels[tail < VF][vectors - 1];
+        int64_t k = 0;
+        do {
+            tile t = p->t;
+            t.k = p->k - k < K_BLOCK ? p->k - k : K_BLOCK;
+            t.tail = tail;
+            t.a += k * t.a_step;
+            t.b += k * t.b_step + n;
+            t.c += n;
+            if (k > 0) t.init = p->t.c, t.init_row = t.c_row;
+            if (t.init) t.init += n;
+            for (int64_t i = 0, row = 0; i < tiles; i++) {
+                int rows = (int)(height + (i < taller));
+                kernels[rows - 1](&t);
+                if (p->after && k + t.k == p->k) epilogue_rows(p->after, rows, columns, t.c_row, row * t.c_row + n, t.c);
+                row += rows;
+                t.a += rows * t.a_row;
+                t.c += rows * t.c_row;
+                if (t.init) t.init += rows * t.init_row;
+            }
+            k += K_BLOCK;
+        } while (k < p->k);
+    }
+}
+
+// ---- forward as dot products: y's elements in memory order, VF at a time
+// `out` is a constant at every call. A group is VF/out rows; where fewer are left, the last row is computed again and not
+// stored, so that every row is summed by the same instructions.
+MT_INLINE void dot_forward(const int out, const mt_dense_forward *a) {
+    const int group = VF / out, in = a->in, whole = in / VF * VF;
+    const lanes tail = lanes_first(in > whole ? in - whole : 1);
+    float bias_lane[VF] = {0};
+    for (int i = 0; a->bias && i < group * out; i++) bias_lane[i] = a->bias[i % out];
+    const vf bias = vf_load(bias_lane);
+    for (int64_t row = 0; row < a->rows; row += group) {
+        int64_t rows = a->rows - row < group ? a->rows - row : group;
+        const float *x[VF];
+        for (int r = 0; r < group; r++) x[r] = a->x + (row + (r < rows ? r : rows - 1)) * in;
+        vf sum[VF] = {};
+        for (int i = 0; i < in; i += VF)
+#pragma GCC unroll 16
+            for (int r = 0; r < group; r++) {
+                vf v = i < whole ? vf_load(x[r] + i) : lanes_load(x[r] + i, tail);
+#pragma GCC unroll 16
+                for (int o = 0; o < out; o++) {
+                    const float *w = a->weight + (int64_t)o * in + i;
+                    sum[r * out + o] = vf_fma(v, i < whole ? vf_load(w) : lanes_load(w, tail), sum[r * out + o]);
+                }
+            }
+        vf z = vf_sum_each(sum) + bias;
+        lanes used = lanes_first((int)rows * out);
+        if (a->pre) lanes_store(a->pre + row * out, z, used);
+        vf y = z;
+        switch (a->activation) {
+#define MT_X(name) case MT_ACT_##name: y = vf_activate(MT_ACT_##name, z); break;
+            MT_ACTIVATION_LIST(MT_X)
+#undef MT_X
+        case MT_ACT_COUNT: break;
+        }
+        lanes_store(a->y + row * out, y, used);
+    }
+}
+
+static __attribute__((noinline)) void dot_forward_1(const mt_dense_forward *a) { dot_forward(1, a); }
+static __attribute__((noinline)) void dot_forward_2(const mt_dense_forward *a) { dot_forward(2, a); }
+#if !defined(MT_ISA_PLAIN)
+static __attribute__((noinline)) void dot_forward_3(const mt_dense_forward *a) { dot_forward(3, a); }
+static __attribute__((noinline)) void dot_forward_4(const mt_dense_forward *a) { dot_forward(4, a); }
+#endif
+#if defined(MT_ISA_AVX512)
+static __attribute__((noinline)) void dot_forward_5(const mt_dense_forward *a) { dot_forward(5, a); }
+static __attribute__((noinline)) void dot_forward_6(const mt_dense_forward *a) { dot_forward(6, a); }
+static __attribute__((noinline)) void dot_forward_7(const mt_dense_forward *a) { dot_forward(7, a); }
+static __attribute__((noinline)) void dot_forward_8(const mt_dense_forward *a) { dot_forward(8, a); }
+#endif
+static void (*const dot_forwards[VF / 2])(const mt_dense_forward *a) = {
+    dot_forward_1, dot_forward_2,
+#if !defined(MT_ISA_PLAIN)
+    dot_forward_3, dot_forward_4,
+#endif
+#if defined(MT_ISA_AVX512)
+    dot_forward_5, dot_forward_6, dot_forward_7, dot_forward_8,
+#endif
+};
 
 void MT_ISA_NAME(mt_dense_forward)(const mt_dense_forward *a) {
-    for (int64_t r = 0; r < a->rows; r++) {
-        float *y = a->y + r * a->out;
-        for (int o = 0; o < a->out; o++) y[o] = a->bias ? a->bias[o] : 0.0f;
-        for (int i = 0; i < a->in; i++)
-            for (int o = 0; o < a->out; o++) y[o] += a->x[r * a->in + i] * a->weight_t[(int64_t)i * a->out + o];
-        if (a->pre) memcpy(a->pre + r * a->out, y, sizeof(float) * (size_t)a->out);
-        MT_ISA_NAME(mt_activate)(a->activation, a->out, y, y);
+    if (a->out <= VF / 2 && a->in >= VF) {
+        dot_forwards[a->out - 1](a);
+        return;
+    }
+    epilogue e = {.act = a->activation, .y = a->y};
+    product p = {.m = a->rows, .n = a->out, .k = a->in,
+        .t = {.a = a->x, .a_row = a->in, .a_step = 1, .b = a->weight_t, .b_step = a->out, .init = a->bias,
+            .c = a->pre ? a->pre : a->y, .c_row = a->out},
+        .after = a->pre || a->activation != MT_ACT_identity ? &e : NULL};
+    product_run(&p);
+}
+
+// ---- transpose
+
+// dst (columns, rows) (+)= srcᵀ, src (rows, columns)
+static void transpose(int64_t rows, int64_t columns, const float *src, int64_t src_row, float *dst, int64_t dst_row, int add) {
+    enum { B = TRANSPOSE_BLOCK, SUPER = 64 };   // 64×64: both sides' lines stay in L1 until they are used up
+    for (int64_t r0 = 0; r0 < rows; r0 += SUPER)
+        for (int64_t c0 = 0; c0 < columns; c0 += SUPER) {
+            int64_t r1 = r0 + SUPER < rows ? r0 + SUPER : rows, c1 = c0 + SUPER < columns ? c0 + SUPER : columns;
+            for (int64_t c = c0; c < c1;) {
+                int64_t r = r0, width = c1 - c >= B ? B : c1 - c >= 4 ? 4 : 1;
+                if (width == B)
+                    for (; r + B <= r1; r += B) transpose_block(src + r * src_row + c, src_row, dst + c * dst_row + r, dst_row, add);
+                if (width >= 4)
+                    for (; r + 4 <= r1; r += 4)
+                        for (int64_t h = 0; h < width; h += 4)
+                            transpose_4x4(src + r * src_row + c + h, src_row, dst + (c + h) * dst_row + r, dst_row, add);
+                for (; r < r1; r++)
+                    for (int64_t h = c; h < c + width; h++)
+                        dst[h * dst_row + r] = src[r * src_row + h] + (add ? dst[h * dst_row + r] : 0.0f);
+                c += width;
+            }
+        }
+}
+
+void MT_ISA_NAME(mt_dense_pack)(int out, int in, const float *weight, float *weight_t) {
+    transpose(out, in, weight, in, weight_t, out, 0);
+}
+
+// ---- backward
+
+// db (+)= Σ_B dz, 4 vectors of columns at a time
+static void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate) {
+    for (int c = 0; c < columns; c += 4 * VF) {
+        vf total[4] = {};
+        int width = columns - c < 4 * VF ? columns - c : 4 * VF;
+        for (int v = 0; v * VF < width; v++) {
+            int n = width - v * VF < VF ? width - v * VF : VF;
+            if (accumulate) total[v] = lanes_load(sum + c + v * VF, lanes_first(n));
+        }
+        if (width == 4 * VF)
+            for (int64_t r = 0; r < rows; r++)
+                for (int v = 0; v < 4; v++) total[v] += vf_load(x + r * columns + c + v * VF);
+        else
+            for (int v = 0; v * VF < width; v++) {
+                lanes n = lanes_first(width - v * VF < VF ? width - v * VF : VF);
+                for (int64_t r = 0; r < rows; r++) total[v] += lanes_load(x + r * columns + c + v * VF, n);
+            }
+        for (int v = 0; v * VF < width; v++)
+            lanes_store(sum + c + v * VF, total[v], lanes_first(width - v * VF < VF ? width - v * VF : VF));
     }
 }
 
-void MT_ISA_NAME(mt_dense_backward)(const mt_dense_backward *a) {
-    if (!a->accumulate) {
-        memset(a->dw, 0, sizeof(float) * (size_t)a->in * (size_t)a->out);
-        if (a->db) memset(a->db, 0, sizeof(float) * (size_t)a->out);
-    }
-    for (int64_t r = 0; r < a->rows; r++) {
-        const float *dz = a->dz + r * a->out, *x = a->x + r * a->in;
-        for (int o = 0; o < a->out; o++) {
-            for (int i = 0; i < a->in; i++) a->dw[(int64_t)o * a->in + i] += dz[o] * x[i];
-            if (a->db) a->db[o] += dz[o];
+// dw (+)= dzᵀ x for narrow x: (xᵀ dz), 16 inputs by 64 outputs at a time on the stack, then turned
+static void narrow_weight_gradient(const mt_dense_backward *a) {
+    enum { INPUTS = 16, OUTPUTS = 64 };
+    float turned[INPUTS * OUTPUTS] __attribute__((aligned(64)));
+    for (int i = 0; i < a->in; i += INPUTS)
+        for (int o = 0; o < a->out; o += OUTPUTS) {
+            int inputs = a->in - i < INPUTS ? a->in - i : INPUTS, outputs = a->out - o < OUTPUTS ? a->out - o : OUTPUTS;
+            product p = {.m = inputs, .n = outputs, .k = a->rows,
+                .t = {.a = a->x + i, .a_row = 1, .a_step = a->in, .b = a->dz + o, .b_step = a->out, .c = turned, .c_row = OUTPUTS}};
+            product_run(&p);
+            transpose(inputs, outputs, turned, OUTPUTS, a->dw + (int64_t)o * a->in + i, a->in, a->accumulate);
         }
-        if (!a->dx) continue;
-        float *dx = a->dx + r * a->in;
-        for (int i = 0; i < a->in; i++) dx[i] = 0.0f;
-        for (int o = 0; o < a->out; o++)
-            for (int i = 0; i < a->in; i++) dx[i] += dz[o] * a->weight[(int64_t)o * a->in + i];
-        MT_ISA_NAME(mt_activate_backward)
-        (a->x_activation, a->in, x, a->x_pre ? a->x_pre + r * a->in : NULL, dx, dx);
+}
+
+static int64_t vectors(int n) { return (n + VF - 1) / VF; }
+
+void MT_ISA_NAME(mt_dense_backward)(const mt_dense_backward *a) {
+    if (a->db) column_sums(a->rows, a->out, a->dz, a->db, a->accumulate);
+    if (vectors(a->in) * a->out > vectors(a->out) * a->in) {
+        narrow_weight_gradient(a);
+    } else {
+        product p = {.m = a->out, .n = a->in, .k = a->rows,
+            .t = {.a = a->dz, .a_row = 1, .a_step = a->out, .b = a->x, .b_step = a->in, .c = a->dw, .c_row = a->in,
+                .init = a->accumulate ? a->dw : NULL, .init_row = a->in}};
+        product_run(&p);
     }
+    if (!a->dx) return;
+    epilogue e = {.act = a->x_activation, .backward = 1, .pre = a->x_pre, .y = (float *)(uintptr_t)a->x};
+    product p = {.m = a->rows, .n = a->in, .k = a->out,
+        .t = {.a = a->dz, .a_row = a->out, .a_step = 1, .b = a->weight, .b_step = a->in, .c = a->dx, .c_row = a->in},
+        .after = a->x_activation != MT_ACT_identity ? &e : NULL};
+    product_run(&p);
 }

@@ -1,0 +1,204 @@
+// The register-blocked product under dense.c:  C[m, n] = init + Σ_k A(m, k)·B[k, n].
+//
+// B is row-major and read as vectors along n; A is read one element at a time and broadcast, through a stride along m and
+// one along k, so that one kernel serves x Wᵀ (A = x), dz W (A = dz) and dzᵀ x (A = dzᵀ). A tile is up to 6 rows by
+// NV_MAX vectors, all of it in registers: 24 accumulators of AVX-512's 32, 12 of the 16 of AVX2 and SSE2.
+// Determinism: an element of C is one chain of FMAs over k in ascending order, whatever tile it lies in.
+// Never reads past the n columns of B and C: the last vector of a narrow tile is masked.
+#ifndef MANTA_KERNELS_CPU_DENSE_TILE_H
+#define MANTA_KERNELS_CPU_DENSE_TILE_H
+
+#include "kernels/cpu/activate.h"
+
+#if defined(MT_ISA_AVX512)
+enum { TILE_ROWS = 6, NV_MAX = 4 };
+#else
+enum { TILE_ROWS = 6, NV_MAX = 2 };
+#endif
+enum { TILE_COLUMNS = NV_MAX * VF };
+
+// ---- the first n (1 ≤ n ≤ VF) lanes; the rest 0 / untouched. As vf_load_n, made for the inner loop.
+#if defined(MT_ISA_AVX512)
+typedef __mmask16 lanes;
+MT_INLINE lanes lanes_first(int n) { return (__mmask16)((1u << n) - 1); }
+MT_INLINE vf lanes_load(const float *p, lanes n) { return (vf)_mm512_maskz_loadu_ps(n, p); }
+MT_INLINE void lanes_store(float *p, vf v, lanes n) { _mm512_mask_storeu_ps(p, n, (__m512)v); }
+#elif defined(MT_ISA_AVX2)
+typedef __m256i lanes;
+MT_INLINE lanes lanes_first(int n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+MT_INLINE vf lanes_load(const float *p, lanes n) { return (vf)_mm256_maskload_ps(p, n); }
+MT_INLINE void lanes_store(float *p, vf v, lanes n) { _mm256_maskstore_ps(p, n, (__m256)v); }
+#else
+typedef int lanes;
+MT_INLINE lanes lanes_first(int n) { return n; }
+MT_INLINE vf lanes_load(const float *p, lanes n) {
+    switch (n) {
+    case 1: return (vf){p[0]};
+    case 2: return (vf){p[0], p[1]};
+    case 3: return (vf){p[0], p[1], p[2]};
+    default: return vf_load(p);
+    }
+}
+MT_INLINE void lanes_store(float *p, vf v, lanes n) {
+    for (int i = 0; i < n; i++) p[i] = v[i];
+}
+#endif
+
+// One call of a tile.
+typedef struct tile {
+    int64_t k;
+    const float *a;              // A(i, k) = a[i·a_row + k·a_step]
+    int64_t a_row, a_step;
+    const float *b;              // B[k, n] = b[k·b_step + n]
+    int64_t b_step;
+    const float *init;           // what the sums start from: init[i·init_row + n]; init_row 0 = a bias. Nullable: zeros
+    int64_t init_row;
+    float *c;                    // C[i, n] = c[i·c_row + n]; may be init
+    int64_t c_row;
+    int tail;                    // valid lanes of the last vector (masked tiles only)
+} tile;
+
+// rows, nv and masked are constants at every call: one kernel for each is made below
+MT_INLINE void tile_run(const int rows, const int nv, const int masked, const tile *t) {
+    const lanes tail = lanes_first(masked ? t->tail : VF);
+    vf acc[TILE_ROWS][NV_MAX];
+    const float *init = t->init;
+    const int64_t init_row = t->init_row;
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++) {
+            acc[i][j] = vf_set(0.0f);
+            if (!init) continue;
+            const float *p = init + i * init_row + j * VF;
+            acc[i][j] = masked && j == nv - 1 ? lanes_load(p, tail) : vf_load(p);
+        }
+    const float *a = t->a, *b = t->b;
+    const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
+    float *c = t->c;
+    const int64_t c_row = t->c_row;
+    for (int64_t k = t->k; k > 0; k--, a += a_step, b += b_step) {
+        vf column[NV_MAX];
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++)
+            column[j] = masked && j == nv - 1 ? lanes_load(b + j * VF, tail) : vf_load(b + j * VF);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            vf x = vf_set(a[i * a_row]);
+#pragma GCC unroll 4
+            for (int j = 0; j < nv; j++) acc[i][j] = vf_fma(x, column[j], acc[i][j]);
+        }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++) {
+            float *p = c + i * c_row + j * VF;
+            if (masked && j == nv - 1) lanes_store(p, acc[i][j], tail);
+            else vf_store(p, acc[i][j]);
+        }
+}
+
+typedef void tile_fn(const tile *t);
+#define MT_TILE(rows, nv)                                                                                              \
+    static void tile_##rows##_##nv(const tile *t) { tile_run(rows, nv, 0, t); }                                        \
+    static void tile_##rows##_##nv##_masked(const tile *t) { tile_run(rows, nv, 1, t); }
+#define MT_TILE_ROW(nv) MT_TILE(1, nv) MT_TILE(2, nv) MT_TILE(3, nv) MT_TILE(4, nv) MT_TILE(5, nv) MT_TILE(6, nv)
+#define MT_TILE_NAMES(nv, m)                                                                                           \
+    {tile_1_##nv##m, tile_2_##nv##m, tile_3_##nv##m, tile_4_##nv##m, tile_5_##nv##m, tile_6_##nv##m}
+MT_TILE_ROW(1)
+MT_TILE_ROW(2)
+#if defined(MT_ISA_AVX512)
+MT_TILE_ROW(3)
+MT_TILE_ROW(4)
+#endif
+
+// [masked][vectors - 1][rows - 1]
+static tile_fn *const tile_kernels[2][NV_MAX][TILE_ROWS] = {
+#if defined(MT_ISA_AVX512)
+    {MT_TILE_NAMES(1, ), MT_TILE_NAMES(2, ), MT_TILE_NAMES(3, ), MT_TILE_NAMES(4, )},
+    {MT_TILE_NAMES(1, _masked), MT_TILE_NAMES(2, _masked), MT_TILE_NAMES(3, _masked), MT_TILE_NAMES(4, _masked)},
+#else
+    {MT_TILE_NAMES(1, ), MT_TILE_NAMES(2, )},
+    {MT_TILE_NAMES(1, _masked), MT_TILE_NAMES(2, _masked)},
+#endif
+};
+
+// ---- VF vectors → one vector whose lane i is the sum of v[i]'s lanes, every lane by the same tree
+MT_INLINE vf vf_sum_each(vf v[VF]) {
+#if defined(MT_ISA_AVX512)
+    __m512 q[4];
+    for (int i = 0; i < 4; i++) {
+        __m512 a = (__m512)v[4 * i], b = (__m512)v[4 * i + 1], c = (__m512)v[4 * i + 2], d = (__m512)v[4 * i + 3];
+        __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
+        __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
+        q[i] = _mm512_add_ps(
+            _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+    }
+    __m512 lo = _mm512_add_ps(_mm512_shuffle_f32x4(q[0], q[1], 0x88), _mm512_shuffle_f32x4(q[0], q[1], 0xdd));
+    __m512 hi = _mm512_add_ps(_mm512_shuffle_f32x4(q[2], q[3], 0x88), _mm512_shuffle_f32x4(q[2], q[3], 0xdd));
+    return (vf)_mm512_add_ps(_mm512_shuffle_f32x4(lo, hi, 0x88), _mm512_shuffle_f32x4(lo, hi, 0xdd));
+#elif defined(MT_ISA_AVX2)
+    __m256 q[2];
+    for (int i = 0; i < 2; i++) {
+        __m256 a = (__m256)v[4 * i], b = (__m256)v[4 * i + 1], c = (__m256)v[4 * i + 2], d = (__m256)v[4 * i + 3];
+        __m256d ab = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
+        __m256d cd = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
+        q[i] = _mm256_add_ps(
+            _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)), _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));
+    }
+    return (vf)_mm256_add_ps(_mm256_permute2f128_ps(q[0], q[1], 0x20), _mm256_permute2f128_ps(q[0], q[1], 0x31));
+#else
+    vf ab = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5) + __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+    vf cd = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5) + __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+#endif
+}
+
+// ---- transpose: dst[c·dst_row + r] (+)= src[r·src_row + c], in blocks of 8×8 (AVX) and 4×4
+typedef float f4 __attribute__((vector_size(16)));
+typedef float f4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+
+MT_INLINE void transpose_4x4(const float *src, int64_t src_row, float *dst, int64_t dst_row, int add) {
+    f4 a = *(const f4_unaligned *)src, b = *(const f4_unaligned *)(src + src_row);
+    f4 c = *(const f4_unaligned *)(src + 2 * src_row), d = *(const f4_unaligned *)(src + 3 * src_row);
+    f4 ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    f4 cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    f4 out[4] = {__builtin_shufflevector(ab0, cd0, 0, 1, 4, 5), __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7),
+        __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5), __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7)};
+    for (int i = 0; i < 4; i++) {
+        f4_unaligned *p = (f4_unaligned *)(dst + i * dst_row);
+        *p = add ? (f4)*p + out[i] : out[i];
+    }
+}
+
+#if defined(MT_ISA_AVX512) || defined(MT_ISA_AVX2)
+enum { TRANSPOSE_BLOCK = 8 };
+MT_INLINE void transpose_block(const float *src, int64_t src_row, float *dst, int64_t dst_row, int add) {
+    __m256 v[8], u[8];
+    // rows r and r + 4 side by side, so that what follows is 4×4 inside each half
+    for (int h = 0; h < 2; h++)
+        for (int r = 0; r < 4; r++)
+            v[4 * h + r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(src + r * src_row + 4 * h)),
+                _mm_loadu_ps(src + (r + 4) * src_row + 4 * h), 1);
+    for (int h = 0; h < 8; h += 4) {
+        u[h] = _mm256_unpacklo_ps(v[h], v[h + 1]), u[h + 1] = _mm256_unpackhi_ps(v[h], v[h + 1]);
+        u[h + 2] = _mm256_unpacklo_ps(v[h + 2], v[h + 3]), u[h + 3] = _mm256_unpackhi_ps(v[h + 2], v[h + 3]);
+        v[h] = _mm256_shuffle_ps(u[h], u[h + 2], 0x44), v[h + 1] = _mm256_shuffle_ps(u[h], u[h + 2], 0xee);
+        v[h + 2] = _mm256_shuffle_ps(u[h + 1], u[h + 3], 0x44), v[h + 3] = _mm256_shuffle_ps(u[h + 1], u[h + 3], 0xee);
+    }
+    for (int i = 0; i < 8; i++) {
+        float *p = dst + i * dst_row;
+        _mm256_storeu_ps(p, add ? _mm256_add_ps(_mm256_loadu_ps(p), v[i]) : v[i]);
+    }
+}
+#else
+enum { TRANSPOSE_BLOCK = 4 };
+MT_INLINE void transpose_block(const float *src, int64_t src_row, float *dst, int64_t dst_row, int add) {
+    transpose_4x4(src, src_row, dst, dst_row, add);
+}
+#endif
+
+#endif
