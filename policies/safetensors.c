@@ -1,5 +1,5 @@
-// safetensors. Called by checkpoints, by `manta eval` and by whoever loads weights, on their thread. The writer copies no
-// tensor; the reader returns views. Invariant after a successful decode: every tensor lies inside the bytes, no two
+// safetensors. Called by checkpoints, by `manta eval` and by whoever loads weights, on their thread. The writer copies
+// no tensor; the reader returns views. Invariant after a successful decode: every tensor lies inside the bytes, no two
 // overlap, and together with the header they are the whole file.
 #include "policies/safetensors.h"
 
@@ -57,7 +57,8 @@ static mt_status order_tensors(const mt_named_tensor *tensors, size_t count, con
 static json_t *describe_metadata(const mt_string_pair *metadata, size_t count) {
     json_t *map = json_object();
     for (size_t i = 0; i < count; i++)
-        if (json_object_set_new(map, metadata[i].key, json_string(metadata[i].value)) != 0) return json_decref(map), NULL;
+        if (json_object_set_new(map, metadata[i].key, json_string(metadata[i].value)) != 0)
+            return json_decref(map), NULL;
     return map;
 }
 
@@ -190,23 +191,24 @@ static mt_status parse_shape(const decoding *d, const char *name, const json_t *
         const json_t *dim = json_array_get(shape, (size_t)i);
         t->shape[i] = json_integer_value(dim);
         if (!json_is_integer(dim) || t->shape[i] < 0 || __builtin_mul_overflow(*bytes, (uint64_t)t->shape[i], bytes))
-            return MT_FAIL(CORRUPT, "%s: tensor \"%s\": dimension %d is no size, or the tensor is impossibly big", d->source,
-                name, i);
+            return MT_FAIL(CORRUPT, "%s: tensor \"%s\": dimension %d is no size, or the tensor is impossibly big",
+                d->source, name, i);
     }
     return MT_OK;
 }
 
-static mt_status parse_offsets(const decoding *d, const char *name, const json_t *offsets, mt_tensor *t, uint64_t bytes) {
+static mt_status parse_offsets(
+    const decoding *d, const char *name, const json_t *offsets, mt_tensor *t, uint64_t bytes) {
     const json_t *first = json_array_get(offsets, 0), *last = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(last))
         return MT_FAIL(CORRUPT, "%s: tensor \"%s\": \"data_offsets\" must be two integers", d->source, name);
     json_int_t begin = json_integer_value(first), end = json_integer_value(last);
     if (begin < 0 || end < begin || (uint64_t)end > d->data_bytes)
-        return MT_FAIL(CORRUPT, "%s: tensor \"%s\": bytes %lld to %lld lie outside the file's %" PRIu64, d->source, name,
-            (long long)begin, (long long)end, d->data_bytes);
+        return MT_FAIL(CORRUPT, "%s: tensor \"%s\": bytes %lld to %lld lie outside the file's %" PRIu64, d->source,
+            name, (long long)begin, (long long)end, d->data_bytes);
     if ((uint64_t)(end - begin) != bytes)
-        return MT_FAIL(CORRUPT, "%s: tensor \"%s\": its shape needs %" PRIu64 " bytes, its offsets give %lld", d->source,
-            name, bytes, (long long)(end - begin));
+        return MT_FAIL(CORRUPT, "%s: tensor \"%s\": its shape needs %" PRIu64 " bytes, its offsets give %lld",
+            d->source, name, bytes, (long long)(end - begin));
     t->data = (void *)(uintptr_t)(d->data + begin);   // a view that is only read: mt_tensor has no const twin
     return MT_OK;
 }
@@ -215,8 +217,8 @@ static mt_status parse_tensor(const decoding *d, const char *name, const json_t 
     const json_t *dtype = json_object_get(entry, "dtype"), *shape = json_object_get(entry, "shape"),
                  *offsets = json_object_get(entry, "data_offsets");
     if (!json_is_string(dtype) || !json_is_array(shape) || !json_is_array(offsets) || json_object_size(entry) != 3)
-        return MT_FAIL(CORRUPT, "%s: tensor \"%s\": must have dtype, shape and data_offsets, and nothing else", d->source,
-            name);
+        return MT_FAIL(
+            CORRUPT, "%s: tensor \"%s\": must have dtype, shape and data_offsets, and nothing else", d->source, name);
     if (!parse_dtype(json_string_value(dtype), &t->dtype))
         return MT_FAIL(UNSUPPORTED, "%s: tensor \"%s\" is of type %s, which manta does not read", d->source, name,
             json_string_value(dtype));
@@ -272,7 +274,8 @@ static mt_status check_coverage(const decoding *d) {
 // Checks the size field and parses the JSON; names and metadata stay views into it.
 static mt_status parse_header(decoding *d, uint64_t bytes) {
     uint64_t header_bytes = 0;
-    if (bytes < 8) return MT_FAIL(CORRUPT, "%s: too short for a safetensors file (%" PRIu64 " bytes)", d->source, bytes);
+    if (bytes < 8)
+        return MT_FAIL(CORRUPT, "%s: too short for a safetensors file (%" PRIu64 " bytes)", d->source, bytes);
     memcpy(&header_bytes, d->data, 8);
     if (header_bytes > HEADER_MAX_BYTES || header_bytes > bytes - 8)
         return MT_FAIL(CORRUPT, "%s: its header claims %" PRIu64 " bytes, the file has %" PRIu64
@@ -280,7 +283,8 @@ static mt_status parse_header(decoding *d, uint64_t bytes) {
     const char *text = (const char *)d->data + 8;
     json_error_t error;
     // the reference implementation asks for '{' as the first letter, so that the size field cannot hide other formats
-    json_t *header = header_bytes && text[0] == '{' ? json_loadb(text, header_bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
+    json_t *header =
+        header_bytes && text[0] == '{' ? json_loadb(text, header_bytes, JSON_REJECT_DUPLICATES, &error) : NULL;
     if (!header)
         return MT_FAIL(CORRUPT, "%s: its header is not valid JSON (%s)", d->source,
             header_bytes && text[0] == '{' ? error.text : "it does not begin with '{'");
@@ -360,8 +364,10 @@ mt_status mt_safetensors_read(const mt_safetensors *file, const char *name, cons
         char is[160], wanted[160];
         mt_tensor_format(found, is, sizeof is);
         mt_tensor_format(into, wanted, sizeof wanted);
-        return MT_FAIL(CONFIG, "%s: tensor \"%s\" is %s but %s is wanted; were the weights trained with another network or "
-            "environment?", file->source, name, is, wanted);
+        return MT_FAIL(CONFIG,
+            "%s: tensor \"%s\" is %s but %s is wanted; were the weights trained with another network or "
+            "environment?",
+            file->source, name, is, wanted);
     }
     if (mt_tensor_bytes(found)) memcpy(into->data, found->data, mt_tensor_bytes(found));
     return MT_OK;

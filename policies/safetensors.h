@@ -1,7 +1,7 @@
 // safetensors: named tensors in one file that Python's `safetensors` opens; nothing in it is ever executed.
 //
-// Format (https://github.com/huggingface/safetensors): u64 little-endian header size, a JSON header padded with spaces to
-// a multiple of 8, then the tensors' bytes without gaps. The header maps a name to {dtype, shape, data_offsets}, and
+// Format (https://github.com/huggingface/safetensors): u64 little-endian header size, a JSON header padded with spaces
+// to a multiple of 8, then the tensors' bytes without gaps. The header maps a name to {dtype, shape, data_offsets}, and
 // "__metadata__" to a map of strings.
 //
 // The writer puts tensors in the order the reference implementation uses (wider types first, then by name), so the same
@@ -74,8 +74,8 @@ void mt_safetensors_fini(mt_safetensors *file);
 // The view of a tensor by name, NULL when there is none. Its data may be misaligned in files of other writers: only
 // memcpy from it, or use read.
 const mt_tensor *mt_safetensors_find(const mt_safetensors *file, const char *name);
-// Copies a tensor into `into`, whose dtype and shape must be the file's: MT_NOT_FOUND (with "did you mean") or MT_CONFIG
-// "weights.safetensors: tensor "actor.0.weight" is F32 (64, 4) but F32 (64, 8) is wanted".
+// Copies a tensor into `into`, whose dtype and shape must be the file's: MT_NOT_FOUND (with "did you mean") or
+// MT_CONFIG "weights.safetensors: tensor "actor.0.weight" is F32 (64, 4) but F32 (64, 8) is wanted".
 mt_status mt_safetensors_read(const mt_safetensors *file, const char *name, const mt_tensor *into);
 // The value of a metadata key; NULL when there is none.
 const char *mt_safetensors_metadata(const mt_safetensors *file, const char *key);

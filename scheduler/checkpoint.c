@@ -1,5 +1,5 @@
-// Checkpoints, the writing side: the folder, begin, adds, commit, retention. Called from a training loop's thread on rank 0
-// (write_shard: on any rank). Reading is checkpoint_load.c, the manifest's text manifest.c.
+// Checkpoints, the writing side: the folder, begin, adds, commit, retention. Called from a training loop's thread on
+// rank 0 (write_shard: on any rank). Reading is checkpoint_load.c, the manifest's text manifest.c.
 //
 // Protocol, so that at every moment a reader finds only whole generations:
 //   begin    under the folder's lock: make .tmp-gen-N (must be new), lock it for the writer's life
@@ -7,9 +7,9 @@
 //   commit   manifest written, fsynced, renamed inside .tmp-gen-N; .tmp-gen-N renamed to gen-N (never replacing); the
 //            folder fsynced; then, under the folder's lock, older generations renamed to .tmp-old-gen-M and removed
 //   prepare  under the folder's lock: every .tmp-* that nobody has locked is removed
-// A killed process loses its locks with its life; nothing else says that it lived. The folder's lock exists so that prepare
-// cannot see a temporary folder between its making and its locking. Where a file system knows no flock (some network file
-// systems), two runs in one folder are not protected from each other's prepare; one run still is whole.
+// A killed process loses its locks with its life; nothing else says that it lived. The folder's lock exists so that
+// prepare cannot see a temporary folder between its making and its locking. Where a file system knows no flock (some
+// network file systems), two runs in one folder are not protected from each other's prepare; one run still is whole.
 //
 // Failpoints besides those of file.h: checkpoint.manifest, checkpoint.rename, checkpoint.committed, checkpoint.retain.
 #include "scheduler/checkpoint.h"
@@ -198,8 +198,12 @@ static mt_status make_temporary(mt_checkpoint_writer *w) {
     mt_generation_name("", w->manifest.generation, name);
     MT_TRY(mt_path_join(final, sizeof final, w->folder, name));
     if (mt_file_exists(final)) return MT_FAIL(EXISTS, "%s exists already", final);
-    MT_TRY(mt_folder_make_new(w->path, MT_FOLDER_PRIVATE));
-    mt_status status = lock_folder(w->path, LOCK_TRIES, &w->lock);
+    mt_status status = mt_folder_make_new(w->path, MT_FOLDER_PRIVATE);
+    if (status == MT_EXISTS)
+        return MT_FAIL(
+            EXISTS, "%s is being written already (or was left by a killed run: the next start removes it)", w->path);
+    MT_TRY(status);
+    status = lock_folder(w->path, LOCK_TRIES, &w->lock);
     if (status != MT_OK) (void)mt_folder_remove_tree(w->folder, w->temporary);
     return status;
 }
@@ -327,6 +331,10 @@ mt_status mt_checkpoint_add_shard(mt_checkpoint_writer *writer, const mt_checkpo
     return keep_failure(writer, add_shard(writer, file));
 }
 
+void mt_checkpoint_add_failure(mt_checkpoint_writer *writer, mt_status status, const char *message) {
+    if (writer->status == MT_OK) keep_failure(writer, mt_fail(status, __FILE__, __LINE__, "%s", message));
+}
+
 // ---- commit ----
 
 static mt_status pass_failpoint(const char *name, const char *path) {
@@ -345,8 +353,8 @@ static mt_status write_manifest(mt_checkpoint_writer *w) {
     return status;
 }
 
-// From here on the generation is there. When the fsync after the rename fails it is there too, but may not outlive a power
-// cut: that is returned as the failure it is, and nothing is removed.
+// From here on the generation is there. When the fsync after the rename fails it is there too, but may not outlive a
+// power cut: that is returned as the failure it is, and nothing is removed.
 static mt_status publish(mt_checkpoint_writer *w) {
     char name[MT_GENERATION_NAME_BYTES], final[MT_PATH_BYTES];
     mt_generation_name("", w->manifest.generation, name);
@@ -398,7 +406,8 @@ mt_status mt_checkpoint_commit(mt_checkpoint_writer *writer) {
     mt_status status = failed_before(writer);
     if (status == MT_OK) status = keep_failure(writer, write_manifest(writer));
     if (status == MT_OK) status = keep_failure(writer, publish(writer));
-    if (status == MT_OK && retain(writer) != MT_OK) mt_log_warn("an old checkpoint could not be removed: %s", mt_last_error());
+    if (status == MT_OK && retain(writer) != MT_OK)
+        mt_log_warn("an old checkpoint could not be removed: %s", mt_last_error());
     destroy(writer);
     return status;
 }

@@ -1,7 +1,7 @@
 // Checkpoints: generations in a folder, committed by rename, verified on load.
 //
 //     checkpoints/gen-00000012/manifest.json        first line: digest of the rest; format, steps, build, config, files
-//     checkpoints/gen-00000012/policy.safetensors   any number of files, each with its size and XXH3-128 in the manifest
+//     checkpoints/gen-00000012/policy.safetensors   any number of files; size and XXH3-128 in the manifest
 //     checkpoints/.tmp-gen-00000013/                being written; the writing process holds a lock on it
 //
 // Writing (all file names are [A-Za-z0-9._-], at most 63 letters, not beginning with '.'):
@@ -12,12 +12,12 @@
 //     mt_checkpoint_add_blob(writer, "rng.blob", &blob);
 //     status = mt_checkpoint_commit(writer);          // or mt_checkpoint_abandon(writer)
 //
-// The first failure of an add abandons the generation at once (the disk may be full); commit then returns that failure, so
-// the adds need no check of their own. Whatever fails, older generations are intact and the caller may warn and train on.
+// The first failure of an add abandons the generation at once (the disk may be full); commit then returns that failure,
+// so the adds need no check of their own. Whatever fails, older generations are intact: warn and train on.
 //
-// Several ranks: rank 0 begins and tells the others; each writes its shards with mt_checkpoint_write_shard and sends the
-// resulting mt_checkpoint_file (plain bytes) to rank 0, which adds them with mt_checkpoint_add_shard and commits. The
-// exchange is the caller's: nothing here talks to MPI. All ranks see one file system.
+// Several ranks: rank 0 begins and tells the others; each writes its shards with mt_checkpoint_write_shard and sends
+// the resulting mt_checkpoint_file (plain bytes) to rank 0, which adds them with mt_checkpoint_add_shard and commits.
+// The exchange is the caller's: nothing here talks to MPI. All ranks see one file system.
 //
 // Reading: rank 0 calls open_newest, tells the others the number, and they call mt_checkpoint_open.
 // One thread at a time per writer or reader.
@@ -86,10 +86,13 @@ mt_status mt_checkpoint_write_shard_tensors(const char *folder, uint64_t generat
     const mt_named_tensor *tensors, size_t count, mt_checkpoint_file *out);
 // On rank 0: takes a shard into the manifest. MT_CORRUPT when it is not there with that size.
 mt_status mt_checkpoint_add_shard(mt_checkpoint_writer *writer, const mt_checkpoint_file *file);
+// On rank 0: a rank could not write its shard, for this reason. The generation ends, commit will return it. When it has
+// failed already the first failure stays (the shard may have failed because the folder was gone).
+void mt_checkpoint_add_failure(mt_checkpoint_writer *writer, mt_status status, const char *message);
 
-// Both end the writer, whatever they return. Commit writes the manifest, renames the folder, fsyncs the parent, and only
-// then removes older generations beyond `keep` (damaged ones do not count among those kept); trouble in removing is
-// logged, not returned. abandon: Nullable; removes the temporary folder.
+// Both end the writer, whatever they return. Commit writes the manifest, renames the folder, fsyncs the parent, and
+// only then removes older generations beyond `keep` (damaged ones do not count among those kept); trouble in removing
+// is logged, not returned. abandon: Nullable; removes the temporary folder.
 mt_status mt_checkpoint_commit(mt_checkpoint_writer *writer);
 void mt_checkpoint_abandon(mt_checkpoint_writer *writer);
 
@@ -102,12 +105,12 @@ typedef struct mt_checkpoint {
     mt_digest128 config_digest;
     mt_checkpoint_file *files;      // owned (file_count), sorted by name
     size_t file_count;
-    char *skipped;                  // owned: a line for each newer generation that was bad ("gen-00000013: policy....");
-                                    // "" when none; every line has been logged as a warning too
+    char *skipped;                  // owned: a line for each newer generation that was bad, naming the file; "" when
+                                    // none; every line has been logged as a warning too
 } mt_checkpoint;
 
-// The newest generation whose manifest and files all verify. MT_NOT_FOUND when there is no generation at all, MT_CORRUPT
-// when none verifies (the message says why for the newest).
+// The newest generation whose manifest and files all verify. MT_NOT_FOUND when there is no generation at all,
+// MT_CORRUPT when none verifies (the message says why for the newest).
 mt_status mt_checkpoint_open_newest(const char *folder, mt_checkpoint **out);
 
 // One generation. verify: every file's size and digest; else the manifest alone (each file is still checked when read).
@@ -118,11 +121,13 @@ void mt_checkpoint_close(mt_checkpoint *checkpoint);   // Nullable
 // The manifest's line about a file, NULL when there is none.
 const mt_checkpoint_file *mt_checkpoint_find(const mt_checkpoint *checkpoint, const char *name);
 
-// Each reads a whole file into memory and checks its digest again. MT_NOT_FOUND, MT_CORRUPT, MT_IO name generation and file.
-mt_status mt_checkpoint_read(const mt_checkpoint *checkpoint, const char *name, void **data, size_t *bytes);   // free *data
+// Each reads a whole file into memory and checks its digest again. MT_NOT_FOUND, MT_CORRUPT and MT_IO name generation
+// and file. The caller frees *data and drops its reference to the JSON value (json_decref).
+mt_status mt_checkpoint_read(const mt_checkpoint *checkpoint, const char *name, void **data, size_t *bytes);
 mt_status mt_checkpoint_tensors(const mt_checkpoint *checkpoint, const char *name, mt_safetensors *out);
-mt_status mt_checkpoint_json(const mt_checkpoint *checkpoint, const char *name, struct json_t **out);          // decref *out
-mt_status mt_checkpoint_blob(const mt_checkpoint *checkpoint, const char *name, void **data, mt_blob_reader *out);  // free *data
+mt_status mt_checkpoint_json(const mt_checkpoint *checkpoint, const char *name, struct json_t **out);
+// The reader reads from *data and names the checkpoint's file: free and close after mt_blob_end.
+mt_status mt_checkpoint_blob(const mt_checkpoint *checkpoint, const char *name, void **data, mt_blob_reader *out);
 
 // The parser of manifest.json by itself, for fuzzing: fills generation, steps, build_id, config_digest and files.
 mt_status mt_checkpoint_parse_manifest(const char *text, size_t bytes, const char *source, mt_checkpoint *out);

@@ -1,6 +1,6 @@
-// Checkpoints, the reading side: find the newest generation that verifies, hand out its files. Called on any rank, on the
-// thread that restores. Nothing here writes, so a folder may be read while a run writes to it: committed generations never
-// change, and one that retention removes meanwhile is passed over.
+// Checkpoints, the reading side: find the newest generation that verifies, hand out its files. Called on any rank, on
+// the thread that restores. Nothing here writes, so a folder may be read while a run writes to it: committed
+// generations never change, and one that retention removes meanwhile is passed over.
 //
 // Files are read, not mapped: an I/O error or a file cut short under a mapping would be a signal instead of an error.
 #include "scheduler/checkpoint.h"

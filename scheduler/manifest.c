@@ -1,5 +1,6 @@
-// The manifest of a checkpoint generation, and the names in a checkpoint folder. Pure functions but for mt_manifest_load,
-// mt_checkpoint_check_file and mt_generation_list; any thread. What is read here is hostile until it has been checked.
+// The manifest of a checkpoint generation, and the names in a checkpoint folder. Pure functions but for
+// mt_manifest_load, mt_checkpoint_check_file and mt_generation_list; any thread. What is read here is hostile until it
+// has been checked.
 #include "scheduler/manifest.h"
 
 #include <errno.h>
@@ -45,8 +46,10 @@ mt_status mt_checkpoint_check_name(const char *name) {
     size_t good = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
     if (length == 0 || length >= MT_CHECKPOINT_NAME_BYTES || good != length || name[0] == '.' ||
         strcmp(name, MT_MANIFEST_NAME) == 0)
-        return MT_FAIL(INVALID_ARGUMENT, "\"%.*s\" cannot be the name of a file in a checkpoint (letters, digits and ._- only, "
-            "at most %d, not beginning with a dot)", (int)length, name, MT_CHECKPOINT_NAME_BYTES - 1);
+        return MT_FAIL(INVALID_ARGUMENT,
+            "\"%.*s\" cannot be the name of a file in a checkpoint (letters, digits and ._- only, "
+            "at most %d, not beginning with a dot)",
+            (int)length, name, MT_CHECKPOINT_NAME_BYTES - 1);
     return MT_OK;
 }
 
@@ -61,14 +64,14 @@ mt_status mt_manifest_encode(const mt_checkpoint *checkpoint, mt_text *out) {
 
     size_t start = out->length;
     mt_text_append(out, FIRST_LINE);
-    mt_text_printf(out, " \"format\": %d,\n \"generation\": %" PRIu64 ",\n \"steps\": %" PRIu64 ",\n", MT_CHECKPOINT_FORMAT,
-        checkpoint->generation, checkpoint->steps);
+    mt_text_printf(out, " \"format\": %d,\n \"generation\": %" PRIu64 ",\n \"steps\": %" PRIu64 ",\n",
+        MT_CHECKPOINT_FORMAT, checkpoint->generation, checkpoint->steps);
     mt_text_printf(out, " \"build_id\": %s,\n \"config_digest\": \"%s\",\n \"files\": [", quoted,
         mt_digest_hex(checkpoint->config_digest, hex));
     for (size_t i = 0; i < checkpoint->file_count; i++) {
         const mt_checkpoint_file *file = &checkpoint->files[i];
-        mt_text_printf(out, "%s\n  {\"name\": \"%s\", \"bytes\": %" PRIu64 ", \"digest\": \"%s\"}", i ? "," : "", file->name,
-            file->bytes, mt_digest_hex(file->digest, hex));
+        mt_text_printf(out, "%s\n  {\"name\": \"%s\", \"bytes\": %" PRIu64 ", \"digest\": \"%s\"}", i ? "," : "",
+            file->name, file->bytes, mt_digest_hex(file->digest, hex));
     }
     mt_text_append(out, "\n ]}\n");
     free(quoted);

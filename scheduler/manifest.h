@@ -1,5 +1,5 @@
-// manifest.json of a checkpoint generation: the names in a checkpoint folder, and the manifest's text. Used by checkpoint.c
-// and checkpoint_load.c alone.
+// manifest.json of a checkpoint generation: the names in a checkpoint folder, and the manifest's text. Used by
+// checkpoint.c and checkpoint_load.c alone.
 //
 // The text's first line holds the digest of everything after it, so `tail -n +2 manifest.json | xxh128sum` checks it by
 // hand and not one byte of it is unguarded:

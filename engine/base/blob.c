@@ -1,6 +1,6 @@
-// Blobs: typed arrays under tags. Called by whoever saves or restores state, on its thread; the writer owns its memory, the
-// reader none. Invariant of the reader: at ≤ bytes, and nothing is read or copied before its whole extent is known to lie
-// inside the data.
+// Blobs: typed arrays under tags. Called by whoever saves or restores state, on its thread; the writer owns its memory,
+// the reader none. Invariant of the reader: at ≤ bytes, and nothing is read or copied before its whole extent is known
+// to lie inside the data.
 #include "engine/base/blob.h"
 
 #include <stdlib.h>
@@ -95,7 +95,8 @@ static mt_status peek(mt_blob_reader *r, const char *wanted, record *out) {
     if (r->status != MT_OK) return r->status;
     size_t left = r->bytes - r->at;
     if (left < RECORD_BYTES || left - RECORD_BYTES < r->data[r->at])
-        return r->status = MT_FAIL(CORRUPT, "%s: ends at byte %zu, where \"%s\" should stand", r->source, r->bytes, wanted);
+        return r->status =
+                   MT_FAIL(CORRUPT, "%s: ends at byte %zu, where \"%s\" should stand", r->source, r->bytes, wanted);
     const uint8_t *head = r->data + r->at;
     out->tag_bytes = head[0];
     out->dtype = (mt_dtype)head[1];
@@ -115,8 +116,8 @@ static mt_status next(mt_blob_reader *r, const char *tag, mt_dtype dtype, record
         return r->status = MT_FAIL(CORRUPT, "%s: \"%s\" is of type %s, %s expected", r->source, tag,
                    mt_dtype_name(out->dtype), mt_dtype_name(dtype));
     if (out->count > (r->bytes - out->payload) / mt_dtype_bytes(dtype))
-        return r->status = MT_FAIL(CORRUPT, "%s: \"%s\" claims %llu elements, which the %zu bytes do not hold", r->source,
-                   tag, (unsigned long long)out->count, r->bytes);
+        return r->status = MT_FAIL(CORRUPT, "%s: \"%s\" claims %llu elements, which the %zu bytes do not hold",
+                   r->source, tag, (unsigned long long)out->count, r->bytes);
     return MT_OK;
 }
 

@@ -1,17 +1,18 @@
 // Blob: a small binary record of typed arrays under tags, for state that is no tensor (counters, sequence tables, an
 // environment's snapshot) inside checkpoints.
 //
-//     mt_blob blob = {0};                                  mt_blob_reader reader = mt_blob_read(data, bytes, "rng.blob");
-//     mt_blob_put_u64(&blob, "counter", &counter, 1);      mt_blob_get_u64(&reader, "counter", &counter, 1);
-//     mt_blob_put_f32(&blob, "return", returns, N);        mt_blob_get_f32(&reader, "return", returns, N);
-//     MT_TRY(blob.status); ... mt_blob_fini(&blob);        MT_TRY(mt_blob_end(&reader));
+//     mt_blob blob = {0};                              mt_blob_reader r = mt_blob_read(data, bytes, "rng.blob");
+//     mt_blob_put_u64(&blob, "counter", &counter, 1);  mt_blob_get_u64(&r, "counter", &counter, 1);
+//     mt_blob_put_f32(&blob, "return", returns, N);    mt_blob_get_f32(&r, "return", returns, N);
+//     MT_TRY(mt_blob_finish(&blob)); ... fini          MT_TRY(mt_blob_end(&r));
 //
-// The reader asks for the same tags, types and counts in the same order; anything else is MT_CORRUPT, with the source, the
-// tag wanted and what is there instead. Both sides keep their first failure, so a chain of calls needs one check at the
-// end: a failed get leaves its outputs untouched, and every later one fails with the same status.
+// The reader asks for the same tags, types and counts in the same order; anything else is MT_CORRUPT, with the source,
+// the tag wanted and what is there instead. Both sides keep their first failure, so a chain of calls needs one check at
+// the end: a failed get leaves its outputs untouched, and every later one fails with the same status.
 //
-// Format, little-endian: "MTBLOB1\n", then records (tag length u8, dtype u8, count u64, tag, payload), then a record with
-// tag length 0 whose count is the number of records before it. Pure functions over the caller's storage; any thread.
+// Format, little-endian: "MTBLOB1\n", then records (tag length u8, dtype u8, count u64, tag, payload), then a record
+// with tag length 0 whose count is the number of records before it. Pure functions over the caller's storage; any
+// thread.
 #ifndef MANTA_ENGINE_BASE_BLOB_H
 #define MANTA_ENGINE_BASE_BLOB_H
 
@@ -37,7 +38,8 @@ typedef struct mt_blob {
 // `count` elements of `dtype`. A bad tag or dtype is a programmer's error (asserted). data may be NULL when count is 0.
 void mt_blob_put(mt_blob *blob, const char *tag, mt_dtype dtype, const void *data, size_t count);
 void mt_blob_put_text(mt_blob *blob, const char *tag, const char *text);      // as U8 without the NUL
-// Closes the record: call once, after the last put, before using data and bytes. mt_checkpoint_add_blob does it for you.
+// Closes the record: call once, after the last put, before using data and bytes. mt_checkpoint_add_blob does it for
+// you.
 mt_status mt_blob_finish(mt_blob *blob);
 void mt_blob_fini(mt_blob *blob);
 
