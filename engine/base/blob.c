@@ -127,7 +127,7 @@ static void pass(mt_blob_reader *r, const record *found) {
 }
 
 mt_status mt_blob_get(mt_blob_reader *reader, const char *tag, mt_dtype dtype, void *out, size_t count) {
-    record found;
+    record found = {0};
     MT_TRY(next(reader, tag, dtype, &found));
     if (found.count != count)
         return reader->status = MT_FAIL(CORRUPT, "%s: \"%s\" has %llu elements, %zu expected", reader->source, tag,
@@ -140,7 +140,7 @@ mt_status mt_blob_get(mt_blob_reader *reader, const char *tag, mt_dtype dtype, v
 mt_status mt_blob_view(mt_blob_reader *reader, const char *tag, mt_dtype dtype, const void **out, size_t *count) {
     *out = NULL;
     *count = 0;
-    record found;
+    record found = {0};
     MT_TRY(next(reader, tag, dtype, &found));
     *out = reader->data + found.payload;
     *count = (size_t)found.count;
@@ -149,7 +149,7 @@ mt_status mt_blob_view(mt_blob_reader *reader, const char *tag, mt_dtype dtype, 
 }
 
 mt_status mt_blob_get_text(mt_blob_reader *reader, const char *tag, char *out, size_t out_bytes) {
-    record found;
+    record found = {0};
     MT_TRY(next(reader, tag, MT_U8, &found));
     const uint8_t *text = reader->data + found.payload;
     if (found.count >= out_bytes || (found.count && memchr(text, 0, (size_t)found.count)))
@@ -162,7 +162,7 @@ mt_status mt_blob_get_text(mt_blob_reader *reader, const char *tag, char *out, s
 }
 
 mt_status mt_blob_end(mt_blob_reader *reader) {
-    record found;
+    record found = {0};
     MT_TRY(peek(reader, "the end", &found));
     if (found.tag_bytes != 0)
         return reader->status = MT_FAIL(CORRUPT, "%s: the end expected at byte %zu, found \"%.*s\"", reader->source,
