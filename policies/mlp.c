@@ -1,6 +1,8 @@
 // Multi-layer perceptrons over borrowed slabs. Pure functions of their arguments; any thread.
 #include "policies/mlp.h"
 
+#include <stddef.h>
+
 static int64_t pad16(int64_t floats) { return (floats + 15) / 16 * 16; }
 
 mt_status mt_mlp_add(mt_mlp *mlp, int in, int out, mt_activation activation, mt_slab_sizes *sizes) {

@@ -253,7 +253,7 @@ static mt_status start_anew(mt_rollout_worker *w) {
     return mt_env_reset(w->env, &batch, NULL, NULL);
 }
 
-mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader) {
+mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader, int *exact) {
     size_t n = (size_t)w->desc.envs, bytes = 0;
     const void *snapshot = NULL;
     mt_blob_get_u64(reader, "step", &w->step, 1);
@@ -264,5 +264,6 @@ mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader) {
     mt_blob_get_i32(reader, "episode_steps", w->episode_steps, n);
     mt_blob_get_f32(reader, "discounted", w->discounted, n);
     MT_TRY(reader->status);
+    if (exact) *exact = bytes != 0;
     return bytes ? mt_env_snapshot_load(w->env, snapshot, bytes) : start_anew(w);
 }

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ENVIRONMENTS_MAX = 16, PICTURE_BYTES = 1 << 16 };
+enum { ENVIRONMENTS_MAX = 16, PICTURE_BYTES = 1 << 16, STEPS_MAX = 100000000 };
 
 typedef struct evaluator {
     const mt_evaluate_desc *desc;
@@ -103,6 +103,9 @@ static void summarise(mt_evaluation *out) {
 static mt_status play(evaluator *e) {
     MT_TRY(draw(e));
     for (uint64_t step = 0; e->out->episodes < e->desc->episodes; step++) {
+        if (step == STEPS_MAX)
+            return MT_FAIL(ENV, "%s: %d of %d episodes ended in %d steps; give the environment a time limit", e->desc->env->id,
+                e->out->episodes, e->desc->episodes, STEPS_MAX);
         act(e, step);
         MT_TRY(mt_env_step(e->env, &e->io.batch));
         account(e);

@@ -1,0 +1,107 @@
+// manta train: options from flags, preset and file, then a run.
+#include "apps/app.h"
+
+#include "engine/base/file.h"
+#include "engine/base/signal.h"
+#include "engine/collective/mpi.h"
+#include "scheduler/train.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const algorithms[] = {"ppo"};
+
+typedef struct train_command {
+    mt_train_config train;
+    mt_ppo_config ppo;
+    mt_option_section sections[MT_PPO_SECTIONS];
+    mt_options options;
+    int preset_found;
+    char command_line[4096];
+} train_command;
+
+static void join_arguments(int argc, char **argv, char *out, size_t bytes) {
+    size_t used = (size_t)snprintf(out, bytes, "manta");
+    for (int i = 0; i < argc && used < bytes; i++) used += (size_t)snprintf(out + used, bytes - used, " %s", argv[i]);
+}
+
+static mt_status check_algorithm(const char *name) {
+    for (size_t i = 0; i < MT_COUNT(algorithms); i++)
+        if (strcmp(name, algorithms[i]) == 0) return MT_OK;
+    const char *near = mt_text_nearest(name, algorithms, MT_COUNT(algorithms));
+    if (near) return MT_FAIL(CONFIG, "unknown algorithm \"%s\"; did you mean \"%s\"?", name, near);
+    return MT_FAIL(CONFIG, "unknown algorithm \"%s\"; this version has: ppo", name);
+}
+
+// --resume takes everything from the run's own config.yml; flags still override it
+static mt_status apply_resume(train_command *c) {
+    char path[MT_PATH_BYTES];
+    if (strcmp(c->train.resume, "last") == 0) {
+        MT_TRY(mt_run_folder_find_newest(c->train.log_folder, c->train.algo, c->train.env, path, sizeof path));
+        if (strlen(path) >= sizeof c->train.resume) return MT_FAIL(CONFIG, "the path %s is too long", path);
+        snprintf(c->train.resume, sizeof c->train.resume, "%.*s", (int)sizeof c->train.resume - 1, path);
+    }
+    MT_TRY(mt_run_folder_check(c->train.resume));
+    MT_TRY(mt_path_join(path, sizeof path, c->train.resume, MT_RUN_CONFIG));
+    return mt_conf_file_apply(&c->options, path, NULL);
+}
+
+static mt_status configure(train_command *c) {
+    if (*c->train.resume) MT_TRY(apply_resume(c));
+    else if (*c->train.conf_file) MT_TRY(mt_conf_file_apply(&c->options, c->train.conf_file, c->train.env));
+    MT_TRY(check_algorithm(c->train.algo));
+    return mt_preset_apply(&c->options, c->train.algo, c->train.env, &c->preset_found);
+}
+
+static mt_status train(train_command *c, int argc, char **argv) {
+    const char *extra[1];
+    size_t extra_count;
+    MT_TRY(mt_options_init(&c->options, c->sections, MT_PPO_SECTIONS));
+    MT_TRY(mt_options_parse_args(&c->options, argc, argv, extra, 1, &extra_count));
+    if (c->options.help) {
+        if (mt_mpi_rank() == 0) {
+            printf("%s\n\n", mt_app_train.usage);
+            mt_options_print_help(&c->options, stdout);
+        }
+        return MT_OK;
+    }
+    if (extra_count) return MT_FAIL(CONFIG, "\"%s\" is not an option of manta train; see manta train --help", extra[0]);
+    MT_TRY(configure(c));
+    MT_TRY(mt_signal_start());
+    mt_train_result result;
+    MT_TRY(mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options,
+        .command_line = c->command_line, .preset_found = c->preset_found}, &result));
+    if (mt_mpi_rank() == 0 && c->train.verbose > 0)
+        printf("evaluate it:  manta eval %s\n", result.run_folder);
+    return MT_OK;
+}
+
+static mt_status run(int argc, char **argv) {
+    train_command *c = calloc(1, sizeof *c);
+    if (!c) return MT_FAIL(NO_MEMORY, "cannot allocate the configuration");
+    join_arguments(argc, argv, c->command_line, sizeof c->command_line);
+    mt_ppo_sections(&c->train, &c->ppo, c->sections);
+    mt_status status = train(c, argc, argv);
+    mt_options_fini(&c->options);
+    free(c);
+    return status;
+}
+
+static size_t sections(mt_option_section *out) {
+    static mt_train_config train_defaults;
+    static mt_ppo_config ppo_defaults;
+    mt_ppo_sections(&train_defaults, &ppo_defaults, out);
+    return MT_PPO_SECTIONS;
+}
+
+const mt_app mt_app_train = {
+    .name = "train",
+    .summary = "train a policy; under mpirun on every rank",
+    .usage = "manta train --algo ppo --env CartPole-v1 [-n STEPS] [--seed N] [-params key:value ...] [options]",
+    .details = "Options come from, in rising order: defaults, presets/ALGO.yml, --conf-file, the command line. The run folder's "
+               "config.yml holds the resolved ones and where each came from. Exit status 75: stopped by a signal, state saved.",
+    .uses_mpi = 1,
+    .run = run,
+    .sections = sections,
+};

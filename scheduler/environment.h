@@ -1,0 +1,20 @@
+// The environment that a run's options name: a built-in one, one of a plugin given by --plugin, or a plugin's path itself.
+#ifndef MANTA_SCHEDULER_ENVIRONMENT_H
+#define MANTA_SCHEDULER_ENVIRONMENT_H
+
+#include "rollout/env_registry.h"
+#include "scheduler/config.h"
+
+typedef struct mt_environment {
+    mt_env_registry *registry;                  // owned
+    const manta_env_desc *desc;                 // owned by the registry
+    manta_env_option options[MT_PAIRS_MAX];     // (option_count) views into the configuration
+    uint32_t option_count;
+} mt_environment;
+
+// `--env CartPole-v1`, `--env ./my_env.so` (a plugin with one environment) or `--env ./my_env.so:Other-v0`. Errors of the
+// registry and of plugins; MT_CONFIG for unknown env_kwargs. `config` must outlive *out.
+mt_status mt_environment_open(mt_environment *out, const mt_train_config *config);
+void mt_environment_close(mt_environment *environment);
+
+#endif

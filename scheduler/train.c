@@ -1,0 +1,349 @@
+// The driver of a training run. One thread a rank; start reading at mt_train, then train_loop.
+#include "scheduler/train.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/cpu.h"
+#include "engine/base/digest.h"
+#include "engine/base/file.h"
+#include "engine/base/log.h"
+#include "engine/base/signal.h"
+#include "engine/device/device.h"
+#include "scheduler/agree.h"
+#include "scheduler/environment.h"
+#include "scheduler/evaluate.h"
+#include "scheduler/flows/on_policy.h"
+#include "scheduler/report/reporter.h"
+#include "scheduler/train_checkpoint.h"
+#include "scheduler/weights_file.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct training {
+    const mt_train_desc *desc;
+    const mt_train_config *train;
+    const mt_ppo_config *ppo;
+    mt_train_result *result;
+    mt_comm *comm;                   // owned
+    int rank, ranks, thread_count, workers;
+    mt_device *device;               // owned
+    const mt_kernels *kernels;
+    mt_workers *threads;             // owned
+    mt_environment environment;      // owned
+    mt_on_policy *flow;              // owned
+    mt_run_folder folder;            // rank 0: locked
+    char checkpoints[MT_RUN_PATH_BYTES + 32];
+    mt_reporter *reporter;           // rank 0; NULL elsewhere
+    mt_train_progress progress;
+    int64_t began_ns, saved_ns, saved_steps, first_step;
+    double seconds_before;           // of earlier sessions
+    // since the last row
+    double rollout_seconds, update_seconds, allreduce_seconds;
+    int64_t early_stops;
+} training;
+
+static double seconds_now(const training *t) { return t->seconds_before + 1e-9 * (double)(mt_clock_ns() - t->began_ns); }
+
+static double unix_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+// ---- setting up
+
+static mt_status set_up_machine(training *t) {
+    t->thread_count = t->train->threads;
+    if (!t->thread_count) {
+        int share = mt_cpu_usable() / (mt_comm_node_size(t->comm) > 1 ? mt_comm_node_size(t->comm) : 1);
+        // ranks that mpirun bound to cores of their own have those; others divide what the node has
+        t->thread_count = mt_comm_node_size(t->comm) > 1 && mt_cpu_usable() == 1 ? 1 : share > 1 ? share : 1;
+    }
+    t->workers = mt_train_config_workers(t->train, t->ppo, t->ranks, t->thread_count);
+    if (t->thread_count > t->workers / t->ranks) t->thread_count = t->workers / t->ranks;
+    MT_TRY(mt_device_open(t->train->device, &t->device));
+    MT_TRY(mt_kernels_choose(&t->kernels));
+    return mt_workers_create(t->thread_count, MT_WORKERS_SPIN_AUTO, &t->threads);
+}
+
+static mt_status set_up_flow(training *t) {
+    MT_TRY(mt_train_config_check(t->train, t->ppo, t->ranks));
+    MT_TRY(set_up_machine(t));
+    MT_TRY(mt_environment_open(&t->environment, t->train));
+    return mt_on_policy_create(&(mt_on_policy_desc){
+        .config = t->ppo, .env = t->environment.desc, .options = t->environment.options,
+        .option_count = t->environment.option_count, .kernels = t->kernels, .comm = t->comm, .threads = t->threads,
+        .workers = t->workers, .seed = (uint64_t)t->train->seed,
+    }, &t->flow);
+}
+
+// Rank 0 makes or takes over the folder; everybody learns its path.
+static mt_status set_up_folder(training *t) {
+    const mt_train_config *c = t->train;
+    mt_status status = MT_OK;
+    if (t->rank == 0) {
+        if (*c->resume) status = mt_run_folder_resume(c->resume, &t->folder);
+        else if (*c->run_folder) status = mt_run_folder_create_at(c->run_folder, &t->folder);
+        else status = mt_run_folder_create(c->log_folder, c->algo, t->environment.desc->id, &t->folder);
+    }
+    MT_TRY(mt_agree_on_root(t->comm, status, t->folder.path, sizeof t->folder.path));
+    snprintf(t->result->run_folder, sizeof t->result->run_folder, "%s", t->folder.path);
+    snprintf(t->checkpoints, sizeof t->checkpoints, "%s/%s", t->folder.path, MT_RUN_CHECKPOINTS);
+    return MT_OK;
+}
+
+static mt_status write_config(training *t) {
+    char path[MT_RUN_PATH_BYTES];
+    mt_text text = {0};
+    mt_status status = mt_run_folder_file(&t->folder, MT_RUN_CONFIG, path, sizeof path);
+    if (status == MT_OK) status = mt_options_dump_yaml(t->desc->options, &text);
+    if (status == MT_OK) status = mt_file_write_atomic(path, text.data, text.length, MT_FILE_PUBLIC);
+    mt_text_fini(&text);
+    return status;
+}
+
+static mt_status write_run_info(training *t, const char *outcome) {
+    char path[MT_RUN_PATH_BYTES], host[256] = "", digest[32] = "";
+    gethostname(host, sizeof host - 1);
+    if (t->result->weights_digest)
+        snprintf(digest, sizeof digest, "%016llx", (unsigned long long)t->result->weights_digest);
+    MT_TRY(mt_run_folder_file(&t->folder, MT_RUN_INFO, path, sizeof path));
+    json_t *info = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:f, s:s, s:s}", "program", "manta " MANTA_VERSION,
+        "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", t->thread_count,
+        "workers", t->workers, "kernels", t->kernels->name, "env", t->environment.desc->id, "steps", (json_int_t)t->result->steps,
+        "seconds", seconds_now(t), "outcome", outcome, "weights_xxh3", digest);
+    char *text = info ? json_dumps(info, JSON_INDENT(2)) : NULL;
+    mt_status status = text ? mt_file_write_atomic(path, text, strlen(text), MT_FILE_PUBLIC)
+                            : MT_FAIL(NO_MEMORY, "cannot make %s", path);
+    free(text);
+    json_decref(info);
+    return status;
+}
+
+static void print_log_line(void *context, mt_log_level level, const char *line, size_t bytes) {
+    (void)level;
+    mt_reporter_print(context, stderr, line, bytes);
+}
+
+static mt_metric_set columns_of(const training *t) {
+    mt_metric_set columns = MT_METRIC_ALL & ~MT_METRIC_BIT(ENV_ERRORS);
+    if (!t->train->eval_freq)
+        columns &= ~(MT_METRIC_BIT(EVAL_MEAN_REWARD) | MT_METRIC_BIT(EVAL_STD_REWARD) | MT_METRIC_BIT(EVAL_MEAN_EP_LENGTH));
+    if (t->ppo->learner.clip_range_vf.value < 0) columns &= ~MT_METRIC_BIT(CLIP_RANGE_VF);
+    if (mt_on_policy_policy(t->flow)->log_std < 0) columns &= ~MT_METRIC_BIT(STD);
+    if (t->ppo->learner.target_kl <= 0) columns &= ~MT_METRIC_BIT(EARLY_STOPS);
+    return columns;
+}
+
+static void announce(const training *t) {
+    const mt_train_config *c = t->train;
+    if (c->verbose == 0) return;
+    printf("%s on %s: %d rank%s x %d thread%s, %d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
+        t->environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->thread_count, t->thread_count > 1 ? "s" : "", t->workers,
+        t->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
+        (long long)mt_policy_parameter_count(mt_on_policy_policy(t->flow)), t->kernels->name,
+        t->desc->preset_found ? ", preset of RL Baselines3 Zoo" : "", t->folder.path);
+    fflush(stdout);
+}
+
+static mt_status open_reports(training *t) {
+    const mt_train_config *c = t->train;
+    MT_TRY(write_config(t));
+    MT_TRY(mt_checkpoint_prepare(t->checkpoints));
+    announce(t);
+    MT_TRY(mt_reporter_create(&(mt_reporter_desc){
+        .run_folder = t->folder.path, .env_id = t->environment.desc->id,
+        .tensorboard = *c->tensorboard_log ? c->tensorboard_log : NULL, .columns = columns_of(t),
+        .start_unix = t->progress.start_unix, .resume = *c->resume != 0, .resume_step = t->progress.steps,
+        .resume_episodes = (uint64_t)t->progress.episodes,
+        .progress = {.title = t->environment.desc->id, .total_steps = c->n_timesteps, .verbose = c->verbose,
+            .mode = c->progress ? MT_PROGRESS_LIVE : MT_PROGRESS_AUTO},
+    }, &t->reporter));
+    mt_log_start(&(mt_log_desc){.level = MT_LOG_INFO, .rank = t->rank, .size = t->ranks, .write = print_log_line, .context = t->reporter});
+    return write_run_info(t, "running");
+}
+
+static mt_status set_up(training *t) {
+    MT_TRY(mt_comm_world(NULL, &t->comm));
+    t->rank = mt_comm_rank(t->comm), t->ranks = mt_comm_size(t->comm);
+    t->folder.lock_fd = -1;
+    MT_TRY(mt_agree(t->comm, set_up_flow(t)));
+    MT_TRY(set_up_folder(t));
+    t->progress = (mt_train_progress){.best_eval = -INFINITY, .start_unix = unix_seconds()};
+    int exact = 1;
+    if (*t->train->resume) MT_TRY(mt_train_checkpoint_load(t->comm, t->checkpoints, t->flow, &t->progress, &exact));
+    if (!exact && t->rank == 0)
+        mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->environment.desc->id);
+    t->seconds_before = t->progress.seconds;
+    t->first_step = t->saved_steps = t->progress.steps;
+    t->began_ns = t->saved_ns = mt_clock_ns();
+    return mt_agree_on_root(t->comm, t->rank == 0 ? open_reports(t) : MT_OK, NULL, 0);
+}
+
+static void tear_down(training *t) {
+    mt_log_start(&(mt_log_desc){.level = MT_LOG_INFO, .rank = t->rank, .size = t->ranks});
+    mt_reporter_destroy(t->reporter);
+    mt_on_policy_destroy(t->flow);
+    mt_environment_close(&t->environment);
+    mt_workers_destroy(t->threads);
+    mt_device_close(t->device);
+    mt_run_folder_close(&t->folder);
+    mt_comm_destroy(t->comm);
+}
+
+// ---- between iterations
+
+static void fill_row(training *t, const mt_on_policy_report *r, mt_metrics_row *row) {
+    double elapsed = seconds_now(t);
+    const mt_learner_report *l = &r->learner;
+    double *v = row->value;
+    mt_metrics_row_clear(row);
+    v[MT_METRIC_EP_REW_MEAN] = r->ep_rew_mean, v[MT_METRIC_EP_LEN_MEAN] = r->ep_len_mean;
+    v[MT_METRIC_EPISODES] = (double)r->total_episodes;
+    v[MT_METRIC_TOTAL_TIMESTEPS] = (double)r->steps, v[MT_METRIC_ITERATIONS] = (double)r->iteration;
+    v[MT_METRIC_TIME_ELAPSED] = elapsed;
+    v[MT_METRIC_FPS] = (double)(r->steps - t->first_step) / fmax(elapsed - t->seconds_before, 1e-9);
+    v[MT_METRIC_ROLLOUT_SECONDS] = t->rollout_seconds, v[MT_METRIC_UPDATE_SECONDS] = t->update_seconds;
+    v[MT_METRIC_ALLREDUCE_SECONDS] = t->allreduce_seconds;
+    v[MT_METRIC_APPROX_KL] = l->approx_kl, v[MT_METRIC_CLIP_FRACTION] = l->clip_fraction;
+    v[MT_METRIC_CLIP_RANGE] = l->clip_range;
+    if (l->clip_range_vf >= 0) v[MT_METRIC_CLIP_RANGE_VF] = l->clip_range_vf;
+    v[MT_METRIC_ENTROPY_LOSS] = -l->entropy, v[MT_METRIC_EXPLAINED_VARIANCE] = l->explained_variance;
+    v[MT_METRIC_LEARNING_RATE] = l->learning_rate, v[MT_METRIC_LOSS] = l->loss;
+    v[MT_METRIC_N_UPDATES] = (double)t->progress.epochs;
+    v[MT_METRIC_POLICY_GRADIENT_LOSS] = l->policy_loss, v[MT_METRIC_VALUE_LOSS] = l->value_loss;
+    v[MT_METRIC_STD] = l->std, v[MT_METRIC_GRAD_NORM] = l->grad_norm;
+    if (t->ppo->learner.target_kl > 0) v[MT_METRIC_EARLY_STOPS] = (double)t->early_stops;
+}
+
+static mt_status save_weights(training *t, const char *name) {
+    char path[MT_RUN_PATH_BYTES];
+    mt_learner_state s = mt_learner_state_get(mt_on_policy_learner(t->flow));
+    MT_TRY(mt_run_folder_file(&t->folder, name, path, sizeof path));
+    return mt_weights_file_save(path, mt_on_policy_policy(t->flow), s.param, mt_on_policy_normaliser(t->flow), t->progress.steps);
+}
+
+// Every rank plays the same episodes: cheaper than waiting, and nobody's deadline passes.
+static mt_status evaluate(training *t, mt_metrics_row *row) {
+    mt_evaluation e;
+    MT_TRY(mt_evaluate(&(mt_evaluate_desc){
+        .env = t->environment.desc, .options = t->environment.options, .option_count = t->environment.option_count,
+        .policy = mt_on_policy_policy(t->flow), .kernels = t->kernels,
+        .weights = mt_learner_weights(mt_on_policy_learner(t->flow)), .normaliser = mt_on_policy_normaliser(t->flow),
+        .episodes = t->train->n_eval_episodes, .seed = (uint64_t)t->train->seed,
+    }, &e));
+    row->value[MT_METRIC_EVAL_MEAN_REWARD] = e.mean_reward, row->value[MT_METRIC_EVAL_STD_REWARD] = e.std_reward;
+    row->value[MT_METRIC_EVAL_MEAN_EP_LENGTH] = e.mean_ep_length;
+    int best = e.mean_reward > t->progress.best_eval;
+    if (best) t->progress.best_eval = e.mean_reward;
+    mt_evaluation_fini(&e);
+    if (best && t->rank == 0 && save_weights(t, MT_RUN_BEST_WEIGHTS) != MT_OK)
+        mt_log(MT_LOG_WARN, "best weights not saved: %s", mt_last_error());
+    return MT_OK;
+}
+
+// A checkpoint that fails leaves the old ones intact: a warning, and training goes on.
+static mt_status save(training *t) {
+    uint64_t generation;
+    t->progress.seconds = seconds_now(t);
+    mt_status status = mt_train_checkpoint_save(t->comm, t->checkpoints, t->train->keep_checkpoints, t->flow, &t->progress, &generation);
+    t->saved_ns = mt_clock_ns(), t->saved_steps = t->progress.steps;
+    if (status == MT_COMM || status == MT_DEADLINE) return status;
+    if (t->rank) return MT_OK;
+    if (status != MT_OK) mt_log(MT_LOG_WARN, "no checkpoint at %lld steps: %s", (long long)t->progress.steps, mt_last_error());
+    else if (save_weights(t, MT_RUN_WEIGHTS) != MT_OK) mt_log(MT_LOG_WARN, "weights not saved: %s", mt_last_error());
+    return status == MT_OK ? MT_OK : status;
+}
+
+static int crossed(int64_t every, int64_t before, int64_t now) { return every > 0 && now / every > before / every; }
+
+static void remember(training *t, const mt_on_policy_report *r) {
+    t->progress.steps = r->steps, t->progress.episodes = r->total_episodes;
+    t->progress.epochs += t->ppo->learner.n_epochs;
+    t->rollout_seconds += r->rollout_seconds, t->update_seconds += r->update_seconds;
+    t->allreduce_seconds += r->learner.allreduce_seconds;
+    t->early_stops += r->learner.stopped_early;
+    t->result->steps = r->steps, t->result->ep_rew_mean = r->ep_rew_mean;
+    for (int64_t i = 0; t->reporter && i < r->episode_count; i++)
+        mt_reporter_episode(t->reporter, r->episodes[i].reward, (uint64_t)r->episodes[i].steps, seconds_now(t));
+}
+
+static mt_status report(training *t, const mt_on_policy_report *r, int64_t steps_before, int last) {
+    const mt_train_config *c = t->train;
+    int64_t per_iteration = mt_on_policy_steps_per_iteration(t->flow);
+    int64_t total = (c->n_timesteps + per_iteration - 1) / per_iteration;
+    int64_t interval = c->log_interval ? c->log_interval : total > 100 ? total / 100 : 1;
+    int evaluated = crossed(c->eval_freq, steps_before, r->steps) || (c->eval_freq && last);
+    if (t->reporter) mt_reporter_step(t->reporter, r->steps);
+    if (r->iteration % interval && !evaluated && !last) return MT_OK;
+    mt_metrics_row row;
+    fill_row(t, r, &row);
+    if (evaluated) MT_TRY(evaluate(t, &row));
+    if (t->reporter) mt_reporter_row(t->reporter, &row);
+    t->rollout_seconds = t->update_seconds = t->allreduce_seconds = 0, t->early_stops = 0;
+    return MT_OK;
+}
+
+// ---- the loop
+
+static mt_status train_loop(training *t) {
+    const mt_train_config *c = t->train;
+    mt_on_policy_report r = {0};
+    int stop = t->progress.steps >= c->n_timesteps;
+    if (stop && t->rank == 0)
+        mt_log(MT_LOG_INFO, "this run has its %lld steps already; a larger -n continues it", (long long)c->n_timesteps);
+    while (!stop) {
+        int64_t before = t->progress.steps, after = before + mt_on_policy_steps_per_iteration(t->flow);
+        mt_on_policy_request request = {
+            .signal = mt_signal_pending(),
+            .checkpoint = t->rank == 0 && c->save_interval > 0 && 1e-9 * (double)(mt_clock_ns() - t->saved_ns) >= c->save_interval,
+        };
+        double remaining = 1 - (double)after / (double)c->n_timesteps;
+        MT_TRY(mt_on_policy_iterate(t->flow, request, remaining > 0 ? remaining : 0, &r));
+        remember(t, &r);
+
+        t->result->reached_stop_reward = c->stop_reward != 0 && r.window == MT_RETURN_WINDOW && r.ep_rew_mean >= c->stop_reward;
+        stop = r.steps >= c->n_timesteps || t->result->reached_stop_reward || r.request.signal;
+        MT_TRY(report(t, &r, before, stop));
+        if (!stop && (r.request.checkpoint || crossed(c->save_freq, before, r.steps))) {
+            mt_status status = save(t);
+            if (status == MT_COMM || status == MT_DEADLINE) return status;
+        }
+    }
+    if (t->saved_steps != t->progress.steps || *c->resume == 0) MT_TRY(save(t));
+    if (r.request.signal)
+        return MT_FAIL(INTERRUPTED, "%s: stopped at %lld steps, state saved; continue with: manta train --resume %s",
+            mt_signal_name(r.request.signal), (long long)t->progress.steps, t->folder.path);
+    return MT_OK;
+}
+
+static void finish(training *t, mt_status status) {
+    mt_learner_state s = mt_learner_state_get(mt_on_policy_learner(t->flow));
+    t->result->weights_digest = mt_digest64_of(s.param, sizeof(float) * (size_t)mt_on_policy_policy(t->flow)->sizes.params);
+    if (t->rank) return;
+    const char *verb = status == MT_INTERRUPTED ? "stopped at" : status == MT_OK ? "trained" : "failed after";
+    mt_reporter_finish(t->reporter, t->progress.steps, verb);
+    // the message of the failure is still to be printed by the program: keep it
+    if (status == MT_OK || status == MT_INTERRUPTED) {
+        char message[1024];
+        snprintf(message, sizeof message, "%s", mt_last_error());
+        if (write_run_info(t, status == MT_OK ? "done" : "interrupted") != MT_OK) mt_log(MT_LOG_WARN, "%s", mt_last_error());
+        if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
+    }
+}
+
+mt_status mt_train(const mt_train_desc *desc, mt_train_result *result) {
+    *result = (mt_train_result){.ep_rew_mean = NAN};
+    training t = {.desc = desc, .train = desc->train, .ppo = desc->ppo, .result = result};
+    mt_status status = set_up(&t);
+    if (status == MT_OK) {
+        status = train_loop(&t);
+        finish(&t, status);
+    }
+    tear_down(&t);
+    return status;
+}
