@@ -86,7 +86,7 @@ static mt_status map_columns(const char *path, const mt_csv_table *table, mt_met
                 table->names[i]);
         *set |= (mt_metric_set)1 << metric[i];
     }
-    if (!has(*set, MT_METRIC_TOTAL_TIMESTEPS))
+    if (mt_csv_table_column(table, mt_metric_get(MT_METRIC_TOTAL_TIMESTEPS)->name) < 0)
         return MT_FAIL(CORRUPT, "%s:1: no column time/total_timesteps; move the file away to go on without it", path);
     return MT_OK;
 }

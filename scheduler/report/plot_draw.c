@@ -114,8 +114,9 @@ static void widen(double *low, double *high, double below, double above) {
 
 static void scale_axes(const mt_plot_figure *f, axes *a) {
     data_range(f, a);
-    // steps and seconds begin at nought, unless the curves are far from it (a resumed part)
+    // axes begin at nought, unless the curves are far from it
     if (a->x_low > 0 && a->x_low < 0.25 * a->x_high) a->x_low = 0;
+    if (a->y_low > 0 && a->y_low < 0.2 * a->y_high) a->y_low = 0;
     widen(&a->x_low, &a->x_high, 0, 0.005);
     widen(&a->y_low, &a->y_high, 0.05, 0.05);
     a->x_ticks = mt_plot_ticks(a->x_low, a->x_high, (size_t)f->width / 130 + 1, a->x_tick, TICKS_MAX);
@@ -134,6 +135,30 @@ static void place(cairo_t *cr, const mt_plot_figure *f, axes *a) {
     a->right = f->width - 26;
     a->top = f->title ? 54 : 26;
     a->bottom = f->height - 58;
+}
+
+// --- room ----------------------------------------------------------------------------------------------------------
+
+typedef struct box {
+    double x, y, width, height;
+} box;
+
+// How much of the curves a box would hide: mean points count most, the spread's edges a little.
+static double hidden(const mt_plot_figure *f, const axes *a, box b) {
+    double sum = 0;
+    for (size_t s = 0; s < f->series_count; s++) {
+        const mt_band *band = &f->series[s].band;
+        double one = 1.0 / (double)band->count;
+        for (size_t i = 0; i < band->count; i++) {
+            double x = px(a, band->x[i]);
+            if (x < b.x || x > b.x + b.width) continue;
+            double mean = py(a, band->mean[i]), low = py(a, band->low[i]), high = py(a, band->high[i]);
+            if (mean > b.y && mean < b.y + b.height) sum += one;
+            if (low > b.y && high < b.y + b.height) sum += 0.2 * one;
+        }
+    }
+    if (f->has_reference && py(a, f->reference) > b.y - 4 && py(a, f->reference) < b.y + b.height + 4) sum += 0.3;
+    return sum;
 }
 
 // --- parts ---------------------------------------------------------------------------------------------------------
@@ -189,8 +214,13 @@ static void draw_reference(cairo_t *cr, const mt_plot_figure *f, const axes *a) 
     cairo_set_dash(cr, NULL, 0, 0);
     if (!f->reference_label) return;
     font(cr, TEXT_SIZE - 1, 0);
-    // below the line when there is no room above it
-    words(cr, a->right - 4, y - 5 - TEXT_SIZE < a->top ? y + TEXT_SIZE + 2 : y - 5, 1, f->reference_label);
+    // above the line where there is room, at the end where fewer curves are
+    double width = text_width(cr, f->reference_label), baseline = y - 5;
+    if (baseline - TEXT_SIZE < a->top) baseline = y + TEXT_SIZE + 2;
+    box at_left = {a->left, baseline - TEXT_SIZE, width + 8, TEXT_SIZE + 4}, at_right = at_left;
+    at_right.x = a->right - at_right.width;
+    double x = hidden(f, a, at_right) <= hidden(f, a, at_left) ? at_right.x : at_left.x;
+    words(cr, x + 4, baseline, 0, f->reference_label);
 }
 
 static void draw_spread(cairo_t *cr, const mt_band *band, const axes *a, rgb color) {
@@ -226,34 +256,12 @@ static void draw_mean(cairo_t *cr, const mt_band *band, const axes *a, rgb color
 
 // --- legend --------------------------------------------------------------------------------------------------------
 
-typedef struct box {
-    double x, y, width, height;
-} box;
-
 static const double LEGEND_ROW = 19, LEGEND_PAD = 9, LEGEND_MARK = 22;
 
 static char *legend_text(const mt_plot_series *series, char *buffer, size_t bytes) {
     if (series->band.run_count > 1) snprintf(buffer, bytes, "%s (%zu runs)", series->label, series->band.run_count);
     else snprintf(buffer, bytes, "%s", series->label);
     return buffer;
-}
-
-// How much of the curves a box would hide: mean points count most, the spread's edges a little.
-static double hidden(const mt_plot_figure *f, const axes *a, box b) {
-    double sum = 0;
-    for (size_t s = 0; s < f->series_count; s++) {
-        const mt_band *band = &f->series[s].band;
-        double one = 1.0 / (double)band->count;
-        for (size_t i = 0; i < band->count; i++) {
-            double x = px(a, band->x[i]);
-            if (x < b.x || x > b.x + b.width) continue;
-            double mean = py(a, band->mean[i]), low = py(a, band->low[i]), high = py(a, band->high[i]);
-            if (mean > b.y && mean < b.y + b.height) sum += one;
-            if (low > b.y && high < b.y + b.height) sum += 0.2 * one;
-        }
-    }
-    if (f->has_reference && py(a, f->reference) > b.y - 4 && py(a, f->reference) < b.y + b.height + 4) sum += 0.3;
-    return sum;
 }
 
 static box legend_place(const mt_plot_figure *f, const axes *a, double width, double height) {
