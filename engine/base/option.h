@@ -41,14 +41,14 @@ extern "C" {
 #define MT_COUNT(array) (sizeof(array) / sizeof *(array))
 
 typedef enum mt_option_type {
-    MT_OPT_BOOL,       // bool
+    MT_OPT_BOOL,       // bool, or int with 0 and 1
     MT_OPT_INT,        // int32_t/int or int64_t (by the field's size); 1e5 is an integer
     MT_OPT_FLOAT,      // double or float
     MT_OPT_STRING,     // char[n]: what does not fit is an error
     MT_OPT_CHOICE,     // int or enum: the index in .choices; any case; a "nn." prefix is ignored (nn.ReLU = relu)
     MT_OPT_SCHEDULE,   // mt_schedule: "0.001" constant, "lin_0.001" falls linearly to 0
-    MT_OPT_INT_LIST,   // mt_int_list, or mt_int_list[k] with k names in .choices: [64, 64] sets all k lists,
-                       // {pi: [64, 64], vf: [256]} each by name (names left out stay as they are)
+    MT_OPT_INT_LIST,   // mt_int_list, or mt_int_list[k] with k names in .choices: [64, 64] sets all k lists (but empties one
+                       // called "shared"), {pi: [64, 64], vf: [256]} each by name (names left out have the default)
     MT_OPT_PAIRS       // mt_pairs: a mapping of free keys to text, e.g. env_kwargs; on the command line k:v k:v ...
 } mt_option_type;
 
@@ -93,7 +93,8 @@ typedef struct mt_option {
     unsigned flags;               // MT_OPTION_*
     const char *aliases;          // Nullable: other names, separated by blanks: "total_timesteps timesteps"
     const char *standard;         // the default as text, read like any other value
-    const char *none;             // Nullable: the value that null/None stands for ("0" for target_kl: null); NULL: refused
+    const char *none;             // Nullable: the value that null/None stands for ("0" for target_kl: null), in or out of the
+                                  // range; NULL: null is refused
     const char *const *choices;   // CHOICE: the words; INT_LIST with several lists: their names; ends with NULL
     const char *range;            // Nullable: "[1, 1e9]", "(0, 1]", "(0, inf)": numbers, schedules, each item of a list
     const char *why;              // reason for the range: "the discount must leave a horizon"
@@ -140,7 +141,8 @@ void mt_options_fini(mt_options *options);   // the objects stay
 mt_status mt_options_set_text(mt_options *options, const char *key, const char *value, mt_option_from from,
     const char *where);
 
-// Sets every key of a mapping; a null node sets nothing. Unknown keys are errors. Positions come from the nodes.
+// Sets every key of a mapping; a null node sets nothing. Unknown keys are errors. Positions come from the nodes. After an
+// error the keys before it are set.
 mt_status mt_options_set_yaml(mt_options *options, const mt_yaml_node *mapping, mt_option_from from);
 
 // Reads a command line (argv[0] is skipped). Accepts --flag value, --flag=value, --flag_name, -n value, switches without
