@@ -1,0 +1,183 @@
+// What an environment plugin hands over: its table, its descriptors, its spaces. The input decides every number and
+// which pointers are NULL; arrays are as long as their counts say, because inside a process nothing else can be
+// checked.
+// A descriptor that passes is used: create, spaces, options, destroy.
+#include "fuzz/fuzz.h"
+#include "rollout/env.h"
+#include "rollout/plugin.h"
+
+enum { DESCS = 4, ARRAY_MAX = 4096, OWNED_MAX = 256 };
+
+// one input's objects; libFuzzer runs inputs one after another in one thread
+static void *owned[OWNED_MAX];
+static size_t owned_count;
+static manta_space spaces[2];
+static int create_result;
+
+static void *own(size_t bytes) {
+    void *block = calloc(1, bytes ? bytes : 1);
+    FUZZ_CHECK(block && owned_count < OWNED_MAX);
+    return owned[owned_count++] = block;
+}
+
+static void free_owned(void) {
+    while (owned_count) free(owned[--owned_count]);
+}
+
+// NULL, or a text of at most 15 letters
+static const char *take_text(fuzz_bytes *f) {
+    uint8_t length = fuzz_u8(f);
+    if (length & 0x80) return NULL;
+    char *text = own((length & 15) + 1u);
+    fuzz_take(f, text, length & 15);
+    return text;
+}
+
+// ---- functions a descriptor may have ----
+
+static char the_env;
+
+static int make(const manta_env_config *config, manta_env **out, char *error) {
+    (void)config;
+    if (error) memset(error, 'x', MANTA_ERROR_BYTES);   // without the zero that the contract asks for
+    *out = (manta_env *)&the_env;
+    return create_result;
+}
+static void destroy(manta_env *env) { (void)env; }
+static const manta_space *observation_space(const manta_env *env) { return (void)env, &spaces[0]; }
+static const manta_space *action_space(const manta_env *env) { return (void)env, &spaces[1]; }
+static int reset(
+    manta_env *env, const manta_env_batch *batch, const uint64_t *seeds, const uint8_t *mask, char *error) {
+    return (void)env, (void)batch, (void)seeds, (void)mask, (void)error, 0;
+}
+static int step(manta_env *env, const manta_env_batch *batch, char *error) {
+    return (void)env, (void)batch, (void)error, 0;
+}
+
+// ---- objects out of bytes ----
+
+// Elements of a space when its shape is small enough for arrays to be made, else -1.
+static int64_t small_count(const manta_space *space) {
+    int64_t count = 1;
+    for (uint32_t d = 0; d < space->ndim && d < MANTA_SPACE_MAX_DIMS; d++) {
+        if (space->shape[d] < 0 || space->shape[d] > ARRAY_MAX) return -1;
+        count *= space->shape[d];
+        if (count > ARRAY_MAX) return -1;
+    }
+    return space->kind == MANTA_SPACE_DISCRETE ? 1 : count;
+}
+
+static void take_space(fuzz_bytes *f, manta_space *space) {
+    *space = (manta_space){0};
+    uint8_t shift = fuzz_u8(f);
+    space->struct_size = shift & 1 ? fuzz_u32(f) : sizeof *space;
+    space->kind = fuzz_u8(f) % 8;
+    space->dtype = fuzz_u8(f) % 5;
+    space->ndim = shift & 2 ? fuzz_u32(f) : fuzz_u8(f) % 8;
+    for (int d = 0; d < MANTA_SPACE_MAX_DIMS; d++) {
+        if (shift & 4) fuzz_take(f, &space->shape[d], sizeof space->shape[d]);
+        else space->shape[d] = fuzz_u8(f) % 16;
+    }
+    space->child_count = shift & 8;
+    int64_t count = small_count(space);
+    if (count < 0) return;
+    float *low = own((size_t)count * sizeof *low), *high = own((size_t)count * sizeof *high);
+    int64_t *nvec = own((size_t)count * sizeof *nvec);
+    for (int64_t i = 0; i < count && f->left; i++) {
+        fuzz_take(f, &low[i], sizeof *low);
+        fuzz_take(f, &high[i], sizeof *high);
+        if (shift & 16) fuzz_take(f, &nvec[i], sizeof *nvec);
+        else nvec[i] = fuzz_u8(f);
+    }
+    space->low = shift & 32 ? NULL : low;
+    space->high = shift & 64 ? NULL : high;
+    space->nvec = shift & 128 ? NULL : nvec;
+}
+
+static manta_env_desc *take_desc(fuzz_bytes *f) {
+    manta_env_desc *desc = own(sizeof *desc);
+    uint8_t odd = fuzz_u8(f), missing = fuzz_u8(f);
+    desc->struct_size = odd & 1 ? fuzz_u32(f) : sizeof *desc;
+    desc->abi_version = odd & 2 ? fuzz_u32(f) : MANTA_ENV_ABI_VERSION;
+    desc->id = take_text(f);
+    desc->summary = take_text(f);
+    desc->capabilities = odd & 4 ? fuzz_u32(f) : fuzz_u8(f) & 3;
+    fuzz_take(f, &desc->reward_threshold, sizeof desc->reward_threshold);
+    desc->option_count = odd & 8 ? fuzz_u32(f) : fuzz_u8(f) % 4;
+    uint32_t given = desc->option_count < ARRAY_MAX ? desc->option_count : ARRAY_MAX;
+    manta_env_option_desc *options = own(given * sizeof *options);
+    for (uint32_t i = 0; i < given && i < 4; i++)
+        options[i] = (manta_env_option_desc){take_text(f), take_text(f), take_text(f)};
+    desc->options = odd & 16 ? NULL : options;
+    desc->create = missing & 1 ? NULL : make;
+    desc->destroy = missing & 2 ? NULL : destroy;
+    desc->observation_space = missing & 4 ? NULL : observation_space;
+    desc->action_space = missing & 8 ? NULL : action_space;
+    desc->reset = missing & 16 ? NULL : reset;
+    desc->step = missing & 32 ? NULL : step;
+    return desc;
+}
+
+static manta_env_plugin *take_table(fuzz_bytes *f) {
+    manta_env_plugin *table = own(sizeof *table);
+    const manta_env_desc *descs[DESCS] = {0};
+    uint8_t odd = fuzz_u8(f);
+    table->struct_size = odd & 1 ? fuzz_u32(f) : sizeof *table;
+    table->abi_version = odd & 2 ? fuzz_u32(f) : MANTA_ENV_ABI_VERSION;
+    table->name = take_text(f);
+    table->version = take_text(f);
+    table->env_count = odd & 4 ? fuzz_u32(f) : fuzz_u8(f) % (DESCS + 1);
+    for (int i = 0; i < DESCS; i++) descs[i] = f->left && !(fuzz_u8(f) & 0x80) ? take_desc(f) : NULL;
+    // a count beyond what is possible must be refused before the array is looked at
+    uint32_t given = table->env_count < ARRAY_MAX ? table->env_count : ARRAY_MAX;
+    const manta_env_desc **envs = own(given * sizeof *envs);
+    for (uint32_t i = 0; i < given; i++) envs[i] = descs[i % DESCS];
+    table->envs = odd & 8 ? NULL : envs;
+    return table;
+}
+
+// ---- using them ----
+
+static void use_desc(const manta_env_desc *desc) {
+    uint64_t seeds[2] = {1, 2};
+    manta_env_config config = {.struct_size = sizeof config, .num_envs = 2, .seeds = seeds};
+    manta_env_option option = {desc->option_count ? desc->options[0].key : "gravity", "1"};
+    config.options = &option;
+    config.option_count = 1;
+    mt_env *env = NULL;
+    if (mt_env_create(desc, &config, &env) == MT_OK) {
+        char text[256];
+        FUZZ_CHECK(mt_env_observation_space(env)->count >= 1 && mt_env_action_space(env)->count >= 1);
+        mt_space_format(mt_env_observation_space(env), text, sizeof text);
+        mt_space_format(mt_env_action_space(env), text, sizeof text);
+        mt_env_destroy(env);
+    } else FUZZ_CHECK(env == NULL);
+}
+
+// A block of exactly `available` bytes: no field beyond them may be read.
+static void validate_cut(const void *object, size_t bytes, uint8_t cut, int is_table) {
+    size_t available = bytes * cut / 256;
+    void *copy = fuzz_copy(object, available);
+    mt_status status =
+        is_table ? mt_plugin_validate(copy, available, "fuzz.so") : mt_env_validate_desc(copy, available);
+    FUZZ_CHECK(status == MT_PLUGIN);
+    free(copy);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    fuzz_bytes f = {data, bytes};
+    uint8_t cut = fuzz_u8(&f);
+    create_result = cut == 7;
+    take_space(&f, &spaces[0]);
+    take_space(&f, &spaces[1]);
+    manta_env_plugin *table = take_table(&f);
+    validate_cut(table, sizeof *table, cut, 1);
+    mt_status status = mt_plugin_validate(table, SIZE_MAX, "fuzz.so");
+    FUZZ_CHECK(status == MT_OK || status == MT_PLUGIN);
+    if (status == MT_OK) {
+        validate_cut(table->envs[0], sizeof *table->envs[0], cut, 0);
+        for (uint32_t i = 0; i < table->env_count; i++) use_desc(table->envs[i]);
+    }
+    free_owned();
+    return 0;
+}
