@@ -43,7 +43,8 @@ static vf sample_component(const component_tile *c, vi words, vi *action) {
 static void sample_tile(const mt_categorical *d, const uint32_t *words, int32_t *action, float *log_prob, int64_t b, int n) {
     vf sum = {};
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
-        component_tile c = component_at(d, b, offset, d->nvec[i], n);
+        component_tile c;
+        component_open(&c, d, b, offset, d->nvec[i], n);
         int64_t at = b * d->components + i;
         vi a;
         sum += sample_component(&c, tile_column_i(words + at, d->components, n), &a);
@@ -65,7 +66,8 @@ void MT_ISA_NAME(mt_categorical_sample)(const mt_categorical *d, const uint32_t 
 
 static void mode_tile(const mt_categorical *d, int32_t *action, int64_t b, int n) {
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
-        component_tile c = component_at(d, b, offset, d->nvec[i], n);
+        component_tile c;
+        component_open(&c, d, b, offset, d->nvec[i], n);
         vf best = component_logit(&c, 0);
         vi a = {};
         for (int k = 1; k < c.actions; k++) {
@@ -96,7 +98,8 @@ LANE_INLINE void log_prob_small(int k_count, const mt_categorical *d, const int3
 static void log_prob_tile(const mt_categorical *d, const int32_t *action, float *log_prob, float *entropy, int64_t b, int n) {
     vf sum = {}, h = {};
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
-        component_tile c = component_at(d, b, offset, d->nvec[i], n);
+        component_tile c;
+        component_open(&c, d, b, offset, d->nvec[i], n);
         softmax_tile s = component_softmax(&c);
         h += s.entropy;
         if (log_prob)

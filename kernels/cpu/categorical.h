@@ -1,7 +1,7 @@
 // Log-softmax over the actions of a tile of rows, for categorical.c and ppo_loss.c.
 //
 // Two forms. Small: one component of 2, 3 or 4 actions and no mask, the columns in registers (the hot case). Component: any
-// number of actions, masks, several components; its columns are fetched again in each pass, so nothing is stored.
+// number of actions, masks, several components; columns beyond COMPONENT_KEPT are fetched again in each pass.
 // With d = z - max z and S = Σ exp d:  log p_k = d_k - log S,  entropy = log S - Σ exp(d_k) d_k / S.
 // A masked action's logit counts as -FLT_MAX: its probability is exactly 0. A component without any allowed action
 // counts as uniform (the environment broke its promise; nothing becomes NaN here).
@@ -48,25 +48,33 @@ LANE_INLINE vf small_pick(int k_count, const vf *z, vi action) {
 
 // ---- component
 
+enum { COMPONENT_KEPT = 32 };   // columns fetched once
+
 typedef struct component_tile {
     const float *logits;    // of the tile's first row, the component's first action
     const uint8_t *mask;    // Nullable
     int64_t stride;         // K
     int actions, rows;      // rows ≤ VF
+    vf column[COMPONENT_KEPT];
 } component_tile;
 
-LANE_INLINE component_tile component_at(const mt_categorical *d, int64_t row, int offset, int actions, int rows) {
-    int64_t at = row * d->logit_count + offset;
-    return (component_tile){.logits = d->logits + at,
-        .mask = d->mask ? d->mask + at : 0,
-        .stride = d->logit_count,
-        .actions = actions,
-        .rows = rows};
-}
-
-LANE_INLINE vf component_logit(const component_tile *c, int k) {
+LANE_INLINE vf component_fetch(const component_tile *c, int k) {
     vf z = tile_column(c->logits + k, c->stride, c->rows);
     return c->mask ? vf_select(tile_column_mask(c->mask + k, c->stride, c->rows), z, vf_set(-FLT_MAX)) : z;
+}
+LANE_INLINE vf component_logit(const component_tile *c, int k) {
+    return k < COMPONENT_KEPT ? c->column[k] : component_fetch(c, k);
+}
+
+LANE_INLINE void component_open(component_tile *c, const mt_categorical *d, int64_t row, int offset, int actions, int rows) {
+    int64_t at = row * d->logit_count + offset;
+    c->logits = d->logits + at;
+    c->mask = d->mask ? d->mask + at : 0;
+    c->stride = d->logit_count;
+    c->actions = actions;
+    c->rows = rows;
+    c->column[0] = component_fetch(c, 0);
+    for (int k = 1; k < actions && k < COMPONENT_KEPT; k++) c->column[k] = component_fetch(c, k);
 }
 
 LANE_INLINE softmax_tile component_softmax(const component_tile *c) {

@@ -36,7 +36,7 @@ LANE_INLINE float weighted_squares(int count, const float *h, const float *w) {
         vf x = vf_load_n(h + l, count - l);
         sum = vf_fma(x * x, vf_load(w + l), sum);
     }
-    return vf_sum(sum);
+    return lane_sum(sum);
 }
 
 void MT_ISA_NAME(mt_gsde_log_std)(int64_t rows, int latent, int dim, const float *h, const float *log_std,
@@ -99,7 +99,7 @@ static float dot(int count, const float *x, const float *y) {
     int l = 0;
     for (; l + VF <= count; l += VF) sum = vf_fma(vf_load(x + l), vf_load(y + l), sum);
     if (l < count) sum = vf_fma(vf_load_n(x + l, count - l), vf_load_n(y + l, count - l), sum);
-    return vf_sum(sum);
+    return lane_sum(sum);
 }
 
 void MT_ISA_NAME(mt_gsde_noise)(int64_t rows, int latent, int dim, const float *h, const float *matrix, float *noise) {

@@ -61,6 +61,31 @@ LANE_INLINE vd lane_high_d(vf v) {
     return __builtin_convertvector(h, vd);
 }
 
+LANE_INLINE vd lane_load_d(const float *p) { return __builtin_convertvector(*(const vf_half_unaligned *)p, vd); }   // VD floats
+LANE_INLINE vd lane_fma_d(vd a, vd b, vd c) {
+#if defined(MT_ISA_AVX512)
+    return (vd)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif defined(MT_ISA_AVX2)
+    return (vd)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#else
+    return a * b + c;
+#endif
+}
+
+// ---- sum of the lanes by halves, in registers: vf_sum's order without its way through memory
+
+LANE_INLINE float lane_sum(vf v) {
+#if defined(MT_ISA_AVX512)
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+#elif defined(MT_ISA_AVX2)
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+#else
+    vf q = v;
+#endif
+    return (q[0] + q[2]) + (q[1] + q[3]);
+}
+
 // ---- whole or short vectors
 
 LANE_INLINE vf lane_load_n(const float *p, int n) { return n == VF ? vf_load(p) : vf_load_n(p, n); }

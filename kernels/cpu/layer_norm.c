@@ -14,14 +14,14 @@ static void forward_row(int columns, const float *x, const float *gain, const fl
     float *inv_std) {
     vf sum = {}, square = {};
     for (int c = 0; c < columns; c += VF) sum += lane_load_n(x + c, left(columns, c));
-    const vf mean = vf_set(vf_sum(sum) / (float)columns);
+    const vf mean = vf_set(lane_sum(sum) / (float)columns);
     for (int c = 0; c < columns; c += VF) {
         int n = left(columns, c);
         vf d = lane_load_n(x + c, n) - mean;
         if (n < VF) d = vf_where(lane_first(n), d);
         square = vf_fma(d, d, square);
     }
-    *inv_std = 1.0f / sqrtf(vf_sum(square) / (float)columns + 1e-5f);
+    *inv_std = 1.0f / sqrtf(lane_sum(square) / (float)columns + 1e-5f);
     const vf scale = vf_set(*inv_std);
     for (int c = 0; c < columns; c += VF) {
         int n = left(columns, c);
@@ -47,7 +47,7 @@ static void backward_row(int columns, const float *dy, const float *gain, const 
         sum += u;
         product = vf_fma(u, lane_load_n(xhat + c, n), product);
     }
-    const vf mean = vf_set(vf_sum(sum) / (float)columns), slope = vf_set(vf_sum(product) / (float)columns);
+    const vf mean = vf_set(lane_sum(sum) / (float)columns), slope = vf_set(lane_sum(product) / (float)columns);
     const vf scale = vf_set(inv_std);
     for (int c = 0; c < columns; c += VF) {
         int n = left(columns, c);

@@ -120,7 +120,8 @@ static void categorical_tile(const mt_categorical *d, const int32_t *action, con
     loss_sums *sums, int64_t b, int n) {
     vf log_prob = {}, entropy = {};
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
-        component_tile c = component_at(d, b, offset, d->nvec[i], n);
+        component_tile c;
+        component_open(&c, d, b, offset, d->nvec[i], n);
         softmax_tile s = component_softmax(&c);
         log_prob += component_pick(&c, &s, tile_column_i(action + b * d->components + i, d->components, n)) - s.log_total;
         entropy += s.entropy;
@@ -128,7 +129,8 @@ static void categorical_tile(const mt_categorical *d, const int32_t *action, con
     vf g = policy_tile(r, b, n, log_prob, entropy, sums);
     const vf bonus = vf_set(r->ent_coef * r->inv_rows);
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
-        component_tile c = component_at(d, b, offset, d->nvec[i], n);
+        component_tile c;
+        component_open(&c, d, b, offset, d->nvec[i], n);
         softmax_tile s = component_softmax(&c);
         vi a = tile_column_i(action + b * d->components + i, d->components, n);
         component_gradient(&c, &s, a, g, bonus, d_logits + b * d->logit_count + offset);
@@ -182,7 +184,7 @@ LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const 
         if (a < SHARED_MAX)
             shared->lane[a] += d_scale;
         else
-            d_log_std[a] += vf_sum(d_scale);
+            d_log_std[a] += lane_sum(d_scale);
     }
 }
 
@@ -194,6 +196,6 @@ void MT_ISA_NAME(mt_ppo_loss_gaussian)(const mt_gaussian *d, const float *action
     for (int a = 0; a < lanes; a++) shared.lane[a] = (vf){};
     if (!d->log_std_rows && !accumulate) memset(d_log_std, 0, sizeof(float) * (size_t)d->dim);
     FOR_TILES(d->rows, gaussian_tile(d, action, rows, d_mean, d_log_std, &sums, &shared, b, n));
-    for (int a = 0; a < lanes; a++) d_log_std[a] += vf_sum(shared.lane[a]);
+    for (int a = 0; a < lanes; a++) d_log_std[a] += lane_sum(shared.lane[a]);
     sums_finish(&sums, stats);
 }

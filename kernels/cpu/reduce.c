@@ -1,43 +1,63 @@
-// Sums over (count) floats. Fixed order: element i belongs to lane i mod VF of accumulator (i / VF) mod 4, accumulators are
-// folded pairwise at the end, so a result depends on nothing but the data (and the instruction set). Sums are fp64 from
-// the first addition on. Bytes moved: 4 · count read (mean_var twice that).
+// Sums over (count) floats. Fixed order: element i belongs to lane i mod VD of accumulator (i / VD) mod 8, the accumulators
+// are folded pairwise and the tail is added last, so a result depends on nothing but the data (and the instruction set).
+// Sums are fp64 from the first addition on. Bytes moved: 4 · count read (mean_var twice that).
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
-typedef struct lanes_d { vd low, high; } lanes_d;
+enum { CHAINS = 8 };   // an addition takes 3 to 4 cycles and two may start in each
 
-LANE_INLINE lanes_d widen(vf v) { return (lanes_d){lane_low_d(v), lane_high_d(v)}; }
+LANE_INLINE double fold(vd *sum) {
+    for (int width = CHAINS / 2; width >= 1; width /= 2)
+        for (int j = 0; j < width; j++) sum[j] += sum[j + width];
+    return lane_sum_d(sum[0]);
+}
 
 double MT_ISA_NAME(mt_sum)(int64_t count, const float *x) {
-    vd sum[4] = {};
+    vd sum[CHAINS] = {};
+    double tail = 0;
     int64_t i = 0;
-    for (; i + 2 * VF <= count; i += 2 * VF) {
-        lanes_d a = widen(vf_load(x + i)), b = widen(vf_load(x + i + VF));
-        sum[0] += a.low, sum[1] += a.high, sum[2] += b.low, sum[3] += b.high;
+    for (; i + CHAINS * VD <= count; i += CHAINS * VD)
+        for (int j = 0; j < CHAINS; j++) sum[j] += lane_load_d(x + i + j * VD);
+    for (; i + VD <= count; i += VD) sum[0] += lane_load_d(x + i);
+    for (; i < count; i++) tail += x[i];
+    return fold(sum) + tail;
+}
+
+double MT_ISA_NAME(mt_sum_squares)(int64_t count, const float *x) {
+    vd sum[CHAINS] = {};
+    double tail = 0;
+    int64_t i = 0;
+    for (; i + CHAINS * VD <= count; i += CHAINS * VD)
+        for (int j = 0; j < CHAINS; j++) {
+            vd d = lane_load_d(x + i + j * VD);
+            sum[j] = lane_fma_d(d, d, sum[j]);
+        }
+    for (; i + VD <= count; i += VD) {
+        vd d = lane_load_d(x + i);
+        sum[0] = lane_fma_d(d, d, sum[0]);
     }
-    for (; i < count; i += VF) {
-        lanes_d a = widen(vf_load_n(x + i, count - i < VF ? (int)(count - i) : VF));
-        sum[0] += a.low, sum[1] += a.high;
-    }
-    return lane_sum_d((sum[0] + sum[1]) + (sum[2] + sum[3]));
+    for (; i < count; i++) tail += (double)x[i] * (double)x[i];
+    return fold(sum) + tail;
 }
 
 // Σ (x - centre)²
 static double sum_squares_about(int64_t count, const float *x, double centre) {
-    vd sum[4] = {};
+    vd sum[CHAINS] = {};
     const vd c = centre - (vd){};
-    int64_t i = 0;
-    for (; i + 2 * VF <= count; i += 2 * VF) {
-        lanes_d a = widen(vf_load(x + i)), b = widen(vf_load(x + i + VF));
-        a.low -= c, a.high -= c, b.low -= c, b.high -= c;
-        sum[0] += a.low * a.low, sum[1] += a.high * a.high, sum[2] += b.low * b.low, sum[3] += b.high * b.high;
-    }
     double tail = 0;
+    int64_t i = 0;
+    for (; i + CHAINS * VD <= count; i += CHAINS * VD)
+        for (int j = 0; j < CHAINS; j++) {
+            vd d = lane_load_d(x + i + j * VD) - c;
+            sum[j] = lane_fma_d(d, d, sum[j]);
+        }
+    for (; i + VD <= count; i += VD) {
+        vd d = lane_load_d(x + i) - c;
+        sum[0] = lane_fma_d(d, d, sum[0]);
+    }
     for (; i < count; i++) tail += ((double)x[i] - centre) * ((double)x[i] - centre);
-    return lane_sum_d((sum[0] + sum[1]) + (sum[2] + sum[3])) + tail;
+    return fold(sum) + tail;
 }
-
-double MT_ISA_NAME(mt_sum_squares)(int64_t count, const float *x) { return sum_squares_about(count, x, 0.0); }
 
 // two passes: the second about the mean, so that a large mean costs no digits
 void MT_ISA_NAME(mt_mean_var)(int64_t count, const float *x, double *mean, double *var) {

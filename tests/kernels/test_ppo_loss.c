@@ -189,7 +189,7 @@ static void run_gaussian(const mt_kernels *k, int64_t rows, int dim, int by_rows
     rows_data x = make_rows(rows, clip_range_vf);
     float *mean = normals_of(count, exp(shift)), *action = floats(count), *log_std = normals_of(stds, 0.3);
     float *d_mean = floats(count), *d_log_std = filled(stds, 4);
-    double *want_std = calloc((size_t)stds, sizeof(double)), md[64], sd[64];
+    double *want_std = calloc((size_t)(rows * dim), sizeof(double)), md[64], sd[64];
     mt_ppo_stats want = {0}, got;
     double slack = 5 + (double)(rows + dim) / 4;   // a log-probability is a float sum over dim, statistics one over rows
     for (int64_t i = 0; i < stds; i++) log_std[i] += (float)shift;
