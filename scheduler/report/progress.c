@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,8 @@ struct mt_progress {
     FILE *out;   // borrowed
     char title[TITLE_BYTES];
     int64_t total_steps, first_step, steps;
-    int64_t start_ns, drawn_ns;
+    int64_t start_ns;
+    _Atomic int64_t drawn_ns;   // read without the lock: the common update is a clock read and a comparison
     int64_t (*now_ns)(void);
     double ep_rew_mean, ep_len_mean;   // of the last row; NaN before
     mt_terminal terminal;
@@ -162,7 +164,7 @@ static void draw(mt_progress *p, int64_t now) {
     fwrite(line, 1, used, p->out);
     fflush(p->out);
     p->on_screen = 1;
-    p->drawn_ns = now;
+    atomic_store_explicit(&p->drawn_ns, now, memory_order_relaxed);
 }
 
 static void clear_line(mt_progress *p) {
@@ -170,7 +172,7 @@ static void clear_line(mt_progress *p) {
     fputs("\r\x1b[K", p->out);
     fflush(p->out);
     p->on_screen = 0;
-    p->drawn_ns = INT64_MIN / 2;   // the next update draws
+    atomic_store_explicit(&p->drawn_ns, INT64_MIN / 2, memory_order_relaxed);   // the next update draws
 }
 
 // --- lines and tables ----------------------------------------------------------------------------------------------
@@ -233,7 +235,7 @@ mt_status mt_progress_create(const mt_progress_desc *desc, mt_progress **out) {
     p->columns = desc->columns;
     p->now_ns = desc->now_ns ? desc->now_ns : mt_clock_ns;
     p->start_ns = p->now_ns();
-    p->drawn_ns = INT64_MIN / 2;
+    atomic_init(&p->drawn_ns, INT64_MIN / 2);
     p->ep_rew_mean = p->ep_len_mean = NAN;
     int fd = fileno(p->out);
     if (fd >= 0) p->terminal = mt_terminal_probe(fd);
@@ -246,7 +248,7 @@ void mt_progress_update(mt_progress *p, int64_t steps) {
     p->steps = steps;   // this thread alone writes and reads it
     if (!p->live || p->verbose < 1 || p->finished) return;
     int64_t now = p->now_ns();
-    if (now - p->drawn_ns < REDRAW_NS) return;
+    if (now - atomic_load_explicit(&p->drawn_ns, memory_order_relaxed) < REDRAW_NS) return;
     pthread_mutex_lock(&p->lock);
     draw(p, now);
     pthread_mutex_unlock(&p->lock);
