@@ -15,68 +15,39 @@ enum { K_BLOCK = 256 };
 
 // ---- the product
 
-// What is done to a tile once its sums are complete. z is C's own array.
-typedef struct epilogue {
-    mt_activation act;
-    int backward;                // 0: y = act(c)   1: c = c ∘ act'(y)
-    const float *pre;            // backward only; same shape as C. Nullable
-    float *y;                    // forward: (m, n) out, may be C's array; backward: read only
-} epilogue;
-
 typedef struct product {
     int64_t m, n, k;
-    tile t;                      // of the whole product; k, tail and the origins are set block by block
-    const epilogue *after;       // Nullable
+    tile t;                      // of the whole product; count, k, tail and the origins are set block by block
 } product;
 
-static __attribute__((noinline)) void epilogue_rows(const epilogue *e, int rows, int columns, int64_t stride,
-    int64_t offset, float *c) {
-    // a tile as wide as the array is one run
-    int64_t run = columns;
-    if (columns == stride) run = (int64_t)columns * rows, rows = 1;
-    for (int r = 0; r < rows; r++) {
-        int64_t at = offset + r * stride;
-        switch (e->act) {
-#define MT_X(name)                                                                                                     \
-    case MT_ACT_##name:                                                                                                \
-        if (!e->backward) activate_loop(MT_ACT_##name, run, c + r * stride, e->y + at);                                \
-        else                                                                                                           \
-            activate_backward_loop(                                                                                    \
-                MT_ACT_##name, run, e->y + at, e->pre ? e->pre + at : NULL, c + r * stride, c + r * stride);           \
-        break;
-            MT_ACTIVATION_LIST(MT_X)
-#undef MT_X
-        case MT_ACT_COUNT: break;
-        }
-    }
+// `count` tiles of `rows` rows from row `from` on, columns n .. n + columns, steps k .. k + steps
+static void product_tiles(const product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k) {
+    tile t = p->t;
+    int64_t at = from * t.c_row + n;
+    t.count = count;
+    t.k = p->k - k < K_BLOCK ? p->k - k : K_BLOCK;
+    t.tail = (columns - 1) % VF + 1;
+    t.a += from * t.a_row + k * t.a_step;
+    t.b += k * t.b_step + n;
+    if (k > 0) t.init = t.c, t.init_row = t.c_row;   // the sums so far
+    if (t.init) t.init += from * t.init_row + n;
+    t.c += at;
+    if (k + t.k < p->k) t.after = NULL;
+    if (t.after) t.y += at;
+    if (t.pre) t.pre += at;
+    tile_choose(rows, columns, &t)(&t);
 }
 
 static void product_run(const product *p) {
+    if (p->m == 0) return;
     // tiles of even height rather than 6, 6, ..., 1: a tile of one row would wait on its own sums
-    int64_t tiles = (p->m + TILE_ROWS - 1) / TILE_ROWS, height = tiles ? p->m / tiles : 0, taller = tiles ? p->m % tiles : 0;
+    int64_t tiles = (p->m + TILE_ROWS - 1) / TILE_ROWS, height = p->m / tiles, taller = p->m % tiles;
     for (int64_t n = 0; n < p->n; n += TILE_COLUMNS) {
         int columns = (int)(p->n - n < TILE_COLUMNS ? p->n - n : TILE_COLUMNS);
-        int vectors = (columns + VF - 1) / VF, tail = columns - (vectors - 1) * VF;
-        tile_fn *const *kernels = tile_kernels[tail < VF][vectors - 1];
         int64_t k = 0;
         do {
-            tile t = p->t;
-            t.k = p->k - k < K_BLOCK ? p->k - k : K_BLOCK;
-            t.tail = tail;
-            t.a += k * t.a_step;
-            t.b += k * t.b_step + n;
-            t.c += n;
-            if (k > 0) t.init = p->t.c, t.init_row = t.c_row;
-            if (t.init) t.init += n;
-            for (int64_t i = 0, row = 0; i < tiles; i++) {
-                int rows = (int)(height + (i < taller));
-                kernels[rows - 1](&t);
-                if (p->after && k + t.k == p->k) epilogue_rows(p->after, rows, columns, t.c_row, row * t.c_row + n, t.c);
-                row += rows;
-                t.a += rows * t.a_row;
-                t.c += rows * t.c_row;
-                if (t.init) t.init += rows * t.init_row;
-            }
+            if (taller) product_tiles(p, 0, taller, (int)height + 1, n, columns, k);
+            product_tiles(p, taller * (height + 1), tiles - taller, (int)height, n, columns, k);
             k += K_BLOCK;
         } while (k < p->k);
     }
@@ -147,11 +118,11 @@ void MT_ISA_NAME(mt_dense_forward)(const mt_dense_forward *a) {
         dot_forwards[a->out - 1](a);
         return;
     }
-    epilogue e = {.act = a->activation, .y = a->y};
+    epilogue e = {.act = a->activation};
     product p = {.m = a->rows, .n = a->out, .k = a->in,
         .t = {.a = a->x, .a_row = a->in, .a_step = 1, .b = a->weight_t, .b_step = a->out, .init = a->bias,
-            .c = a->pre ? a->pre : a->y, .c_row = a->out},
-        .after = a->pre || a->activation != MT_ACT_identity ? &e : NULL};
+            .c = a->pre ? a->pre : a->y, .c_row = a->out, .y = a->y,
+            .after = a->pre || a->activation != MT_ACT_identity ? &e : NULL}};
     product_run(&p);
 }
 
@@ -234,9 +205,10 @@ void MT_ISA_NAME(mt_dense_backward)(const mt_dense_backward *a) {
         product_run(&p);
     }
     if (!a->dx) return;
-    epilogue e = {.act = a->x_activation, .backward = 1, .pre = a->x_pre, .y = (float *)(uintptr_t)a->x};
+    epilogue e = {.act = a->x_activation, .backward = 1};
     product p = {.m = a->rows, .n = a->in, .k = a->out,
-        .t = {.a = a->dz, .a_row = a->out, .a_step = 1, .b = a->weight, .b_step = a->in, .c = a->dx, .c_row = a->in},
-        .after = a->x_activation != MT_ACT_identity ? &e : NULL};
+        .t = {.a = a->dz, .a_row = a->out, .a_step = 1, .b = a->weight, .b_step = a->in, .c = a->dx, .c_row = a->in,
+            .y = (float *)(uintptr_t)a->x, .pre = a->x_pre,   // a backward epilogue only reads y
+            .after = a->x_activation != MT_ACT_identity ? &e : NULL}};
     product_run(&p);
 }

@@ -46,9 +46,9 @@ MT_INLINE void lanes_store(float *p, vf v, lanes n) {
 }
 #endif
 
-// One call of a tile.
+// One call: `count` tiles one under the other.
 typedef struct tile {
-    int64_t k;
+    int64_t count, k;
     const float *a;              // A(i, k) = a[i·a_row + k·a_step]
     int64_t a_row, a_step;
     const float *b;              // B[k, n] = b[k·b_step + n]
@@ -58,14 +58,38 @@ typedef struct tile {
     float *c;                    // C[i, n] = c[i·c_row + n]; may be init
     int64_t c_row;
     int tail;                    // valid lanes of the last vector (masked tiles only)
+    const struct epilogue *after;  // what is done to each tile once its sums are complete. Nullable
+    float *y;                    // the epilogue's other array, same strides as C
+    const float *pre;            // Nullable
 } tile;
 
-// rows, nv and masked are constants at every call: one kernel for each is made below
-MT_INLINE void tile_run(const int rows, const int nv, const int masked, const tile *t) {
-    const lanes tail = lanes_first(masked ? t->tail : VF);
-    vf acc[TILE_ROWS][NV_MAX];
-    const float *init = t->init;
-    const int64_t init_row = t->init_row;
+typedef struct epilogue {
+    mt_activation act;
+    int backward;                // 0: y = act(c)   1: c = c ∘ act'(y), from y and pre
+} epilogue;
+
+static __attribute__((noinline)) void epilogue_rows(const epilogue *e, int rows, int columns, int64_t stride, float *c,
+    float *y, const float *pre) {
+    int64_t run = columns;
+    if (columns == stride) run = (int64_t)columns * rows, rows = 1;   // a tile as wide as the array is one run
+    for (int r = 0; r < rows; r++, c += stride, y += stride, pre = pre ? pre + stride : NULL) {
+        switch (e->act) {
+#define MT_X(name)                                                                                                     \
+    case MT_ACT_##name:                                                                                                \
+        if (e->backward) activate_backward_loop(MT_ACT_##name, run, y, pre, c, c);                                     \
+        else activate_loop(MT_ACT_##name, run, c, y);                                                                  \
+        break;
+            MT_ACTIVATION_LIST(MT_X)
+#undef MT_X
+        case MT_ACT_COUNT: break;
+        }
+    }
+}
+
+typedef vf tile_sums[TILE_ROWS][NV_MAX];
+
+MT_INLINE void tile_begin(const int rows, const int nv, const int masked, const lanes tail, const float *init,
+    int64_t init_row, tile_sums acc) {
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -75,22 +99,23 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const ti
             const float *p = init + i * init_row + j * VF;
             acc[i][j] = masked && j == nv - 1 ? lanes_load(p, tail) : vf_load(p);
         }
-    const float *a = t->a, *b = t->b;
-    const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
-    float *c = t->c;
-    const int64_t c_row = t->c_row;
-    for (int64_t k = t->k; k > 0; k--, a += a_step, b += b_step) {
-        vf column[NV_MAX];
+}
+
+MT_INLINE void tile_step(const int rows, const int nv, const int masked, const lanes tail, const float *a, int64_t a_row,
+    const float *b, tile_sums acc) {
+    vf column[NV_MAX];
 #pragma GCC unroll 4
-        for (int j = 0; j < nv; j++)
-            column[j] = masked && j == nv - 1 ? lanes_load(b + j * VF, tail) : vf_load(b + j * VF);
+    for (int j = 0; j < nv; j++) column[j] = masked && j == nv - 1 ? lanes_load(b + j * VF, tail) : vf_load(b + j * VF);
 #pragma GCC unroll 6
-        for (int i = 0; i < rows; i++) {
-            vf x = vf_set(a[i * a_row]);
+    for (int i = 0; i < rows; i++) {
+        vf x = vf_set(a[i * a_row]);
 #pragma GCC unroll 4
-            for (int j = 0; j < nv; j++) acc[i][j] = vf_fma(x, column[j], acc[i][j]);
-        }
+        for (int j = 0; j < nv; j++) acc[i][j] = vf_fma(x, column[j], acc[i][j]);
     }
+}
+
+MT_INLINE void tile_end(const int rows, const int nv, const int masked, const lanes tail, float *c, int64_t c_row,
+    tile_sums acc) {
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++)
 #pragma GCC unroll 4
@@ -100,6 +125,70 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const ti
             else vf_store(p, acc[i][j]);
         }
 }
+
+// rows, nv and masked are constants at every call: one kernel for each is made below
+MT_INLINE void tile_run(const int rows, const int nv, const int masked, const tile *t) {
+    const lanes tail = lanes_first(masked ? t->tail : VF);
+    const float *a_tile = t->a, *init = t->init, *pre = t->pre;
+    float *c = t->c, *y = t->y;
+    const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step, c_row = t->c_row;
+    for (int64_t count = t->count; count > 0; count--) {
+        tile_sums acc;
+        const float *a = a_tile, *b = t->b;
+        tile_begin(rows, nv, masked, tail, init, t->init_row, acc);
+        for (int64_t k = t->k; k > 0; k--, a += a_step, b += b_step) tile_step(rows, nv, masked, tail, a, a_row, b, acc);
+        tile_end(rows, nv, masked, tail, c, c_row, acc);
+        if (t->after) epilogue_rows(t->after, rows, masked ? (nv - 1) * VF + t->tail : nv * VF, c_row, c, y, pre);
+        a_tile += rows * a_row;
+        c += rows * c_row;
+        if (init) init += rows * t->init_row;
+        if (t->after) y += rows * c_row;
+        if (pre) pre += rows * c_row;
+    }
+}
+
+#if defined(MT_ISA_AVX512)
+// The whole-width tile followed by tanh, the pair that small networks live on. The tanh of one tile is computed between the
+// products of the next, a vector every second step of k, which fills the permute and add pipes while the FMA pipes are
+// busy. Same operations, same bits as tile_run. One loop and one place for the tanh: written otherwise, GCC 12 spills sums.
+static __attribute__((noinline)) void tanh_vectors(int64_t from, int64_t to, int64_t row, const float *z, float *y) {
+    for (int64_t v = from; v < to; v++) {
+        int64_t at = v / NV_MAX * row + v % NV_MAX * VF;
+        vf_store(y + at, vf_tanh(vf_load(z + at)));
+    }
+}
+MT_INLINE void tile_run_tanh(const int rows, const tile *t) {
+    const lanes all = lanes_first(VF);
+    const float *a_tile = t->a, *init = t->init, *z = t->c;
+    float *c = t->c, *y = t->y;
+    const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step, c_row = t->c_row;
+    int64_t waiting = 0;         // vectors stored from z on whose tanh is not yet at y
+    for (int64_t count = t->count; count > 0; count--) {
+        tile_sums acc;
+        const float *a = a_tile, *b = t->b;
+        int64_t done = 0, at = 0;
+        tile_begin(rows, NV_MAX, 0, all, init, t->init_row, acc);
+        for (int64_t k = t->k; k > 0; k--, a += a_step, b += b_step) {
+            tile_step(rows, NV_MAX, 0, all, a, a_row, b, acc);
+            if ((k & 1) || done == waiting) continue;
+            const float(*table)[32] = tanh_table;
+            __asm__("" : "+r"(table));   // read from memory each time: there is no register to hold it
+            vf_store(y + at, vf_tanh_from(table, vf_load(z + at)));
+            done++;
+            at += done % NV_MAX ? VF : c_row - (NV_MAX - 1) * VF;
+        }
+        tile_end(rows, NV_MAX, 0, all, c, c_row, acc);
+        if (done < waiting) tanh_vectors(done, waiting, c_row, z, y);
+        if (waiting) y += rows * c_row;
+        z = c;
+        waiting = rows * NV_MAX;
+        a_tile += rows * a_row;
+        c += rows * c_row;
+        if (init) init += rows * t->init_row;
+    }
+    tanh_vectors(0, waiting, c_row, z, y);
+}
+#endif
 
 typedef void tile_fn(const tile *t);
 #define MT_TILE(rows, nv)                                                                                              \
@@ -113,6 +202,9 @@ MT_TILE_ROW(2)
 #if defined(MT_ISA_AVX512)
 MT_TILE_ROW(3)
 MT_TILE_ROW(4)
+static void tile_4_tanh(const tile *t) { tile_run_tanh(4, t); }
+static void tile_5_tanh(const tile *t) { tile_run_tanh(5, t); }
+static void tile_6_tanh(const tile *t) { tile_run_tanh(6, t); }
 #endif
 
 // [masked][vectors - 1][rows - 1]
@@ -125,6 +217,19 @@ static tile_fn *const tile_kernels[2][NV_MAX][TILE_ROWS] = {
     {MT_TILE_NAMES(1, _masked), MT_TILE_NAMES(2, _masked)},
 #endif
 };
+
+static tile_fn *tile_choose(int rows, int columns, const tile *t) {
+    int nv = (columns + VF - 1) / VF;
+#if defined(MT_ISA_AVX512)
+    static tile_fn *const tanh_kernels[TILE_ROWS] = {NULL, NULL, NULL, tile_4_tanh, tile_5_tanh, tile_6_tanh};
+    if (columns == TILE_COLUMNS && rows >= 4 && t->count > 1 && t->k >= 32 && t->after && t->after->act == MT_ACT_tanh &&
+        !t->after->backward)
+        return tanh_kernels[rows - 1];
+#else
+    (void)t;
+#endif
+    return tile_kernels[columns % VF != 0][nv - 1][rows - 1];
+}
 
 // ---- VF vectors → one vector whose lane i is the sum of v[i]'s lanes, every lane by the same tree
 MT_INLINE vf vf_sum_each(vf v[VF]) {

@@ -219,15 +219,15 @@ static inline vf vf_cos(vf x) {
 #if defined(MT_ISA_AVX512)
 #include "kernels/cpu/tanh_table.h"
 // 32 segments of degree 4, whose coefficients a two-register permute each fetches. Measured on Zen 4, cycles for 16
-// values: this 10.8; 16 segments of degree 6 (one-register permutes) 12.7, of degree 5 and growing width 11.9; the rational
+// values: this 10.8; 16 segments of degree 6 (one-register permutes) 12.3, of degree 5 and growing width 11.9; the rational
 // form below with a 14-bit reciprocal and one Newton step 15.6. Largest error 3e-7; near 0 it is relative.
-static inline vf vf_tanh(vf x) {
+// The table is an argument so that a caller short of registers can hide that it is constant.
+static inline __attribute__((always_inline)) vf vf_tanh_from(const float (*table)[32], vf x) {
     vf limit = vf_set(0x1.f7fffep+2f);                     // just below 7.875; NaN stays
     vf a = vf_min(limit, vf_abs(x));
     __m512i j = (__m512i)(a + 0x1.8p21f);                  // rounded to quarters: the low bits are the segment
     vf t = (vf)_mm512_reduce_ps((__m512)a, 0x20);          // a less the same quarters
-#define MT_COEFFICIENT(p)                                                                                              \
-    ((vf)_mm512_permutex2var_ps(_mm512_load_ps(tanh_table[p]), j, _mm512_load_ps(tanh_table[p] + 16)))
+#define MT_COEFFICIENT(p) ((vf)_mm512_permutex2var_ps(_mm512_load_ps(table[p]), j, _mm512_load_ps(table[p] + 16)))
     vf y = vf_fma(MT_COEFFICIENT(4), t, MT_COEFFICIENT(3));
     y = vf_fma(y, t, MT_COEFFICIENT(2));
     y = vf_fma(y, t, MT_COEFFICIENT(1));
@@ -235,6 +235,7 @@ static inline vf vf_tanh(vf x) {
 #undef MT_COEFFICIENT
     return (vf)((vi)y | ((vi)x & VI_SIGN));                // every segment is ≥ 0
 }
+static inline vf vf_tanh(vf x) { return vf_tanh_from(tanh_table, x); }
 #else
 // x P(x²) / Q(x²), the coefficients Eigen's; ±1 from |x| = 8
 static inline vf vf_tanh(vf x) {
