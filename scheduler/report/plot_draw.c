@@ -290,7 +290,9 @@ static void draw_legend(cairo_t *cr, const mt_plot_figure *f, const axes *a) {
         widest = fmax(widest, text_width(cr, legend_text(&f->series[s], text, sizeof text)));
     box b = legend_place(
         f, a, widest + LEGEND_MARK + 8 + 2 * LEGEND_PAD, LEGEND_ROW * (double)f->series_count + 2 * LEGEND_PAD - 4);
-    cairo_rectangle(cr, b.x, b.y, b.width, b.height);
+    // the ground reaches to the figure's edge, so that no stubs of grid lines stay beside it
+    double from = b.x - a->left < 20 ? a->left : b.x, to = a->right - b.x - b.width < 20 ? a->right + 1 : b.x + b.width;
+    cairo_rectangle(cr, from, b.y, to - from, b.height);
     cairo_set_source_rgba(cr, 1, 1, 1, 0.85);
     cairo_fill(cr);
     for (size_t s = 0; s < f->series_count; s++) {
