@@ -25,7 +25,7 @@ void mt_arena_add(mt_arena *arena, void **where, size_t bytes, const char *name)
     }
     // every slot starts on its own cache line; sums that overflow are kept as a failure
     size_t padded = (bytes + MT_ALIGN_BYTES - 1) / MT_ALIGN_BYTES * MT_ALIGN_BYTES;
-    if (padded < bytes || arena->block_bytes > SIZE_MAX / 2 - padded) {
+    if (padded < bytes || padded > SIZE_MAX / 2 || arena->block_bytes > SIZE_MAX / 2 - padded) {
         arena->failed = 1;
         return;
     }

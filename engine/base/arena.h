@@ -35,8 +35,14 @@ mt_status mt_arena_commit(mt_arena *arena);
 
 void mt_arena_fini(mt_arena *arena);
 
+// size × count, or what no machine has: a product that wrapped would pass for a small buffer
+static inline size_t mt_arena_bytes(size_t size, size_t count) {
+    size_t bytes;
+    return __builtin_mul_overflow(size, count, &bytes) ? (size_t)-1 : bytes;
+}
+
 #define MT_ARENA_ADD(arena, pointer, count)                                                                            \
-    mt_arena_add((arena), (void **)&(pointer), sizeof *(pointer) * (size_t)(count), #pointer)
+    mt_arena_add((arena), (void **)&(pointer), mt_arena_bytes(sizeof *(pointer), (size_t)(count)), #pointer)
 
 #ifdef __cplusplus
 }

@@ -214,13 +214,25 @@ static mt_status read_plain_lists(const mt_option *row, const mt_yaml_node *node
     return mixed ? read_named_lists(row, tail, lists) : MT_OK;
 }
 
+// the default's lists, as a start for a mapping that names some of them; a default that is a mapping starts from nothing
+static mt_status read_standard_lists(const mt_option *row, mt_int_list *lists) {
+    mt_yaml *doc = NULL;
+    MT_TRY(mt_option_parse_structure(row->standard, "default", 1, 1, &doc));
+    const mt_yaml_node *root = mt_yaml_root(doc);
+    mt_status status = root->kind == MT_YAML_MAPPING    ? read_named_lists(row, root, lists)
+                       : root->kind == MT_YAML_SEQUENCE ? read_plain_lists(row, root, lists)
+                                                        : MT_OK;
+    mt_yaml_destroy(doc);
+    return status;
+}
+
 static mt_status read_int_list(const mt_option *row, const mt_yaml_node *node, void *field) {
     mt_int_list *lists = field;
     if (!row->choices) return read_list(row, node, lists);
     if (node->kind == MT_YAML_SEQUENCE) return read_plain_lists(row, node, lists);
     if (node->kind != MT_YAML_MAPPING) return expected_list(row, "a list of whole numbers or a mapping of lists");
     // names left out have the default, whatever was there before: the result must not depend on the order of sources
-    MT_TRY(mt_option_read_text(row, row->standard, lists));
+    MT_TRY(read_standard_lists(row, lists));
     return read_named_lists(row, node, lists);
 }
 
