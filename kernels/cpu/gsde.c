@@ -110,10 +110,15 @@ void MT_ISA_NAME(mt_gsde_noise)(int64_t rows, int latent, int dim, const float *
         }
         for (int a = 0; a < dim; a += VF) {
             int n = lane_count(dim - a);
-            vf sum[2] = {};
-            for (int l = 0; l < latent; l++)
-                sum[l & 1] = vf_fma(vf_set(h[l]), lane_load_n(matrix + (int64_t)l * dim + a, n), sum[l & 1]);
-            lane_store_n(noise + a, sum[0] + sum[1], n);
+            const float *m = matrix + a;
+            vf even = {}, odd = {};
+            int l = 0;
+            for (; l + 2 <= latent; l += 2, m += 2 * (int64_t)dim) {
+                even = vf_fma(vf_set(h[l]), lane_load_n(m, n), even);
+                odd = vf_fma(vf_set(h[l + 1]), lane_load_n(m + dim, n), odd);
+            }
+            if (l < latent) even = vf_fma(vf_set(h[l]), lane_load_n(m, n), even);
+            lane_store_n(noise + a, even + odd, n);
         }
     }
 }

@@ -43,12 +43,16 @@ enum { VD = VF / 2 };
 typedef float vf_half __attribute__((vector_size(2 * VF)));
 typedef float vf_half_unaligned __attribute__((vector_size(2 * VF), aligned(4), may_alias));
 
-LANE_INLINE double lane_sum_d(vd v) {   // by halves, as vf_sum
-    double s[VD];
-    memcpy(s, &v, sizeof s);
-    for (int width = VD / 2; width >= 1; width /= 2)
-        for (int i = 0; i < width; i++) s[i] += s[i + width];
-    return s[0];
+LANE_INLINE double lane_sum_d(vd v) {   // by halves
+#if defined(MT_ISA_AVX512)
+    __m256d h = _mm256_add_pd(_mm512_castpd512_pd256((__m512d)v), _mm512_extractf64x4_pd((__m512d)v, 1));
+    __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+#elif defined(MT_ISA_AVX2)
+    __m128d q = _mm_add_pd(_mm256_castpd256_pd128((__m256d)v), _mm256_extractf128_pd((__m256d)v, 1));
+#else
+    vd q = v;
+#endif
+    return q[0] + q[1];
 }
 LANE_INLINE vd lane_low_d(vf v) {   // lanes 0 .. VF/2 - 1
     vf_half h;
