@@ -169,7 +169,7 @@ static void damage(const char *how, const char *path) {
     if (strcmp(how, "link") == 0) cr_assert(unlink(path) == 0 && symlink("/etc/passwd", path) == 0);
 }
 
-Test(checkpoint, a_damaged_generation_is_passed_over_and_its_file_named, .timeout = 120) {
+Test(checkpoint, a_damaged_generation_is_passed_over_and_its_file_named) {
     static const char *const files[] = {
         "policy.safetensors", "state.json", "rng.blob", "replay-0.bin", "manifest.json"};
     static const char *const ways[] = {
@@ -371,7 +371,7 @@ Test(checkpoint, of_two_writers_of_one_generation_the_second_is_told) {
 }
 
 // A reader beside a run that keeps a single generation always finds one.
-Test(checkpoint, a_reader_beside_a_writer_always_finds_a_whole_one, .timeout = 120) {
+Test(checkpoint, a_reader_beside_a_writer_always_finds_a_whole_one) {
     write_ok(1, 1);
     pid_t child = fork();
     if (child == 0) {

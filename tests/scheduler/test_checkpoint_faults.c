@@ -66,7 +66,7 @@ static int write_in_child(uint64_t generation, const char *spec) {
     return status;
 }
 
-Test(checkpoint_faults, killed_at_every_step, .timeout = 280) {
+Test(checkpoint_faults, killed_at_every_step) {
     for (size_t p = 0; p < COUNT(points); p++) {
         int n = 1, killed = 1;
         for (; killed && n < STEPS_MAX; n++) {
@@ -83,7 +83,7 @@ Test(checkpoint_faults, killed_at_every_step, .timeout = 280) {
     }
 }
 
-Test(checkpoint_faults, killed_at_random_moments, .timeout = 120) {
+Test(checkpoint_faults, killed_at_random_moments) {
     unsigned seed = (unsigned)time(NULL);
     fprintf(stderr, "killed_at_random_moments: seed %u\n", seed);
     for (int round = 0; round < 60; round++) {
@@ -133,17 +133,17 @@ static void fail_at_every_step(const char *action) {
     }
 }
 
-Test(checkpoint_faults, disk_full_at_every_step, .timeout = 280) {
+Test(checkpoint_faults, disk_full_at_every_step) {
     check_recovery(1, "before");
     fail_at_every_step("ENOSPC");
 }
-Test(checkpoint_faults, input_output_error_at_every_step, .timeout = 280) {
+Test(checkpoint_faults, input_output_error_at_every_step) {
     check_recovery(1, "before");
     fail_at_every_step("EIO");
 }
 
 // A disk that stays full until something is removed.
-Test(checkpoint_faults, disk_full_for_good, .timeout = 60) {
+Test(checkpoint_faults, disk_full_for_good) {
     cr_assert_eq(mt_failpoint_set("file.write:ENOSPC+"), MT_OK);
     for (uint64_t g = 2; g < 6; g++) {
         cr_assert_eq(sample_write(place.folder, g, 2), MT_IO);
@@ -184,7 +184,7 @@ static int fill_small_disk(const char *at) {
     return 0;
 }
 
-Test(checkpoint_faults, a_real_full_disk, .timeout = 60) {
+Test(checkpoint_faults, a_real_full_disk) {
     pid_t child = fork();
     if (child == 0) _exit(fill_small_disk(place.run));
     int status = -1;
