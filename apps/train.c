@@ -57,15 +57,9 @@ static mt_status configure(train_command *c) {
 static mt_status train(train_command *c, int argc, char **argv) {
     const char *extra[1];
     size_t extra_count;
-    MT_TRY(mt_options_init(&c->options, c->sections, MT_PPO_SECTIONS));
-    MT_TRY(mt_options_parse_args(&c->options, argc, argv, extra, 1, &extra_count));
-    if (c->options.help) {
-        if (mt_mpi_rank() == 0) {
-            printf("%s\n\n", mt_app_train.usage);
-            mt_options_print_help(&c->options, stdout);
-        }
-        return MT_OK;
-    }
+    int done;
+    MT_TRY(mt_app_parse(&mt_app_train, &c->options, c->sections, MT_PPO_SECTIONS, argc, argv, extra, 1, &extra_count, &done));
+    if (done) return MT_OK;
     if (extra_count) return MT_FAIL(CONFIG, "\"%s\" is not an option of manta train; see manta train --help", extra[0]);
     MT_TRY(configure(c));
     MT_TRY(mt_signal_start());

@@ -58,7 +58,7 @@ static const mt_option train_options[] = {
 };
 
 static const char *const policies[] = {"MlpPolicy", NULL};
-static const char *const nets[] = {"shared", "pi", "vf", NULL};
+static const char *const nets[] = {"pi", "vf", NULL};
 static const char *const activations[] = {"tanh", "relu", "elu", "gelu", "silu", NULL};   // mt_activation from 1 on
 
 static const mt_option ppo_options[] = {
@@ -101,8 +101,10 @@ static const mt_option ppo_options[] = {
 };
 
 static const mt_option policy_options[] = {
-    {NET("net_arch", net_arch), .type = MT_OPT_INT_LIST, .choices = nets, .standard = "{shared: [], pi: [64, 64], vf: [64, 64]}", .range = "[1, 65536]",
-        .why = "a layer needs a unit", .unit = "units", .help = "hidden layers: a list for both nets, or {shared: [], pi: [], vf: []}"},
+    {NET("net_arch", net_arch), .type = MT_OPT_INT_LIST, .choices = nets, .standard = "[64, 64]", .range = "[1, 65536]", .why = "a layer needs a unit",
+        .unit = "units", .help = "hidden layers of both nets, or {pi: [...], vf: [...]}"},
+    {NET("net_arch_shared", net_arch_shared), .type = MT_OPT_INT_LIST, .standard = "[]", .range = "[1, 65536]", .why = "a layer needs a unit",
+        .unit = "units", .help = "hidden layers of a trunk that policy and value share, below net_arch"},
     {NET("activation_fn", activation_fn), .type = MT_OPT_CHOICE, .choices = activations, .standard = "tanh", .help = "of all hidden layers"},
     {NET("ortho_init", ortho_init), .type = MT_OPT_BOOL, .standard = "true", .help = "orthogonal initialisation; else PyTorch's default"},
     {NET("log_std_init", log_std_init), .type = MT_OPT_FLOAT, .standard = "0.0", .range = "[-20, 5]", .why = "it is a logarithm of a deviation",

@@ -40,7 +40,8 @@ typedef struct mt_ppo_config {
     bool use_sde;
     int sde_sample_freq;                 // -1: once a segment
     // policy_kwargs
-    mt_int_list net_arch[3];             // shared, pi, vf
+    mt_int_list net_arch[2];             // pi, vf
+    mt_int_list net_arch_shared;         // the trunk below both
     int activation_fn;                   // mt_activation - 1: identity is not offered
     bool ortho_init;
     double log_std_init;

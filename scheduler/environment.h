@@ -2,6 +2,7 @@
 #ifndef MANTA_SCHEDULER_ENVIRONMENT_H
 #define MANTA_SCHEDULER_ENVIRONMENT_H
 
+#include "rollout/env.h"
 #include "rollout/env_registry.h"
 #include "scheduler/config.h"
 

@@ -139,16 +139,16 @@ mt_status mt_on_policy_iterate(mt_on_policy *f, mt_on_policy_request request, do
 
 mt_status mt_on_policy_make_policy(const mt_ppo_config *c, const mt_codec *codec, mt_policy **out) {
     mt_policy_desc d = {
-        .shared_depth = c->net_arch[0].count, .pi_depth = c->net_arch[1].count, .vf_depth = c->net_arch[2].count,
+        .shared_depth = c->net_arch_shared.count, .pi_depth = c->net_arch[0].count, .vf_depth = c->net_arch[1].count,
         .activation = (mt_activation)(c->activation_fn + 1), .ortho_init = c->ortho_init,
         .log_std_init = (float)c->log_std_init,
     };
     *out = NULL;
     if (d.shared_depth > MT_POLICY_MAX_DEPTH || d.pi_depth > MT_POLICY_MAX_DEPTH || d.vf_depth > MT_POLICY_MAX_DEPTH)
         return MT_FAIL(CONFIG, "net_arch may list at most %d hidden layers each", MT_POLICY_MAX_DEPTH);
-    memcpy(d.shared, c->net_arch[0].items, sizeof(int) * (size_t)d.shared_depth);
-    memcpy(d.pi, c->net_arch[1].items, sizeof(int) * (size_t)d.pi_depth);
-    memcpy(d.vf, c->net_arch[2].items, sizeof(int) * (size_t)d.vf_depth);
+    memcpy(d.shared, c->net_arch_shared.items, sizeof(int) * (size_t)d.shared_depth);
+    memcpy(d.pi, c->net_arch[0].items, sizeof(int) * (size_t)d.pi_depth);
+    memcpy(d.vf, c->net_arch[1].items, sizeof(int) * (size_t)d.vf_depth);
     MT_TRY(mt_codec_describe(codec, c->use_sde, &d));
     return mt_policy_create(&d, out);
 }
