@@ -128,7 +128,7 @@ static mt_status start_threads(mt_workers *pool, int wanted) {
         *w = (worker){.pool = pool, .number = i};
         error = pthread_create(&w->thread, NULL, worker_main, w);
         if (error) break;
-        char name[16];
+        char name[32];   // the system takes 15 letters: enough for any count allowed
         snprintf(name, sizeof name, "manta-w%d", i);
         pthread_setname_np(w->thread, name);
         pool->count = i + 1;   // threads look at it after the first epoch only
