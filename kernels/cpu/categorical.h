@@ -18,25 +18,38 @@ static inline int categorical_is_small(const mt_categorical *d) {
 }
 
 typedef struct softmax_tile {
-    vf max, total, log_total, entropy;
+    vf max, total, inv_total, log_total, entropy;
 } softmax_tile;
 
 // ---- small
 
-// z: logits in, d out; e: exp d
+// z: logits in, d out; e: exp d. One of two exponentials is exp 0: two actions need only the other
 LANE_INLINE softmax_tile softmax_small(int k_count, vf *z, vf *e) {
     softmax_tile s = {.max = z[0]};
     for (int k = 1; k < k_count; k++) s.max = vf_max(s.max, z[k]);
     vf weighted = {};
-    s.total = (vf){};
-    for (int k = 0; k < k_count; k++) {
-        z[k] -= s.max;
-        e[k] = vf_exp(z[k]);
-        s.total += e[k];
-        weighted = vf_fma(e[k], z[k], weighted);
+    if (k_count == 2) {
+        vm first = vf_lt(z[0], z[1]);   // the first is the smaller
+        vf d = vf_select(first, z[0], z[1]) - s.max, smaller = vf_exp(d);
+        const vf one = vf_set(1.0f);
+        e[0] = vf_select(first, smaller, one);
+        e[1] = vf_select(first, one, smaller);
+        z[0] -= s.max;
+        z[1] -= s.max;
+        s.total = 1.0f + smaller;
+        weighted = smaller * d;
+    } else {
+        s.total = (vf){};
+        for (int k = 0; k < k_count; k++) {
+            z[k] -= s.max;
+            e[k] = vf_exp(z[k]);
+            s.total += e[k];
+            weighted = vf_fma(e[k], z[k], weighted);
+        }
     }
+    s.inv_total = 1.0f / s.total;
     s.log_total = vf_log(s.total);
-    s.entropy = s.log_total - weighted / s.total;
+    s.entropy = s.log_total - weighted * s.inv_total;
     return s;
 }
 
@@ -87,8 +100,9 @@ LANE_INLINE softmax_tile component_softmax(const component_tile *c) {
         s.total += e;
         weighted = vf_fma(e, d, weighted);
     }
+    s.inv_total = 1.0f / s.total;
     s.log_total = vf_log(s.total);
-    s.entropy = s.log_total - weighted / s.total;
+    s.entropy = s.log_total - weighted * s.inv_total;
     return s;
 }
 

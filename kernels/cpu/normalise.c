@@ -17,6 +17,30 @@ LANE_INLINE vd load_d(const float *p, int n) {
 #endif
 }
 
+// n ≤ VD doubles
+LANE_INLINE vd load_n_d(const double *p, int n) {
+    vd v = {};
+    if (n == VD)
+        memcpy(&v, p, sizeof v);
+    else
+#if defined(MT_ISA_AVX512)
+        v = (vd)_mm512_maskz_loadu_pd((__mmask8)((1u << n) - 1), p);
+#else
+        memcpy(&v, p, sizeof(double) * (size_t)n);
+#endif
+    return v;
+}
+LANE_INLINE void store_n_d(double *p, vd v, int n) {
+    if (n == VD)
+        memcpy(p, &v, sizeof v);
+    else
+#if defined(MT_ISA_AVX512)
+        _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), (__m512d)v);
+#else
+        memcpy(p, &v, sizeof(double) * (size_t)n);
+#endif
+}
+
 LANE_INLINE void running_columns(mt_running *s, int64_t rows, const float *x, int64_t stride, int c, int n) {
     x += c;
     // four chains: a chain of additions takes 3 to 4 cycles each, and a step of 8 rows should cost no more than a few
@@ -35,16 +59,11 @@ LANE_INLINE void running_columns(mt_running *s, int64_t rows, const float *x, in
         vd d = load_d(x + b * stride, n) - mean;
         square[0] = lane_fma_d(d, d, square[0]);
     }
-    double batch_mean[VD], batch_m2[VD];
     const vd m2 = (square[0] + square[1]) + (square[2] + square[3]);
-    memcpy(batch_mean, &mean, sizeof mean);
-    memcpy(batch_m2, &m2, sizeof m2);
     double weight = (double)rows / (s->count + (double)rows), cross = s->count * weight;
-    for (int i = 0; i < n && i < VD; i++) {
-        double delta = batch_mean[i] - s->mean[c + i];
-        s->mean[c + i] += delta * weight;
-        s->m2[c + i] += batch_m2[i] + delta * delta * cross;
-    }
+    vd old_mean = load_n_d(s->mean + c, n), old_m2 = load_n_d(s->m2 + c, n), delta = mean - old_mean;
+    store_n_d(s->mean + c, old_mean + delta * weight, n);
+    store_n_d(s->m2 + c, old_m2 + (m2 + delta * delta * cross), n);
 }
 
 void MT_ISA_NAME(mt_running_update)(mt_running *stats, int64_t rows, const float *x) {
@@ -57,23 +76,32 @@ void MT_ISA_NAME(mt_running_update)(mt_running *stats, int64_t rows, const float
 
 LANE_INLINE vf scale(vf x, vf mean, vf inv_std, vf clip) { return lane_clamp((x - mean) * inv_std, -clip, clip); }
 
-// C divides VF: one vector holds whole rows and the pattern of means repeats
-static void normalise_narrow(int64_t count, int columns, const float *mean, const float *inv_std, vf clip, const float *x,
+// C divides VF (a constant): one vector holds whole rows and the pattern of means repeats
+LANE_INLINE void normalise_narrow(int columns, int64_t rows, const float *mean, const float *inv_std, vf clip, const float *x,
     float *y) {
-    vf m, s;
-    for (int i = 0; i < VF; i++) m[i] = mean[i % columns], s[i] = inv_std[i % columns];
-    int64_t i = 0;
-    for (; i + VF <= count; i += VF) vf_store(y + i, scale(vf_load(x + i), m, s, clip));
+    float m[VF] __attribute__((aligned(64))), s[VF] __attribute__((aligned(64)));
+    for (int i = 0; i < VF; i += columns) {
+        memcpy(m + i, mean, sizeof(float) * (size_t)columns);
+        memcpy(s + i, inv_std, sizeof(float) * (size_t)columns);
+    }
+    const vf centre = vf_load(m), factor = vf_load(s);
+    int64_t i = 0, count = rows * columns;
+    for (; i + VF <= count; i += VF) vf_store(y + i, scale(vf_load(x + i), centre, factor, clip));
     int n = (int)(count - i);
-    if (n) vf_store_n(y + i, scale(vf_load_n(x + i, n), m, s, clip), n);
+    if (n) vf_store_n(y + i, scale(vf_load_n(x + i, n), centre, factor, clip), n);
 }
 
 void MT_ISA_NAME(mt_normalise)(int64_t rows, int columns, const float *mean, const float *inv_std, float clip,
     const float *x, float *y) {
     const vf limit = vf_set(clip);
-    if (columns > 0 && columns <= VF && VF % columns == 0) {
-        normalise_narrow(rows * columns, columns, mean, inv_std, limit, x, y);
-        return;
+    switch (columns) {
+    case 1: normalise_narrow(1, rows, mean, inv_std, limit, x, y); return;
+    case 2: normalise_narrow(2, rows, mean, inv_std, limit, x, y); return;
+    case 4: normalise_narrow(4, rows, mean, inv_std, limit, x, y); return;
+#if !defined(MT_ISA_PLAIN)
+    case 8: normalise_narrow(8, rows, mean, inv_std, limit, x, y); return;
+#endif
+    default: break;
     }
     for (int64_t b = 0; b < rows; b++, x += columns, y += columns) {
         int c = 0;

@@ -12,7 +12,7 @@
 #include "kernels/cpu/ops.h"
 
 #define HALF_LOG_2PI 0.91893853320467274178f
-enum { FLUSH = 16, STATS = 6, SHARED_MAX = 32 };
+enum { FLUSH = 16, STATS = 6, SHARED_MAX = 32, GAUSSIAN_SMALL = 4 };
 
 // ---- statistics, in the order of mt_ppo_stats
 typedef struct loss_sums {
@@ -21,6 +21,10 @@ typedef struct loss_sums {
     int tiles;
 } loss_sums;
 
+LANE_INLINE void sums_start(loss_sums *s) {   // not = {0}, which becomes a rep stos of 30 cycles
+    for (int i = 0; i < STATS; i++) s->lane[i] = (vf){}, s->wide[i] = (vd){};
+    s->tiles = 0;
+}
 LANE_INLINE void sums_flush(loss_sums *s) {
     for (int i = 0; i < STATS; i++) {
         s->wide[i] += lane_low_d(s->lane[i]) + lane_high_d(s->lane[i]);
@@ -100,17 +104,16 @@ LANE_INLINE void categorical_small(int k_count, const mt_categorical *d, const i
     softmax_tile s = softmax_small(k_count, z, e);
     vi a = tile_column_i(action + b, 1, n);
     vf g = policy_tile(r, b, n, small_pick(k_count, z, a) - s.log_total, s.entropy, sums);
-    const vf bonus = vf_set(r->ent_coef * r->inv_rows), inv_total = 1.0f / s.total;
+    const vf bonus = vf_set(r->ent_coef * r->inv_rows);
     for (int k = 0; k < k_count; k++)
-        z[k] = d_logit(e[k] * inv_total, z[k] - s.log_total, s.entropy, vi_eq(a, k), g, bonus);
+        z[k] = d_logit(e[k] * s.inv_total, z[k] - s.log_total, s.entropy, vi_eq(a, k), g, bonus);
     tile_store(d_logits + b * k_count, k_count, z, n);
 }
 
 static void component_gradient(const component_tile *c, const softmax_tile *s, vi action, vf g, vf bonus, float *d_logits) {
-    const vf inv_total = 1.0f / s->total;
     for (int k = 0; k < c->actions; k++) {
         vf d = component_logit(c, k) - s->max;
-        vf out = d_logit(vf_exp(d) * inv_total, d - s->log_total, s->entropy, vi_eq(action, k), g, bonus);
+        vf out = d_logit(vf_exp(d) * s->inv_total, d - s->log_total, s->entropy, vi_eq(action, k), g, bonus);
         tile_column_store(d_logits + k, c->stride, out, c->rows);
     }
 }
@@ -139,7 +142,8 @@ static void categorical_tile(const mt_categorical *d, const int32_t *action, con
 
 void MT_ISA_NAME(mt_ppo_loss_categorical)(const mt_categorical *d, const int32_t *action, const mt_ppo_rows *rows,
     float *d_logits, mt_ppo_stats *stats) {
-    loss_sums sums = {};
+    loss_sums sums;
+    sums_start(&sums);
     switch (categorical_is_small(d) ? d->logit_count : 0) {
     case 2: FOR_TILES(d->rows, categorical_small(2, d, action, rows, d_logits, &sums, b, n)); break;
     case 3: FOR_TILES(d->rows, categorical_small(3, d, action, rows, d_logits, &sums, b, n)); break;
@@ -158,6 +162,38 @@ LANE_INLINE vf tile_log_std(const mt_gaussian *d, int64_t b, int a, int n) {
 // dL/dlog_std of a shared log_std: summed by lane for the first SHARED_MAX components, by tile for those beyond
 typedef struct shared_sums { vf lane[SHARED_MAX]; } shared_sums;
 
+// dim ≤ GAUSSIAN_SMALL, a constant: the columns stay in registers
+LANE_INLINE void gaussian_small(int dim, const mt_gaussian *d, const float *action, const mt_ppo_rows *r, float *d_mean,
+    float *d_log_std, loss_sums *sums, shared_sums *shared, int64_t b, int n) {
+    vf t[GAUSSIAN_SMALL], mean[GAUSSIAN_SMALL], log_std[GAUSSIAN_SMALL], inv_std[GAUSSIAN_SMALL];
+    vf log_prob = {}, entropy = {};
+    int64_t at = b * dim;
+    tile_load(t, dim, action + at, n);
+    tile_load(mean, dim, d->mean + at, n);
+    if (d->log_std_rows)
+        tile_load(log_std, dim, d->log_std + at, n);
+    else
+        for (int a = 0; a < dim; a++) log_std[a] = vf_set(d->log_std[a]);
+    for (int a = 0; a < dim; a++) {
+        inv_std[a] = vf_exp(-log_std[a]);
+        t[a] = (t[a] - mean[a]) * inv_std[a];
+        log_prob += vf_fma(t[a] * t[a], vf_set(-0.5f), -HALF_LOG_2PI - log_std[a]);
+        entropy += log_std[a] + (0.5f + HALF_LOG_2PI);
+    }
+    vf g = policy_tile(r, b, n, log_prob, entropy, sums);
+    const vf bonus = vf_set(r->ent_coef * r->inv_rows);
+    for (int a = 0; a < dim; a++) {
+        mean[a] = g * t[a] * inv_std[a];
+        log_std[a] = g * vf_fma(t[a], t[a], vf_set(-1.0f)) - bonus;
+    }
+    tile_store(d_mean + at, dim, mean, n);
+    if (d->log_std_rows)
+        tile_store(d_log_std + at, dim, log_std, n);
+    else
+        for (int a = 0; a < dim; a++) shared->lane[a] += n < VF ? vf_where(lane_first(n), log_std[a]) : log_std[a];
+}
+
+// any dim
 LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const mt_ppo_rows *r, float *d_mean,
     float *d_log_std, loss_sums *sums, shared_sums *shared, int64_t b, int n) {
     vf log_prob = {}, entropy = {};
@@ -190,12 +226,19 @@ LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const 
 
 void MT_ISA_NAME(mt_ppo_loss_gaussian)(const mt_gaussian *d, const float *action, const mt_ppo_rows *rows, float *d_mean,
     float *d_log_std, int accumulate, mt_ppo_stats *stats) {
-    loss_sums sums = {};
+    loss_sums sums;
     shared_sums shared;
+    sums_start(&sums);
     int lanes = d->log_std_rows ? 0 : d->dim < SHARED_MAX ? d->dim : SHARED_MAX;
     for (int a = 0; a < lanes; a++) shared.lane[a] = (vf){};
     if (!d->log_std_rows && !accumulate) memset(d_log_std, 0, sizeof(float) * (size_t)d->dim);
-    FOR_TILES(d->rows, gaussian_tile(d, action, rows, d_mean, d_log_std, &sums, &shared, b, n));
+    switch (d->dim) {
+    case 1: FOR_TILES(d->rows, gaussian_small(1, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    case 2: FOR_TILES(d->rows, gaussian_small(2, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    case 3: FOR_TILES(d->rows, gaussian_small(3, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    case 4: FOR_TILES(d->rows, gaussian_small(4, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    default: FOR_TILES(d->rows, gaussian_tile(d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    }
     for (int a = 0; a < lanes; a++) d_log_std[a] += lane_sum(shared.lane[a]);
     sums_finish(&sums, stats);
 }
