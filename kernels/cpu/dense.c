@@ -128,6 +128,16 @@ void MT_ISA_NAME(mt_dense_forward)(const mt_dense_forward *a) {
 
 // ---- transpose
 
+// `blocks` square blocks one under the other. A function of its own: inside the loops below GCC runs out of registers.
+static __attribute__((noinline)) void transpose_strip(int64_t blocks, const float *src, int64_t src_row, float *dst,
+    int64_t dst_row, int add) {
+    enum { B = TRANSPOSE_BLOCK };
+    if (add)
+        for (; blocks > 0; blocks--, src += B * src_row, dst += B) transpose_block(src, src_row, dst, dst_row, 1);
+    else
+        for (; blocks > 0; blocks--, src += B * src_row, dst += B) transpose_block(src, src_row, dst, dst_row, 0);
+}
+
 // dst (columns, rows) (+)= srcᵀ, src (rows, columns)
 static void transpose(int64_t rows, int64_t columns, const float *src, int64_t src_row, float *dst, int64_t dst_row, int add) {
     enum { B = TRANSPOSE_BLOCK, SUPER = 64 };   // 64×64: both sides' lines stay in L1 until they are used up
@@ -136,8 +146,10 @@ static void transpose(int64_t rows, int64_t columns, const float *src, int64_t s
             int64_t r1 = r0 + SUPER < rows ? r0 + SUPER : rows, c1 = c0 + SUPER < columns ? c0 + SUPER : columns;
             for (int64_t c = c0; c < c1;) {
                 int64_t r = r0, width = c1 - c >= B ? B : c1 - c >= 4 ? 4 : 1;
-                if (width == B)
-                    for (; r + B <= r1; r += B) transpose_block(src + r * src_row + c, src_row, dst + c * dst_row + r, dst_row, add);
+                if (width == B) {
+                    transpose_strip((r1 - r) / B, src + r * src_row + c, src_row, dst + c * dst_row + r, dst_row, add);
+                    r += (r1 - r) / B * B;
+                }
                 if (width >= 4)
                     for (; r + 4 <= r1; r += 4)
                         for (int64_t h = 0; h < width; h += 4)
@@ -156,25 +168,24 @@ void MT_ISA_NAME(mt_dense_pack)(int out, int in, const float *weight, float *wei
 
 // ---- backward
 
-// db (+)= Σ_B dz, 4 vectors of columns at a time
+// db (+)= Σ_B dz: the product of a row of ones and dz. Narrow rows are summed as they lie, VF/columns of them to a vector.
 static void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate) {
-    for (int c = 0; c < columns; c += 4 * VF) {
-        vf total[4] = {};
-        int width = columns - c < 4 * VF ? columns - c : 4 * VF;
-        for (int v = 0; v * VF < width; v++) {
-            int n = width - v * VF < VF ? width - v * VF : VF;
-            if (accumulate) total[v] = lanes_load(sum + c + v * VF, lanes_first(n));
-        }
-        if (width == 4 * VF)
-            for (int64_t r = 0; r < rows; r++)
-                for (int v = 0; v < 4; v++) total[v] += vf_load(x + r * columns + c + v * VF);
-        else
-            for (int v = 0; v * VF < width; v++) {
-                lanes n = lanes_first(width - v * VF < VF ? width - v * VF : VF);
-                for (int64_t r = 0; r < rows; r++) total[v] += lanes_load(x + r * columns + c + v * VF, n);
-            }
-        for (int v = 0; v * VF < width; v++)
-            lanes_store(sum + c + v * VF, total[v], lanes_first(width - v * VF < VF ? width - v * VF : VF));
+    static const float one = 1.0f;
+    if (columns >= VF || VF % columns) {
+        product p = {.m = 1, .n = columns, .k = rows,
+            .t = {.a = &one, .b = x, .b_step = columns, .c = sum, .init = accumulate ? sum : NULL}};
+        product_run(&p);
+        return;
+    }
+    float lane[VF];
+    int64_t whole = rows * columns / VF;
+    product p = {.m = 1, .n = VF, .k = whole, .t = {.a = &one, .b = x, .b_step = VF, .c = lane}};
+    product_run(&p);
+    for (int c = 0; c < columns; c++) {
+        float total = accumulate ? sum[c] : 0.0f;
+        for (int i = c; i < VF; i += columns) total += lane[i];
+        for (int64_t i = whole * VF + c; i < rows * columns; i += columns) total += x[i];
+        sum[c] = total;
     }
 }
 
@@ -188,7 +199,8 @@ static void narrow_weight_gradient(const mt_dense_backward *a) {
             product p = {.m = inputs, .n = outputs, .k = a->rows,
                 .t = {.a = a->x + i, .a_row = 1, .a_step = a->in, .b = a->dz + o, .b_step = a->out, .c = turned, .c_row = OUTPUTS}};
             product_run(&p);
-            transpose(inputs, outputs, turned, OUTPUTS, a->dw + (int64_t)o * a->in + i, a->in, a->accumulate);
+            float *dw = a->dw + (int64_t)o * a->in + i;
+            transpose(inputs, outputs, turned, OUTPUTS, dw, a->in, a->accumulate);
         }
 }
 

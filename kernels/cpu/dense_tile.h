@@ -126,8 +126,9 @@ MT_INLINE void tile_end(const int rows, const int nv, const int masked, const la
         }
 }
 
-// rows, nv and masked are constants at every call: one kernel for each is made below
-MT_INLINE void tile_run(const int rows, const int nv, const int masked, const tile *t) {
+// rows, nv, masked and slope are constants at every call: one kernel for each is made below. slope: the epilogue is tanh's
+// derivative, done on the sums before they are stored (dx of 64 → 2 spends its time in stores).
+MT_INLINE void tile_run(const int rows, const int nv, const int masked, const int slope, const tile *t) {
     const lanes tail = lanes_first(masked ? t->tail : VF);
     const float *a_tile = t->a, *init = t->init, *pre = t->pre;
     float *c = t->c, *y = t->y;
@@ -137,8 +138,15 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const ti
         const float *a = a_tile, *b = t->b;
         tile_begin(rows, nv, masked, tail, init, t->init_row, acc);
         for (int64_t k = t->k; k > 0; k--, a += a_step, b += b_step) tile_step(rows, nv, masked, tail, a, a_row, b, acc);
+        if (slope) {
+#pragma GCC unroll 6
+            for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+                for (int j = 0; j < nv; j++)
+                    acc[i][j] = vf_activate_backward(MT_ACT_tanh, vf_load(y + i * c_row + j * VF), acc[i][j], acc[i][j]);
+        }
         tile_end(rows, nv, masked, tail, c, c_row, acc);
-        if (t->after) epilogue_rows(t->after, rows, masked ? (nv - 1) * VF + t->tail : nv * VF, c_row, c, y, pre);
+        if (t->after && !slope) epilogue_rows(t->after, rows, masked ? (nv - 1) * VF + t->tail : nv * VF, c_row, c, y, pre);
         a_tile += rows * a_row;
         c += rows * c_row;
         if (init) init += rows * t->init_row;
@@ -192,13 +200,16 @@ MT_INLINE void tile_run_tanh(const int rows, const tile *t) {
 
 typedef void tile_fn(const tile *t);
 #define MT_TILE(rows, nv)                                                                                              \
-    static void tile_##rows##_##nv(const tile *t) { tile_run(rows, nv, 0, t); }                                        \
-    static void tile_##rows##_##nv##_masked(const tile *t) { tile_run(rows, nv, 1, t); }
+    static void tile_##rows##_##nv(const tile *t) { tile_run(rows, nv, 0, 0, t); }                                        \
+    static void tile_##rows##_##nv##_masked(const tile *t) { tile_run(rows, nv, 1, 0, t); }
+#define MT_TILE_SLOPE(rows)                                                                                            \
+    static void tile_##rows##_slope(const tile *t) { tile_run(rows, NV_MAX, 0, 1, t); }
 #define MT_TILE_ROW(nv) MT_TILE(1, nv) MT_TILE(2, nv) MT_TILE(3, nv) MT_TILE(4, nv) MT_TILE(5, nv) MT_TILE(6, nv)
 #define MT_TILE_NAMES(nv, m)                                                                                           \
     {tile_1_##nv##m, tile_2_##nv##m, tile_3_##nv##m, tile_4_##nv##m, tile_5_##nv##m, tile_6_##nv##m}
 MT_TILE_ROW(1)
 MT_TILE_ROW(2)
+MT_TILE_SLOPE(1) MT_TILE_SLOPE(2) MT_TILE_SLOPE(3) MT_TILE_SLOPE(4) MT_TILE_SLOPE(5) MT_TILE_SLOPE(6)
 #if defined(MT_ISA_AVX512)
 MT_TILE_ROW(3)
 MT_TILE_ROW(4)
@@ -219,15 +230,16 @@ static tile_fn *const tile_kernels[2][NV_MAX][TILE_ROWS] = {
 };
 
 static tile_fn *tile_choose(int rows, int columns, const tile *t) {
-    int nv = (columns + VF - 1) / VF;
+    static tile_fn *const slopes[TILE_ROWS] = {
+        tile_1_slope, tile_2_slope, tile_3_slope, tile_4_slope, tile_5_slope, tile_6_slope};
+    if (columns == TILE_COLUMNS && t->after && t->after->act == MT_ACT_tanh) {
+        if (t->after->backward) return slopes[rows - 1];
 #if defined(MT_ISA_AVX512)
-    static tile_fn *const tanh_kernels[TILE_ROWS] = {NULL, NULL, NULL, tile_4_tanh, tile_5_tanh, tile_6_tanh};
-    if (columns == TILE_COLUMNS && rows >= 4 && t->count > 1 && t->k >= 32 && t->after && t->after->act == MT_ACT_tanh &&
-        !t->after->backward)
-        return tanh_kernels[rows - 1];
-#else
-    (void)t;
+        static tile_fn *const tanhs[TILE_ROWS] = {NULL, NULL, NULL, tile_4_tanh, tile_5_tanh, tile_6_tanh};
+        if (rows >= 4 && t->count > 1 && t->k >= 32) return tanhs[rows - 1];
 #endif
+    }
+    int nv = (columns + VF - 1) / VF;
     return tile_kernels[columns % VF != 0][nv - 1][rows - 1];
 }
 
