@@ -28,5 +28,6 @@ void mt_sleep_ns(int64_t duration_ns) {
     if (duration_ns <= 0) return;
     int64_t until = mt_deadline_after(duration_ns);
     struct timespec t = {.tv_sec = until / MT_SECOND_NS, .tv_nsec = until % MT_SECOND_NS};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {}
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
+    }
 }

@@ -1,5 +1,6 @@
 // Communicators: how ranks are laid out over nodes, and the collectives as programs of stages. The comm's thread only.
-// Always holds: a comm of size 1 never touches MPI; `group` is the node's, of size 1 when the rank is alone on its node.
+// Always holds: a comm of size 1 never touches MPI; `group` is the node's, of size 1 when the rank is alone on its
+// node.
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,9 +11,10 @@
 
 enum { STAGE_BYTES_DEFAULT = 1 << 20, PAGE = 4096 };
 #define TIMEOUT_DEFAULT_NS (120 * MT_SECOND_NS)
-#define SPIN_DEFAULT_NS (20 * MT_MICROSECOND_NS)   // about what falling asleep and being woken costs
+#define SPIN_DEFAULT_NS    (20 * MT_MICROSECOND_NS) // about what falling asleep and being woken costs
 
-// ---- layout over nodes -----------------------------------------------------------------------------------------------
+// ---- layout over nodes
+// -----------------------------------------------------------------------------------------------
 
 static mt_status node_split(mt_comm *comm, int node_ranks_max) {
     MT_TRY(MT_MPI(MPI_Comm_split_type(comm->all, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &comm->node)));
@@ -60,11 +62,12 @@ static mt_status node_crowded(const mt_comm *comm, int *crowded) {
 static mt_status group_open(mt_comm *comm, size_t stage_bytes, int64_t deadline_ns) {
     size_t chunk = (stage_bytes + PAGE * MT_SHM_BUFFERS - 1) / (PAGE * MT_SHM_BUFFERS) * PAGE;
     size_t bytes = mt_shm_block_bytes(comm->node_size, chunk), part = 0;
-    if (bytes == 0) return MT_FAIL(INVALID_ARGUMENT, "communicator: %zu staging bytes per rank are out of range", stage_bytes);
+    if (bytes == 0)
+        return MT_FAIL(INVALID_ARGUMENT, "communicator: %zu staging bytes per rank are out of range", stage_bytes);
     if (comm->node_size == 1) {
         comm->private_block = aligned_alloc(PAGE, bytes);
         if (!comm->private_block) return MT_FAIL(NO_MEMORY, "communicator: out of memory (%zu bytes)", bytes);
-        memset(comm->private_block, 0, bytes - MT_SHM_BUFFERS * chunk);   // the header; staging is never read
+        memset(comm->private_block, 0, bytes - MT_SHM_BUFFERS * chunk); // the header; staging is never read
         mt_shm_block_format(comm->private_block, 1, chunk);
         return mt_shm_group_attach(&comm->group, comm->private_block, bytes, 0, 1);
     }
@@ -73,7 +76,8 @@ static mt_status group_open(mt_comm *comm, size_t stage_bytes, int64_t deadline_
     if (comm->node_rank == 0) mt_shm_block_format(comm->segment.base, comm->node_size, chunk);
     int64_t formatted = 1;
     MT_TRY(mt_mpi_agree(comm->node, &formatted, deadline_ns));
-    MT_TRY(mt_shm_group_attach(&comm->group, comm->segment.base, comm->segment.bytes, comm->node_rank, comm->node_size));
+    MT_TRY(
+        mt_shm_group_attach(&comm->group, comm->segment.base, comm->segment.bytes, comm->node_rank, comm->node_size));
     if (comm->segment.same_pids) comm->group.pids = comm->node_pids;
     return MT_OK;
 }
@@ -104,7 +108,7 @@ static mt_status layout_open(mt_comm *comm, const mt_comm_desc *desc, int64_t de
     }
     MT_TRY(group_open(comm, stage_bytes, deadline_ns));
     comm->group.crowded = crowded;
-    comm->group.spin_ns = desc->spin_ns > 0 ? desc->spin_ns : desc->spin_ns < 0 || crowded ? 0 : SPIN_DEFAULT_NS;
+    comm->group.spin_ns = desc->spin_ns > 0 ? desc->spin_ns : desc->spin_ns < 0 ? 0 : SPIN_DEFAULT_NS;
     return MT_OK;
 }
 
@@ -127,8 +131,10 @@ static mt_status comm_open(MPI_Comm all, int rank, int size, const mt_comm_desc 
     if (size > 1 && status != MT_COMM) MT_KEEP(status, mt_mpi_agree(all, &ok, deadline_ns));
     if (status == MT_OK && !ok)
         status = MT_FAIL(COMM, "communicator: another rank could not set up its part; see its message");
-    if (status == MT_OK) *out = comm;
-    else mt_comm_destroy(comm);
+    if (status == MT_OK)
+        *out = comm;
+    else
+        mt_comm_destroy(comm);
     return status;
 }
 

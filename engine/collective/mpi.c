@@ -18,8 +18,9 @@ mt_status mt_mpi_check(int code, const char *call, const char *file, int line) {
     int length = 0;
     if (MPI_Error_string(code, text, &length) != MPI_SUCCESS) text[0] = 0;
     int name = (int)strcspn(call, "(");
-    return mt_fail(MT_COMM, file, line, "%.*s: %s (code %d): the job's other ranks or the network are in trouble; see what mpirun says",
-        name, call, text[0] ? text : "unknown MPI error", code);
+    return mt_fail(MT_COMM, file, line,
+        "%.*s: %s (code %d): the job's other ranks or the network are in trouble; see what mpirun says", name, call,
+        text[0] ? text : "unknown MPI error", code);
 }
 
 int mt_mpi_launched(void) {
@@ -63,7 +64,8 @@ mt_status mt_mpi_init(int *argc, char ***argv) {
 
 mt_status mt_mpi_finalize(void) {
     if (!mpi_ours || !mt_mpi_active()) return MT_OK;
-    if (mpi_broken) return MT_FAIL(COMM, "ranks of this job are missing: MPI cannot be shut down in order, abort the job");
+    if (mpi_broken)
+        return MT_FAIL(COMM, "ranks of this job are missing: MPI cannot be shut down in order, abort the job");
     mpi_ours = 0;
     return MT_MPI(MPI_Finalize());
 }

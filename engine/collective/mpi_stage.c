@@ -1,11 +1,12 @@
-// The stages of a collective that cross nodes. Each piece is copied into the comm's scratch, handed to a non-blocking MPI
-// collective, polled, and copied out; one MPI request at a time. The comm's thread, each MPI call under mt_mpi_lock.
+// The stages of a collective that cross nodes. Each piece is copied into the comm's scratch, handed to a non-blocking
+// MPI collective, polled, and copied out; one MPI request at a time. The comm's thread, each MPI call under
+// mt_mpi_lock.
 #include <stdlib.h>
 #include <string.h>
 #include "engine/collective/comm.h"
 #include "engine/collective/mpi.h"
 
-enum { SCRATCH_BYTES = 32 << 20 };   // the largest piece, all scratch of it together
+enum { SCRATCH_BYTES = 32 << 20 }; // the largest piece, all scratch of it together
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
 
@@ -18,7 +19,9 @@ static MPI_Datatype mpi_type(mt_dtype dtype) {
     return dtype == MT_F32 ? MPI_FLOAT : dtype == MT_F64 ? MPI_DOUBLE : MPI_INT64_T;
 }
 
-static MPI_Op mpi_op(mt_reduce_op op) { return op == MT_REDUCE_SUM ? MPI_SUM : op == MT_REDUCE_MAX ? MPI_MAX : MPI_MIN; }
+static MPI_Op mpi_op(mt_reduce_op op) {
+    return op == MT_REDUCE_SUM ? MPI_SUM : op == MT_REDUCE_MAX ? MPI_MAX : MPI_MIN;
+}
 
 static mt_status scratch_need(mt_comm *comm, size_t bytes) {
     if (bytes <= comm->scratch_bytes && comm->scratch) return MT_OK;
@@ -49,10 +52,11 @@ static mt_status leaders_begin(mt_comm *comm, mt_stage *stage) {
     if (stage->kind == MT_STAGE_MPI_BROADCAST)
         code = MPI_Ibcast(comm->scratch, (int)s->piece, MPI_BYTE, root, comm->leaders, &comm->pending);
     else
-        code = MPI_Iallreduce(MPI_IN_PLACE, comm->scratch, (int)s->piece, mpi_type(s->dtype), mpi_op(s->op), comm->leaders,
-            &comm->pending);
+        code = MPI_Iallreduce(MPI_IN_PLACE, comm->scratch, (int)s->piece, mpi_type(s->dtype), mpi_op(s->op),
+            comm->leaders, &comm->pending);
     mt_mpi_unlock();
-    return mt_mpi_check(code, stage->kind == MT_STAGE_MPI_BROADCAST ? "MPI_Ibcast" : "MPI_Iallreduce", __FILE__, __LINE__);
+    return mt_mpi_check(
+        code, stage->kind == MT_STAGE_MPI_BROADCAST ? "MPI_Ibcast" : "MPI_Iallreduce", __FILE__, __LINE__);
 }
 
 static void leaders_end(mt_comm *comm, mt_stage *stage) {
@@ -75,7 +79,8 @@ static void barrier_end(mt_comm *comm, mt_stage *stage) {
     (void)stage;
 }
 
-// ---- all ranks: gather -----------------------------------------------------------------------------------------------
+// ---- all ranks: gather
+// -----------------------------------------------------------------------------------------------
 
 static mt_status gather_begin(mt_comm *comm, mt_stage *stage) {
     mt_mpi_stage *s = &stage->mpi;
@@ -96,8 +101,9 @@ static void gather_end(mt_comm *comm, mt_stage *stage) {
     s->at += s->piece;
 }
 
-// ---- all ranks: ordered reduction ------------------------------------------------------------------------------------
-// A piece of size * slice elements: rank j owns elements [j * slice, (j+1) * slice). Scratch, in slices:
+// ---- all ranks: ordered reduction
+// ------------------------------------------------------------------------------------ A piece of size * slice
+// elements: rank j owns elements [j * slice, (j+1) * slice). Scratch, in slices:
 //   send (size, slabs) | received (size, slabs) | sum (1) | gathered (size)
 
 static size_t ordered_slice(const mt_comm *comm, const mt_mpi_stage *s) {
@@ -153,11 +159,12 @@ static void ordered_end(mt_comm *comm, mt_stage *stage) {
     s->at += s->piece;
 }
 
-// ---- progress --------------------------------------------------------------------------------------------------------
+// ---- progress
+// --------------------------------------------------------------------------------------------------------
 
 static const struct {
-    mt_status (*begin)(mt_comm *comm, mt_stage *stage);   // copies in, hands to MPI
-    void (*end)(mt_comm *comm, mt_stage *stage);          // copies out, moves on
+    mt_status (*begin)(mt_comm *comm, mt_stage *stage); // copies in, hands to MPI
+    void (*end)(mt_comm *comm, mt_stage *stage);        // copies out, moves on
 } kinds[MT_STAGE_KIND_COUNT] = {
     [MT_STAGE_MPI_BARRIER] = {barrier_begin, barrier_end},
     [MT_STAGE_MPI_BROADCAST] = {leaders_begin, leaders_end},

@@ -1,4 +1,5 @@
-// Waiting for MPI requests with a deadline: MPI has no such wait, so the request is polled, soon with sleeps in between.
+// Waiting for MPI requests with a deadline: MPI has no such wait, so the request is polled, soon with sleeps in
+// between.
 #ifndef MANTA_ENGINE_COLLECTIVE_MPI_WAIT_H
 #define MANTA_ENGINE_COLLECTIVE_MPI_WAIT_H
 

@@ -1,5 +1,5 @@
-// The collectives as programs of stages: within the node, between the nodes' leaders, within the node again. On one node
-// every program is a single shared-memory stage. The comm's thread only.
+// The collectives as programs of stages: within the node, between the nodes' leaders, within the node again. On one
+// node every program is a single shared-memory stage. The comm's thread only.
 #include "engine/collective/comm.h"
 
 mt_stage *mt_comm_add_stage(mt_comm_request *request, mt_stage_kind kind) {
@@ -44,8 +44,9 @@ static mt_status plan_allreduce(mt_comm_request *request, mt_comm *comm, const v
     size_t bytes;
     mt_comm_request_begin(request, comm, "all-reduce");
     if (!reduce)
-        return MT_FAIL(INVALID_ARGUMENT, "all-reduce: no reduction %d of type %s; there are sum, max and min of F32, F64, I64",
-            (int)op, mt_dtype_name(dtype));
+        return MT_FAIL(INVALID_ARGUMENT,
+            "all-reduce: no reduction %d of type %s; there are sum, max and min of F32, F64, I64", (int)op,
+            mt_dtype_name(dtype));
     if (__builtin_mul_overflow(count, mt_dtype_bytes(dtype), &bytes) || (count > 0 && (!src || !dst)))
         return MT_FAIL(INVALID_ARGUMENT, "all-reduce: bad buffer or count (%zu)", count);
     // only a sum of floating-point numbers depends on the order
@@ -86,7 +87,8 @@ static mt_status plan_allgather(mt_comm_request *request, mt_comm *comm, const v
     size_t total;
     mt_comm_request_begin(request, comm, "all-gather");
     if ((bytes > 0 && (!src || !dst)) || __builtin_mul_overflow(bytes, (size_t)comm->size, &total))
-        return MT_FAIL(INVALID_ARGUMENT, "all-gather: bad buffer or size (%zu bytes of each of %d ranks)", bytes, comm->size);
+        return MT_FAIL(
+            INVALID_ARGUMENT, "all-gather: bad buffer or size (%zu bytes of each of %d ranks)", bytes, comm->size);
     if (comm->node_count == 1) {
         mt_shm_op_gather(add_shm(request), &comm->group, src, dst, bytes);
         return MT_OK;
@@ -107,10 +109,11 @@ static mt_status plan_barrier(mt_comm_request *request, mt_comm *comm) {
     return MT_OK;
 }
 
-// ---- blocking --------------------------------------------------------------------------------------------------------
+// ---- blocking
+// --------------------------------------------------------------------------------------------------------
 
-mt_status mt_comm_allreduce(mt_comm *comm, const void *src, void *dst, size_t count, mt_dtype dtype, mt_reduce_op op,
-    unsigned flags) {
+mt_status mt_comm_allreduce(
+    mt_comm *comm, const void *src, void *dst, size_t count, mt_dtype dtype, mt_reduce_op op, unsigned flags) {
     mt_comm_request request;
     MT_TRY(plan_allreduce(&request, comm, src, dst, count, dtype, op, flags));
     return mt_comm_run(&request);
@@ -134,7 +137,8 @@ mt_status mt_comm_barrier(mt_comm *comm) {
     return mt_comm_run(&request);
 }
 
-// ---- non-blocking ----------------------------------------------------------------------------------------------------
+// ---- non-blocking
+// ----------------------------------------------------------------------------------------------------
 
 mt_status mt_comm_allreduce_start(mt_comm *comm, const void *src, void *dst, size_t count, mt_dtype dtype,
     mt_reduce_op op, unsigned flags, mt_comm_request **out) {

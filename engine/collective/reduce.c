@@ -10,7 +10,7 @@
 #endif
 
 // One body, several instruction sets, chosen at load time. Sanitizers do not survive the resolvers.
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&                        \
+#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__) &&                       \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define CLONES __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
@@ -68,8 +68,8 @@ enum { BLOCK_BYTES = 4096 };
             name##_pass(block, s[0] + at, s[1] + at, s[2] + at, s[3] + at, 4, n);                                      \
             for (int k = 4; k < sources; k += 3) {                                                                     \
                 int more = sources - k < 3 ? sources - k : 3;                                                          \
-                name##_pass(block, block, s[k] + at, s[more > 1 ? k + 1 : k] + at, s[more > 2 ? k + 2 : k] + at,       \
-                    1 + more, n);                                                                                      \
+                name##_pass(                                                                                           \
+                    block, block, s[k] + at, s[more > 1 ? k + 1 : k] + at, s[more > 2 ? k + 2 : k] + at, 1 + more, n); \
             }                                                                                                          \
             memcpy(d + at, block, n * sizeof(T));                                                                      \
         }                                                                                                              \
@@ -98,7 +98,7 @@ mt_reduce_fn *mt_reduce_find(mt_dtype dtype, mt_reduce_op op) {
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 
-static size_t to_line(const void *p) { return (size_t)(-(uintptr_t)p & 63); }   // bytes up to the next cache line
+static size_t to_line(const void *p) { return (size_t)(-(uintptr_t)p & 63); } // bytes up to the next cache line
 
 void mt_copy_stream(void *dst, const void *src, size_t bytes) {
     char *d = dst;
@@ -132,7 +132,8 @@ void mt_sum2_stream_f32(float *dst, const float *a, const float *b, size_t count
     sum_f32(dst, sources, 2, head);
     size_t i = head;
     for (; i + 16 <= count; i += 16)
-        for (size_t k = i; k < i + 16; k += 4) _mm_stream_ps(dst + k, _mm_add_ps(_mm_loadu_ps(a + k), _mm_loadu_ps(b + k)));
+        for (size_t k = i; k < i + 16; k += 4)
+            _mm_stream_ps(dst + k, _mm_add_ps(_mm_loadu_ps(a + k), _mm_loadu_ps(b + k)));
     const void *rest[2] = {a + i, b + i};
     sum_f32(dst + i, rest, 2, count - i);
     _mm_sfence();

@@ -1,5 +1,5 @@
-// Requests: the queue of a comm, and waiting. The comm's thread only. Operations run strictly in the order in which they
-// were started; a blocked one blocks those behind it. The first failure breaks the comm for good.
+// Requests: the queue of a comm, and waiting. The comm's thread only. Operations run strictly in the order in which
+// they were started; a blocked one blocks those behind it. The first failure breaks the comm for good.
 #include <stdio.h>
 #include <stdlib.h>
 #include "engine/collective/comm.h"
@@ -7,8 +7,10 @@
 #include "engine/collective/mpi_wait.h"
 
 mt_status mt_comm_fail_broken(const mt_comm *comm) {
-    return MT_FAIL(COMM, "this communicator of %d ranks is broken since an earlier deadline or error: save what is needed and "
-                         "end the job; a relaunch resumes from the last checkpoint", comm->size);
+    return MT_FAIL(COMM,
+        "this communicator of %d ranks is broken since an earlier deadline or error: save what is needed and "
+        "end the job; a relaunch resumes from the last checkpoint",
+        comm->size);
 }
 
 // goes through the stages as far as possible
@@ -40,8 +42,8 @@ static void break_comm(mt_comm *comm) {
     comm->broken = 1;
 }
 
-// "rank 2, 3" : members of this node that have not reached the count
-static int missing(const mt_comm *comm, uint32_t count, char *text, size_t bytes) {
+// "2, 3 (process gone)": members of this node that have not reached the count
+static void missing(const mt_comm *comm, uint32_t count, char *text, size_t bytes) {
     int n = 0;
     size_t used = 0;
     for (int r = 0; r < comm->node_size; r++) {
@@ -51,8 +53,7 @@ static int missing(const mt_comm *comm, uint32_t count, char *text, size_t bytes
                 mt_shm_member_alive(&comm->group, r) ? "" : " (process gone)");
         n++;
     }
-    if (n == 0) snprintf(text, bytes, "none of this node");
-    return n;
+    if (n == 0) snprintf(text, bytes, "(of another node)");
 }
 
 static mt_status fail_shm(mt_comm_request *request, mt_shm_wait_result result, uint32_t count) {
@@ -64,18 +65,24 @@ static mt_status fail_shm(mt_comm_request *request, mt_shm_wait_result result, u
     if (result == MT_SHM_DEAD)
         return MT_FAIL(COMM, "%s: missing rank %s of %d: a process of this node has ended; its own output says why",
             request->name, ranks, comm->size);
+    if (result == MT_SHM_BROKEN && by >= 0 && by < comm->node_size &&
+        (int32_t)(mt_shm_count_of(&comm->group, by) - count) < 0 && comm->node_count > 1)
+        return MT_FAIL(DEADLINE, "%s: rank %d gave up waiting for other nodes. Is a node down or the network cut?",
+            request->name, comm->node_members[by]);
     if (result == MT_SHM_BROKEN && by >= 0 && by < comm->node_size)
-        return MT_FAIL(DEADLINE, "%s: rank %d gave up waiting; missing: rank %s of %d. Is it stopped, swapping or lost?",
-            request->name, comm->node_members[by], ranks, comm->size);
-    return MT_FAIL(DEADLINE, "%s: deadline passed; missing: rank %s of %d. Is it stopped, swapping or lost?%s", request->name,
-        ranks, comm->size, comm->node_count > 1 ? " (or its node's leader waits for another node)" : "");
+        return MT_FAIL(DEADLINE,
+            "%s: rank %d gave up waiting; missing: rank %s of %d. Is it stopped, swapping or lost?", request->name,
+            comm->node_members[by], ranks, comm->size);
+    return MT_FAIL(DEADLINE, "%s: deadline passed; missing: rank %s of %d. Is it stopped, swapping or lost?%s",
+        request->name, ranks, comm->size, comm->node_count > 1 ? " (or its node's leader waits for another node)" : "");
 }
 
 static mt_status fail_mpi(mt_comm_request *request) {
     mt_comm *comm = request->comm;
     break_comm(comm);
-    return MT_FAIL(DEADLINE, "%s: deadline passed while waiting for other nodes (%d of %d ranks are elsewhere; MPI does not "
-                             "say which are missing). Is a node down or the network cut?",
+    return MT_FAIL(DEADLINE,
+        "%s: deadline passed while waiting for other nodes (%d of %d ranks are elsewhere; MPI does not "
+        "say which are missing). Is a node down or the network cut?",
         request->name, comm->size - comm->node_size, comm->size);
 }
 
@@ -123,14 +130,18 @@ mt_status mt_comm_launch(const mt_comm_request *from, mt_comm_request **out) {
     *out = NULL;
     if (comm->broken) return mt_comm_fail_broken(comm);
     mt_comm_request *request = comm->spare;
-    if (request) comm->spare = request->next;
-    else request = malloc(sizeof *request);
+    if (request)
+        comm->spare = request->next;
+    else
+        request = malloc(sizeof *request);
     if (!request) return MT_FAIL(NO_MEMORY, "out of memory for a request of %zu bytes", sizeof *request);
     *request = *from;
     request->on_heap = 1;
     request->next = NULL;
-    if (comm->tail) comm->tail->next = request;
-    else comm->head = request;
+    if (comm->tail)
+        comm->tail->next = request;
+    else
+        comm->head = request;
     comm->tail = request;
     // publish what can be published, so that the others do not wait for our first test
     while (comm->head) {
@@ -165,16 +176,20 @@ mt_status mt_comm_request_test(mt_comm_request **handle, int *done) {
     *done = 0;
     while (!request->done && !comm->broken) {
         mt_blocked blocked = advance(comm->head, &count);
-        if (blocked == MT_BLOCKED_NOT) pop_head(comm);
+        if (blocked == MT_BLOCKED_NOT)
+            pop_head(comm);
         else if (blocked == MT_BLOCKED_ERROR) {
             status = MT_COMM;
             break_comm(comm);
         } else if (mt_shm_broken_by(&comm->group) >= 0)
             status = fail_shm(comm->head, MT_SHM_BROKEN, blocked == MT_BLOCKED_SHM ? count : comm->group.count);
-        else return MT_OK;
+        else
+            return MT_OK;
     }
-    if (request->done) *done = 1;
-    else if (status == MT_OK) status = mt_comm_fail_broken(comm);
+    if (request->done)
+        *done = 1;
+    else if (status == MT_OK)
+        status = mt_comm_fail_broken(comm);
     release(handle);
     return status;
 }
@@ -184,8 +199,8 @@ mt_status mt_comm_request_wait(mt_comm_request **handle, int64_t deadline_ns) {
     mt_comm *comm = request->comm;
     mt_status status = MT_OK;
     if (!request->done)
-        status = comm->broken ? mt_comm_fail_broken(comm)
-                              : drive(comm, NULL, request, deadline_ns > 0 ? deadline_ns : 1);
+        status =
+            comm->broken ? mt_comm_fail_broken(comm) : drive(comm, NULL, request, deadline_ns > 0 ? deadline_ns : 1);
     release(handle);
     return status;
 }

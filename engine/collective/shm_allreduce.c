@@ -4,12 +4,13 @@
 #include <string.h>
 
 enum {
-    SOURCES_MAX = 64,                    // sources handed to one call of a reduction kernel; more are added in turns
-    BLOCK_BYTES = 4096,                  // of those turns
-    SLICE_BYTES = 64,                    // slices begin on cache lines
-    DIRECT_BYTES = 32 << 10,             // size * bytes up to which everybody reading everything beats a second wait
-    SLAB_DIRECT_BYTES = 512 << 10,
-    STREAM_BYTES = 4 << 20,              // results from here on bypass the cache
+    SOURCES_MAX = 64,       // sources handed to one call of a reduction kernel; more are added in turns
+    BLOCK_BYTES = 4096,     // of those turns
+    SLICE_BYTES = 64,       // slices begin on cache lines
+    DIRECT_BYTES = 8 << 10, // size * bytes up to which everybody reading everything beats a second wait
+    SLAB_DIRECT_BYTES = 8 << 10,
+    TAKE_BYTES = 8 << 10,   // lines fetched ahead of the arithmetic
+    STREAM_BYTES = 4 << 20, // results from here on bypass the cache
 };
 
 static size_t min_size(size_t a, size_t b) { return a < b ? a : b; }
@@ -37,7 +38,7 @@ void mt_shm_op_gather(mt_shm_op *op, const mt_shm_group *group, const void *src,
 void mt_shm_op_allreduce(mt_shm_op *op, const mt_shm_group *group, const void *src, void *dst, size_t count,
     size_t element, mt_reduce_fn *reduce) {
     size_t bytes = count * element;
-    int direct = group->size <= 2 || bytes * (size_t)group->size <= DIRECT_BYTES;
+    int direct = group->size == 1 || bytes * (size_t)group->size <= DIRECT_BYTES;
     op_init(op, direct ? MT_SHM_REDUCE_DIRECT : MT_SHM_REDUCE_SCATTERED, count, element, group->chunk_bytes / element);
     op->reduce = reduce;
     op->src = src;
@@ -45,11 +46,11 @@ void mt_shm_op_allreduce(mt_shm_op *op, const mt_shm_group *group, const void *s
     op->stream = bytes >= STREAM_BYTES;
 }
 
-void mt_shm_op_allreduce_slabs(mt_shm_op *op, const mt_shm_group *group, const mt_shm_slabs *slabs, float *dst,
-    size_t count) {
+void mt_shm_op_allreduce_slabs(
+    mt_shm_op *op, const mt_shm_group *group, const mt_shm_slabs *slabs, float *dst, size_t count) {
     size_t bytes = count * sizeof(float);
     size_t sources = (size_t)group->size * (size_t)slabs->slabs_per_member;
-    int direct = group->size == 1 || bytes * sources <= SLAB_DIRECT_BYTES;
+    int direct = group->size == 1 || bytes * sources <= DIRECT_BYTES;
     op_init(op, direct ? MT_SHM_REDUCE_DIRECT : MT_SHM_REDUCE_SCATTERED, count, sizeof(float),
         direct ? count : group->chunk_bytes / sizeof(float));
     op->reduce = mt_reduce_find(MT_F32, MT_REDUCE_SUM);
@@ -66,10 +67,10 @@ static const char *source(const mt_shm_op *op, const mt_shm_group *group, uint32
     return mt_shm_stage(group, r, op->base + c);
 }
 
-// where the owner of a slice leaves the result of chunk c
-static char *result(const mt_shm_op *op, const mt_shm_group *group, uint32_t c, int owner) {
-    if (op->slabs.parts) return op->slabs.parts[owner] + (size_t)c * op->chunk * op->element;
-    return mt_shm_stage(group, owner, op->base + c);
+// the buffer of chunk c that belongs to member r and travels between r and the owners of the slices
+static char *carrier(const mt_shm_op *op, const mt_shm_group *group, uint32_t c, int r) {
+    if (op->slabs.parts) return op->slabs.parts[r] + (size_t)c * op->chunk * op->element;
+    return mt_shm_stage(group, r, op->base + c);
 }
 
 // more sources than one call takes: block by block, since dst may be the same memory as a source that comes late
@@ -94,7 +95,8 @@ static void reduce_many(const mt_shm_op *op, const mt_shm_group *group, uint32_t
 }
 
 // dst = the reduction of elements [from, to) of chunk c over all slabs of all members, in order
-static void reduce_range(const mt_shm_op *op, const mt_shm_group *group, uint32_t c, size_t from, size_t to, char *dst) {
+static void reduce_range(
+    const mt_shm_op *op, const mt_shm_group *group, uint32_t c, size_t from, size_t to, char *dst) {
     const void *sources[SOURCES_MAX];
     int slabs = op->slabs.parts ? op->slabs.slabs_per_member : 1, n = group->size * slabs;
     if (n > SOURCES_MAX) {
@@ -102,15 +104,17 @@ static void reduce_range(const mt_shm_op *op, const mt_shm_group *group, uint32_
         return;
     }
     for (int i = 0; i < n; i++) sources[i] = source(op, group, c, i / slabs, i % slabs) + from * op->element;
-    if (op->stream && n == 2 && op->reduce == mt_reduce_find(MT_F32, MT_REDUCE_SUM))
+    if (op->stream && op->kind == MT_SHM_REDUCE_DIRECT && n == 2 && op->reduce == mt_reduce_find(MT_F32, MT_REDUCE_SUM))
         mt_sum2_stream_f32((float *)dst, sources[0], sources[1], to - from);
     else
         op->reduce(dst, sources, n, to - from);
 }
 
 static void copy_out(const mt_shm_op *op, char *dst, const char *src, size_t bytes) {
-    if (op->stream) mt_copy_stream(dst, src, bytes);
-    else memcpy(dst, src, bytes);
+    if (op->stream)
+        mt_copy_stream(dst, src, bytes);
+    else
+        memcpy(dst, src, bytes);
 }
 
 static size_t chunk_count(const mt_shm_op *op, uint32_t c) {
@@ -135,8 +139,10 @@ static void direct_take(const mt_shm_op *op, const mt_shm_group *group, uint32_t
     } else if (op->kind == MT_SHM_GATHER) {
         for (int r = 0; r < group->size; r++) {
             char *to = op->dst + (size_t)r * op->count + offset;
-            if (r != group->rank) memcpy(to, mt_shm_stage(group, r, op->base + c), n);
-            else if (to != op->src + offset) memcpy(to, op->src + offset, n);
+            if (r != group->rank)
+                memcpy(to, mt_shm_stage(group, r, op->base + c), n);
+            else if (to != op->src + offset)
+                memcpy(to, op->src + offset, n);
         }
     } else if (op->kind == MT_SHM_REDUCE_DIRECT) {
         reduce_range(op, group, c, 0, n, op->dst + offset);
@@ -148,6 +154,7 @@ static int direct_advance(mt_shm_op *op, mt_shm_group *group, uint32_t *wait_for
         for (; op->put < op->chunks && op->put <= op->taken + 1; op->put++) direct_put(op, group, op->put);
         *wait_for = op->base + op->taken + 1;
         if (!mt_shm_reached(group, *wait_for)) return 0;
+        group->engaged = 1;
         direct_take(op, group, op->taken++);
     }
     return 1;
@@ -174,23 +181,40 @@ static void scattered_put(const mt_shm_op *op, const mt_shm_group *group, uint32
     memcpy(stage + to, src + to, bytes - to);
 }
 
+// own slice, block by block: fetch the others' lines for writing, reduce into one of them, copy to the rest and to dst
 static void scattered_reduce(const mt_shm_op *op, const mt_shm_group *group, uint32_t c) {
-    size_t from, to;
+    size_t from, to, block = TAKE_BYTES / op->element;
+    char *dst = op->dst + (size_t)c * op->chunk * op->element;
     slice_of(op, group, c, group->rank, &from, &to);
-    mt_shm_op cached = *op;
-    cached.stream = 0;   // the others are about to read it
-    if (to > from) reduce_range(&cached, group, c, from, to, result(op, group, c, group->rank) + from * op->element);
+    for (size_t at = from, n; at < to; at += n) {
+        char *first = NULL;
+        size_t offset = at * op->element;
+        n = min_size(block, to - at);
+        for (int r = 0; r < group->size; r++)
+            if (r != group->rank) mt_take_lines(carrier(op, group, c, r) + offset, n * op->element);
+        for (int r = 0; r < group->size; r++) {
+            if (r == group->rank) continue;
+            char *theirs = carrier(op, group, c, r) + offset;
+            if (first)
+                memcpy(theirs, first, n * op->element);
+            else
+                reduce_range(op, group, c, at, at + n, first = theirs);
+        }
+        copy_out(op, dst + offset, first, n * op->element);
+    }
 }
 
 static void scattered_take(const mt_shm_op *op, const mt_shm_group *group, uint32_t c) {
-    char *dst = op->dst + (size_t)c * op->chunk * op->element;
-    for (int k = 0; k < group->size; k++) {
-        int owner = (group->rank + k) % group->size;   // everybody begins elsewhere
+    char *dst = op->dst + (size_t)c * op->chunk * op->element, *mine = carrier(op, group, c, group->rank);
+    for (int k = 1; k < group->size; k++) {
+        int owner = (group->rank + k) % group->size; // everybody begins elsewhere
         size_t from, to;
         slice_of(op, group, c, owner, &from, &to);
-        if (to > from)
-            copy_out(op, dst + from * op->element, result(op, group, c, owner) + from * op->element,
-                (to - from) * op->element);
+        for (size_t at = from * op->element, end = to * op->element, n; at < end; at += n) {
+            n = min_size(TAKE_BYTES, end - at);
+            mt_take_lines(mine + at, n);
+            copy_out(op, dst + at, mine + at, n);
+        }
     }
 }
 
@@ -201,6 +225,7 @@ static int scattered_advance(mt_shm_op *op, mt_shm_group *group, uint32_t *wait_
         op->taken = 1;
         *wait_for = op->base + step;
         if (step > 0 && !mt_shm_reached(group, *wait_for)) return 0;
+        group->engaged = step > 0;
         if (step >= 1 && step <= chunks) scattered_reduce(op, group, step - 1);
         if (step >= 2) scattered_take(op, group, step - 2);
         if (step > chunks) return 1;
@@ -212,6 +237,7 @@ int mt_shm_op_advance(mt_shm_op *op, mt_shm_group *group, uint32_t *wait_for) {
     if (!op->started) {
         op->started = 1;
         op->base = group->count;
+        group->engaged = 0;
     }
     return op->kind == MT_SHM_REDUCE_SCATTERED ? scattered_advance(op, group, wait_for)
                                                : direct_advance(op, group, wait_for);

@@ -11,12 +11,13 @@
 
 enum {
     BLOCK_MAGIC = 0x6d74736d,
-    LINE = 128,               // two cache lines: the prefetcher fetches pairs
+    LINE = 128, // two cache lines: the prefetcher fetches pairs
     PAGE = 4096,
-    SPINS_BEFORE_CLOCK = 16,   // looks at the counters before the first look at the clock
-    YIELD_AFTER_NS = 3000,     // spinning beyond this lets others run between looks
+    SPINS_BEFORE_CLOCK = 16, // looks at the counters before the first look at the clock
+    YIELD_LONG_NS = 30000,
+    ENGAGED_SPINS = 10,
 };
-#define LIVENESS_NS (200 * MT_MILLISECOND_NS)   // how often a sleeper looks whether the others are alive
+#define LIVENESS_NS (200 * MT_MILLISECOND_NS) // how often a sleeper looks whether the others are alive
 
 typedef struct member_line {
     _Alignas(LINE) _Atomic uint32_t count;
@@ -25,10 +26,10 @@ typedef struct member_line {
 struct mt_shm_block {
     uint32_t magic, size;
     uint64_t chunk_bytes;
-    _Alignas(LINE) _Atomic uint32_t bell;       // futex word
-    _Atomic uint32_t sleepers;                  // same line: both are cold while nobody sleeps
-    _Atomic uint32_t broken;                    // 0, or rank + 1 of who gave up first
-    member_line members[];                      // (size)
+    _Alignas(LINE) _Atomic uint32_t bell; // futex word
+    _Atomic uint32_t sleepers;            // same line: both are cold while nobody sleeps
+    _Atomic uint32_t broken;              // 0, or rank + 1 of who gave up first
+    member_line members[];                // (size)
 };
 
 static size_t header_bytes(int size) {
@@ -56,10 +57,15 @@ mt_status mt_shm_group_attach(mt_shm_group *group, void *memory, size_t block_by
     size_t chunk = block->chunk_bytes;
     if (block->magic != BLOCK_MAGIC || block->size != (uint32_t)size || rank < 0 || rank >= size ||
         mt_shm_block_bytes(size, chunk) == 0 || mt_shm_block_bytes(size, chunk) > block_bytes)
-        return MT_FAIL(CORRUPT, "the node's shared block is not what rank %d of %d expects: do all ranks run the same manta?",
-            rank, size);
-    *group = (mt_shm_group){.block = block, .stages = (char *)memory + header_bytes(size), .rank = rank, .size = size,
-        .chunk_bytes = chunk, .count = block->members[rank].count, .spin_ns = 0};
+        return MT_FAIL(CORRUPT,
+            "the node's shared block is not what rank %d of %d expects: do all ranks run the same manta?", rank, size);
+    *group = (mt_shm_group){.block = block,
+        .stages = (char *)memory + header_bytes(size),
+        .rank = rank,
+        .size = size,
+        .chunk_bytes = chunk,
+        .count = block->members[rank].count,
+        .spin_ns = 0};
     return MT_OK;
 }
 
@@ -89,20 +95,33 @@ void mt_shm_publish(mt_shm_group *group) {
     if (atomic_load(&block->sleepers) > 0 && reached_in_order(group, count)) ring(block);
 }
 
-// 1 when reached within the spinning time
-static int spin(const mt_shm_group *group, uint32_t count) {
+// Members outnumber the cores: yield, since the one that is waited for may need this very core. A yield that takes long
+// met somebody with a lot to do; then sleeping is better.
+static int yield_while(const mt_shm_group *group, uint32_t count) {
+    int64_t start = mt_clock_ns(), now = start, before = start;
+    while (now - start < group->spin_ns && now - before < YIELD_LONG_NS) {
+        if (mt_shm_reached(group, count)) return 1;
+        before = now;
+        sched_yield();
+        now = mt_clock_ns();
+    }
+    return mt_shm_reached(group, count);
+}
+
+// Every member has a core: spin, longer when the others are known to be at it. Sleeping in the middle of an operation
+// is expensive on a busy machine: who wakes up waits until the scheduler gives the core back, and by then the others
+// sleep.
+static int spin_while(const mt_shm_group *group, uint32_t count) {
     for (int i = 0; i < SPINS_BEFORE_CLOCK; i++) {
         if (mt_shm_reached(group, count)) return 1;
         mt_cpu_relax();
     }
-    int64_t start = mt_clock_ns();
-    for (int64_t spent = 0; spent < group->spin_ns; spent = mt_clock_ns() - start) {
+    int64_t until = mt_clock_ns() + (group->engaged ? ENGAGED_SPINS * group->spin_ns : group->spin_ns);
+    while (mt_clock_ns() < until)
         for (int i = 0; i < SPINS_BEFORE_CLOCK; i++) {
             if (mt_shm_reached(group, count)) return 1;
             mt_cpu_relax();
         }
-        if (spent > YIELD_AFTER_NS) sched_yield();
-    }
     return mt_shm_reached(group, count);
 }
 
@@ -119,7 +138,9 @@ static int anybody_dead(const mt_shm_group *group, uint32_t count) {
 mt_shm_wait_result mt_shm_wait(mt_shm_group *group, uint32_t count, int64_t deadline_ns) {
     struct mt_shm_block *block = group->block;
     mt_shm_wait_result result;
-    if (group->spin_ns > 0 ? spin(group, count) : mt_shm_reached(group, count)) return MT_SHM_REACHED;
+    if (mt_shm_reached(group, count)) return MT_SHM_REACHED;
+    if (group->spin_ns > 0 && (group->crowded ? yield_while(group, count) : spin_while(group, count)))
+        return MT_SHM_REACHED;
     atomic_fetch_add(&block->sleepers, 1);
     for (;;) {
         uint32_t bell = atomic_load(&block->bell);
@@ -147,4 +168,6 @@ void mt_shm_break(mt_shm_group *group) {
 
 int mt_shm_broken_by(const mt_shm_group *group) { return (int)atomic_load(&group->block->broken) - 1; }
 
-uint32_t mt_shm_count_of(const mt_shm_group *group, int rank) { return atomic_load(&group->block->members[rank].count); }
+uint32_t mt_shm_count_of(const mt_shm_group *group, int rank) {
+    return atomic_load(&group->block->members[rank].count);
+}

@@ -17,16 +17,54 @@
 
 // what rank 0 tells the others
 typedef struct offer {
-    int64_t pid, fd;   // memfd; fd < 0: look at name
-    char name[48];     // POSIX object
+    int64_t pid, fd; // memfd; fd < 0: look at name
+    char name[48];   // POSIX object
 } offer;
 
 static mt_status no_memory(size_t bytes, int error) {
-    if (error == ENOSPC || error == ENOMEM || error == EFBIG || error == EDQUOT)
-        return MT_FAIL(NO_MEMORY, "shared memory: cannot reserve %zu bytes (%s): enlarge /dev/shm (mount -o remount,size=..., "
-                                  "or the container's shm size) or its memory limit, or run fewer ranks on this node",
-            bytes, strerror(error));
+    if (error == ENOSPC || error == EFBIG || error == EDQUOT)
+        return MT_FAIL(NO_MEMORY,
+            "shared memory: no room for %zu bytes in /dev/shm: enlarge it (mount -o remount,size=... "
+            "/dev/shm, or the container's shm size), or run fewer ranks on this node",
+            bytes);
+    if (error == ENOMEM)
+        return MT_FAIL(NO_MEMORY,
+            "shared memory: %zu bytes are more than this node has left: raise its memory limit, close "
+            "what else runs, or run fewer ranks on this node",
+            bytes);
     return MT_FAIL(IO, "shared memory of %zu bytes: %s", bytes, strerror(error));
+}
+
+// A number after `key` ("" for the file's first word) in a small system file; SIZE_MAX when it is not there.
+static size_t number_in(const char *path, const char *key) {
+    char line[256];
+    unsigned long long number, found = SIZE_MAX;
+    FILE *file = fopen(path, "re");
+    if (!file) return SIZE_MAX;
+    while (found == SIZE_MAX && fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0 && sscanf(line + strlen(key), "%llu", &number) == 1) found = number;
+    fclose(file);
+    return (size_t)found;
+}
+
+// What this node can give. A memfd knows no limit of its own: reserving beyond this would bring the kernel to kill
+// processes. Available memory, and the limit of the control group (version 2) or one of its parents.
+static size_t memory_left(void) {
+    char group[256] = "", path[512];
+    size_t left = number_in("/proc/meminfo", "MemAvailable:");
+    left = left > SIZE_MAX / 1024 ? SIZE_MAX : left * 1024;
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (file) {
+        while (fgets(path, sizeof path, file)) sscanf(path, "0::%255s", group);
+        fclose(file);
+    }
+    for (char *end; group[0] == '/'; *end = 0) {
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
+        size_t limit = number_in(path, "");
+        if (limit < left) left = limit;
+        end = strrchr(group, '/');
+    }
+    return left;
 }
 
 static int memfd_open(size_t bytes) {
@@ -132,9 +170,14 @@ mt_status mt_shm_segment_create(mt_shm_segment *segment, MPI_Comm node, size_t p
     *segment = (mt_shm_segment){0};
     MT_TRY(MT_MPI(MPI_Comm_rank(node, &rank)));
     MT_TRY(MT_MPI(MPI_Comm_size(node, &size)));
-    if (part_bytes == 0 || __builtin_mul_overflow(part_bytes, (size_t)size, &segment->bytes) || segment->bytes > INT64_MAX)
-        return MT_FAIL(INVALID_ARGUMENT, "shared memory: %zu bytes for each of %d ranks is out of range", part_bytes, size);
+    if (part_bytes == 0 || __builtin_mul_overflow(part_bytes, (size_t)size, &segment->bytes) ||
+        segment->bytes > INT64_MAX)
+        return MT_FAIL(
+            INVALID_ARGUMENT, "shared memory: %zu bytes for each of %d ranks is out of range", part_bytes, size);
 
+    int64_t fits = segment->bytes <= memory_left();
+    MT_TRY(mt_mpi_agree(node, &fits, deadline_ns));
+    if (!fits) return no_memory(segment->bytes, ENOMEM);
     if (!posix) MT_TRY(share(node, rank, 0, segment->bytes, deadline_ns, &fd, &all));
     segment->same_pids = all;
     if (!all) MT_TRY(share(node, rank, 1, segment->bytes, deadline_ns, &fd, &all));
@@ -145,8 +188,8 @@ mt_status mt_shm_segment_create(mt_shm_segment *segment, MPI_Comm node, size_t p
     close(fd);
     MT_KEEP(status, mt_mpi_agree(node, &ok, deadline_ns));
     if (status == MT_OK && !ok)
-        status = MT_FAIL(NO_MEMORY, "shared memory: another rank of this node could not reserve its %zu bytes; see its message",
-            part_bytes);
+        status = MT_FAIL(NO_MEMORY,
+            "shared memory: another rank of this node could not reserve its %zu bytes; see its message", part_bytes);
     if (status != MT_OK) mt_shm_segment_destroy(segment);
     return status;
 }

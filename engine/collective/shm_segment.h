@@ -13,15 +13,15 @@
 #include "engine/base/status.h"
 
 typedef struct mt_shm_segment {
-    char *base;       // owned mapping; NULL: none
+    char *base; // owned mapping; NULL: none
     size_t bytes;
-    int same_pids;    // the ranks see each other's process ids
+    int same_pids; // the ranks see each other's process ids
 } mt_shm_segment;
 
-// Collective over `node`. The whole segment is [0, parts * part_bytes) with one part per rank; every rank reserves its own
-// part's pages (they come from its own memory node, and a lack of memory is an error here, never a SIGBUS later).
+// Collective over `node`. The whole segment is [0, parts * part_bytes) with one part per rank; every rank reserves its
+// own part's pages (they come from its own memory node, and a lack of memory is an error here, never a SIGBUS later).
 // Zeroed. All ranks fail together: MT_NO_MEMORY with what to do, MT_IO, MT_DEADLINE.
 mt_status mt_shm_segment_create(mt_shm_segment *segment, MPI_Comm node, size_t part_bytes, int64_t deadline_ns);
-void mt_shm_segment_destroy(mt_shm_segment *segment);   // this rank's mapping
+void mt_shm_segment_destroy(mt_shm_segment *segment); // this rank's mapping
 
 #endif

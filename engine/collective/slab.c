@@ -1,10 +1,11 @@
-// Registered slabs: two buffers per rank in memory that the node shares, so that a gradient is reduced from where it was
-// written. The comm's thread only.
+// Registered slabs: two buffers per rank in memory that the node shares, so that a gradient is reduced from where it
+// was written. The comm's thread only.
 //
 // Layout of a rank's part: buffer 0 | buffer 1, each (slabs_per_rank, stride) with stride a multiple of 64 bytes.
 // Round k uses buffer k % 2. Who may touch a buffer when: its owner from the end of round k-1 to the start of round k;
-// all ranks of the node from then until they publish something after round k. The owner's right comes back at the end of
-// round k+1, in which it waited for everybody's publication (shm_allreduce.h): hence two buffers and no second barrier.
+// all ranks of the node from then until they publish something after round k. The owner's right comes back at the end
+// of round k+1, in which it waited for everybody's publication (shm_allreduce.h): hence two buffers and no second
+// barrier.
 #include <stdlib.h>
 #include <string.h>
 #include "engine/collective/comm.h"
@@ -12,25 +13,27 @@
 enum { LINE = 64, PAGE = 4096 };
 
 struct mt_comm_slab {
-    mt_comm *comm;             // borrowed
-    size_t floats;             // per slab
-    int slabs;                 // per rank
+    mt_comm *comm; // borrowed
+    size_t floats; // per slab
+    int slabs;     // per rank
     unsigned flags;
     unsigned round;
     size_t stride_bytes, part_bytes;
-    mt_shm_segment segment;    // owned
-    void *private_part;        // owned, when the rank is alone on its node
-    char **parts[2];           // owned (node_size) each: where buffer b of every member begins
+    mt_shm_segment segment; // owned
+    void *private_part;     // owned, when the rank is alone on its node
+    char **parts[2];        // owned (node_size) each: where buffer b of every member begins
 };
 
 static mt_status slab_sizes(mt_comm_slab *slab) {
     size_t bytes;
     if (slab->slabs < 1 || __builtin_mul_overflow(slab->floats, sizeof(float), &bytes) || bytes > INT64_MAX / 4 / LINE)
-        return MT_FAIL(INVALID_ARGUMENT, "slab: %d slabs of %zu floats per rank are out of range", slab->slabs, slab->floats);
+        return MT_FAIL(
+            INVALID_ARGUMENT, "slab: %d slabs of %zu floats per rank are out of range", slab->slabs, slab->floats);
     slab->stride_bytes = (bytes + LINE - 1) / LINE * LINE;
     if (slab->stride_bytes == 0) slab->stride_bytes = LINE;
     if (__builtin_mul_overflow(slab->stride_bytes, 2 * (size_t)slab->slabs, &bytes) || bytes > INT64_MAX / 2)
-        return MT_FAIL(INVALID_ARGUMENT, "slab: %d slabs of %zu floats per rank are out of range", slab->slabs, slab->floats);
+        return MT_FAIL(
+            INVALID_ARGUMENT, "slab: %d slabs of %zu floats per rank are out of range", slab->slabs, slab->floats);
     slab->part_bytes = (bytes + PAGE - 1) / PAGE * PAGE;
     return MT_OK;
 }
@@ -47,7 +50,8 @@ static mt_status slab_memory(mt_comm_slab *slab) {
         if (!base) return MT_FAIL(NO_MEMORY, "slab: out of memory (%zu bytes)", slab->part_bytes);
         memset(base, 0, slab->part_bytes);
     } else {
-        MT_TRY(mt_shm_segment_create(&slab->segment, comm->node, slab->part_bytes, mt_deadline_after(comm->timeout_ns)));
+        MT_TRY(
+            mt_shm_segment_create(&slab->segment, comm->node, slab->part_bytes, mt_deadline_after(comm->timeout_ns)));
         base = slab->segment.base;
     }
     for (size_t r = 0; r < members; r++) {
@@ -57,8 +61,8 @@ static mt_status slab_memory(mt_comm_slab *slab) {
     return MT_OK;
 }
 
-mt_status mt_comm_slab_create(mt_comm *comm, int slabs_per_rank, size_t floats_per_slab, unsigned flags,
-    mt_comm_slab **out) {
+mt_status mt_comm_slab_create(
+    mt_comm *comm, int slabs_per_rank, size_t floats_per_slab, unsigned flags, mt_comm_slab **out) {
     *out = NULL;
     if (comm->broken) return mt_comm_fail_broken(comm);
     mt_comm_slab *slab = calloc(1, sizeof *slab);
@@ -67,7 +71,7 @@ mt_status mt_comm_slab_create(mt_comm *comm, int slabs_per_rank, size_t floats_p
     slab->slabs = slabs_per_rank;
     slab->floats = floats_per_slab;
     slab->flags = flags;
-    mt_status status = slab_sizes(slab);   // the same on every rank, so all return here or none
+    mt_status status = slab_sizes(slab); // the same on every rank, so all return here or none
     if (status == MT_OK) {
         status = slab_memory(slab);
         int64_t ok = status == MT_OK;
@@ -75,8 +79,10 @@ mt_status mt_comm_slab_create(mt_comm *comm, int slabs_per_rank, size_t floats_p
         if (status == MT_OK && !ok)
             status = MT_FAIL(NO_MEMORY, "slab: another rank could not set up its part; see its message");
     }
-    if (status == MT_OK) *out = slab;
-    else mt_comm_slab_destroy(slab);
+    if (status == MT_OK)
+        *out = slab;
+    else
+        mt_comm_slab_destroy(slab);
     return status;
 }
 
