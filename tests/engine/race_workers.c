@@ -28,7 +28,7 @@ static long run(int workers, int64_t spin_ns, int rounds, int pause) {
     for (int i = 0; i < rounds; i++) {
         mt_workers_run(pool, step, cells, CELLS);
         // workers are asleep now and then, so that both ways of waiting are taken
-        if (pause && i % 50 == 0) mt_sleep_ns(200000);
+        if (pause && i % 50 == 0) mt_sleep_ns(100000);
         mt_workers_run(pool, commit, cells, CELLS);
     }
     mt_workers_destroy(pool);
@@ -45,7 +45,7 @@ int main(void) {
             for (int spin = 0; spin < 3; spin++)
                 failed += run(workers, spin == 0 ? 0 : spin == 1 ? 2000 : 100000, rounds, spin != 2) != expected;
     }
-    for (int i = 0; i < 200; i++) failed += run(3, 1000, 1, 0) != run(1, 0, 1, 0);
+    for (int i = 0; i < 100; i++) failed += run(3, 1000, 1, 0) != run(1, 0, 1, 0);
     printf("race_workers: %s\n", failed ? "wrong sums" : "all sums right");
     return failed != 0;
 }

@@ -15,7 +15,9 @@ Test(device, cpu) {
         cr_assert_eq(mt_device_alloc(device, 1001, (void **)&a), MT_OK);
         cr_assert_eq(mt_device_alloc(device, 1001, (void **)&b), MT_OK);
         cr_assert_eq((uintptr_t)a % 64, 0);
-        for (int k = 0; k < 1001; k++) cr_assert_eq(a[k], 0);
+        int dirty = 0;
+        for (int k = 0; k < 1001; k++) dirty += a[k] != 0;
+        cr_assert_eq(dirty, 0);
         cr_assert_eq(mt_device_fill(device, a, 7, 1001), MT_OK);
         cr_assert_eq(mt_device_copy(device, b, a, 1000), MT_OK);
         cr_assert_eq(mt_device_copy(device, b + 1, b, 999), MT_OK);
