@@ -3,7 +3,17 @@
 
 #include "engine/base/file.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+
+// The registry wants an absolute path, so that what is loaded never depends on a search.
+static mt_status add_plugin(mt_env_registry *registry, const char *path) {
+    char absolute[PATH_MAX];
+    if (!realpath(path, absolute)) return mt_file_fail(errno, "open plugin", path);
+    return mt_env_registry_add_plugin(registry, absolute);
+}
 
 // calls the registry for each of a ':'-separated list of paths
 static mt_status load_plugins(mt_env_registry *registry, const char *list) {
@@ -11,7 +21,7 @@ static mt_status load_plugins(mt_env_registry *registry, const char *list) {
         size_t length = strcspn(list, ":");
         char path[MT_OPTION_PATH_BYTES];
         snprintf(path, sizeof path, "%.*s", (int)length, list);
-        if (length) MT_TRY(mt_env_registry_add_plugin(registry, path));
+        if (length) MT_TRY(add_plugin(registry, path));
         list += length + (list[length] == ':');
     }
     return MT_OK;
@@ -23,7 +33,7 @@ static mt_status open_path(mt_env_registry *registry, const char *env, const cha
     char path[MT_NAME_BYTES];
     snprintf(path, sizeof path, "%.*s", (int)(end - env), env);
     size_t before = mt_env_registry_count(registry);
-    MT_TRY(mt_env_registry_add_plugin(registry, path));
+    MT_TRY(add_plugin(registry, path));
     size_t added = mt_env_registry_count(registry) - before;
     if (*end == ':') *id = end + 1;
     else if (added == 1) *id = mt_env_registry_at(registry, before)->id;

@@ -87,12 +87,14 @@ static mt_status allocate(mt_learner *l) {
     MT_ARENA_ADD(arena, l->all_moments, moment_count(l) * d->workers);
     MT_ARENA_ADD(arena, l->scale, 2 * epochs * l->minibatches);
     MT_ARENA_ADD(arena, l->rows, l->minibatches);
+    // of the largest worker of all ranks: it strides the counters of the shuffle, which must not depend on the layout
     int64_t most_rows = 0;
+    for (int w = 0; w < d->workers; w++)
+        if (d->shape.steps * l->worker_envs[w] > most_rows) most_rows = d->shape.steps * l->worker_envs[w];
     for (int i = 0; i < d->local_workers; i++) {
         share_worker *w = &l->local[i];
         w->envs = l->worker_envs[mt_comm_rank(d->comm) * d->local_workers + i];
         w->rows = d->shape.steps * w->envs;
-        if (w->rows > most_rows) most_rows = w->rows;
         int64_t most = 0;
         for (int64_t b = 0; b < l->minibatches; b++) {
             int64_t rows = share_start(l, w->envs, b + 1) - share_start(l, w->envs, b);

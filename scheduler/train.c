@@ -246,17 +246,16 @@ static mt_status evaluate(training *t, mt_metrics_row *row) {
     return MT_OK;
 }
 
-// A checkpoint that fails leaves the old ones intact: a warning, and training goes on.
+// Every rank gets the same status. A checkpoint that fails leaves the old ones intact: the loop warns and goes on.
 static mt_status save(training *t) {
     uint64_t generation;
     t->progress.seconds = seconds_now(t);
     mt_status status = mt_train_checkpoint_save(t->comm, t->checkpoints, t->train->keep_checkpoints, t->flow, &t->progress, &generation);
     t->saved_ns = mt_clock_ns(), t->saved_steps = t->progress.steps;
-    if (status == MT_COMM || status == MT_DEADLINE) return status;
-    if (t->rank) return MT_OK;
+    if (status == MT_COMM || status == MT_DEADLINE || t->rank) return status;
     if (status != MT_OK) mt_log(MT_LOG_WARN, "no checkpoint at %lld steps: %s", (long long)t->progress.steps, mt_last_error());
     else if (save_weights(t, MT_RUN_WEIGHTS) != MT_OK) mt_log(MT_LOG_WARN, "weights not saved: %s", mt_last_error());
-    return status == MT_OK ? MT_OK : status;
+    return status;
 }
 
 static int crossed(int64_t every, int64_t before, int64_t now) { return every > 0 && now / every > before / every; }

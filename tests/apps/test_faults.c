@@ -1,0 +1,164 @@
+// Everything a user can get wrong, and everything that can be broken under him: each gives a message with what, where and
+// what to do, the right exit status, and loses nothing.
+#include "tests/apps/run.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static run_result r;
+
+#define SMALL "-n 1024 --verbose 0 -params n_envs:4 n_steps:32 batch_size:32 n_epochs:1"
+
+static void expect_output(int exit_code, const char *const *words, size_t count) {
+    cr_expect_eq(r.exit_code, exit_code, "exit %d instead of %d:\n%s", r.exit_code, exit_code, r.output);
+    for (size_t i = 0; i < count; i++)
+        cr_expect_not_null(strstr(r.output, words[i]), "no \"%s\" in:\n%s", words[i], r.output);
+}
+#define EXPECT(code, ...)                                                                                              \
+    do {                                                                                                               \
+        static const char *const words_[] = {__VA_ARGS__};                                                             \
+        expect_output(code, words_, sizeof words_ / sizeof *words_);                                                   \
+    } while (0)
+
+static void manta(const char *arguments) { run(&r, run_folder(), 60, "$MANTA %s", arguments); }
+
+Test(faults, misspelt_words_get_a_suggestion) {
+    manta("trian --env CartPole-v1");
+    EXPECT(2, "trian", "train");
+    manta("train --algo pppo --env CartPole-v1");
+    EXPECT(2, "pppo", "did you mean", "ppo");
+    manta("train --algo ppo --env CartPole-v2");
+    EXPECT(3, "CartPole-v2", "did you mean", "CartPole-v1");
+    manta("train --algo ppo --env CartPole-v1 --sede 3");
+    EXPECT(2, "sede", "did you mean", "seed");
+    manta("train --algo ppo --env CartPole-v1 -params n_step:32");
+    EXPECT(2, "n_step", "did you mean", "n_steps");
+    manta("train --algo ppo --env Pendulum-v1 --env-kwargs gg:10");
+    EXPECT(2, "gg");
+    manta("train --algo ppo --env CartPole-v1 --device gpu");
+    cr_expect_neq(r.exit_code, 0, "%s", r.output);
+}
+
+Test(faults, numbers_out_of_range_say_the_range_and_the_reason) {
+    manta("train --algo ppo --env CartPole-v1 -params gamma:1.5");
+    EXPECT(2, "gamma", "1.5", "0 to 1", "discount");
+    manta("train --algo ppo --env CartPole-v1 -params n_envs:0");
+    EXPECT(2, "n_envs", "0");
+    manta("train --algo ppo --env CartPole-v1 -n -5");
+    EXPECT(2, "n_timesteps");
+    manta("train --algo ppo --env CartPole-v1 -params learning_rate:nan");
+    EXPECT(2, "learning_rate");
+    manta("train --algo ppo --env CartPole-v1 -params n_envs:10000000 n_steps:100000000");
+    EXPECT(2, "n_envs");
+    manta("train --algo ppo --env CartPole-v1 -params n_steps:100000000 n_envs:16");
+    cr_expect_neq(r.exit_code, 0, "%s", r.output);
+    manta("train --algo ppo --env CartPole-v1 --n-workers 3 --verbose 0 -n 1000 -params use_sde:true");
+    EXPECT(2, "use_sde");
+}
+
+Test(faults, bad_files_are_named_with_line) {
+    run(&r, run_folder(), 60, "printf 'env: CartPole-v1\\n  gamma: [1\\n' > bad.yml; $MANTA train -f bad.yml");
+    EXPECT(2, "bad.yml:");
+    run(&r, run_folder(), 60, "printf 'env: CartPole-v1\\ngama: 0.9\\n' > key.yml; $MANTA train -f key.yml");
+    EXPECT(2, "key.yml:2", "gama", "gamma");
+    run(&r, run_folder(), 60, "printf 'env: CartPole-v1\\ngamma: 0.9\\ngamma: 0.8\\n' > twice.yml; $MANTA train -f twice.yml");
+    EXPECT(2, "twice.yml:3", "gamma");
+    manta("train -f nowhere.yml --env CartPole-v1");
+    EXPECT(3, "nowhere.yml");
+    manta("train --env CartPole-v1 --resume nowhere");
+    EXPECT(3, "nowhere");
+    manta("eval nowhere");
+    EXPECT(3, "nowhere");
+    manta("plot nowhere");
+    EXPECT(3, "nowhere");
+    manta("train --algo ppo");
+    EXPECT(2, "--env");
+}
+
+Test(faults, a_run_folder_is_never_overwritten) {
+    manta("train --env CartPole-v1 --run-folder a " SMALL);
+    EXPECT(0, "");
+    manta("train --env CartPole-v1 --run-folder a " SMALL);
+    EXPECT(4, "a", "resume");
+    manta("train --env CartPole-v1 " SMALL);
+    EXPECT(0, "");
+    manta("train --env CartPole-v1 " SMALL);
+    EXPECT(0, "");
+    run(&r, run_folder(), 10, "ls logs/ppo");
+    EXPECT(0, "CartPole-v1_1", "CartPole-v1_2");
+    // two processes at once: the second resume finds the first
+    run(&r, run_folder(), 60, "$MANTA train --resume a -n 1e8 --verbose 0 & sleep 1; $MANTA train --resume a -n 1e8; code=$?; kill %%1; wait; exit $code");
+    EXPECT(4, "a", "pid");
+}
+
+static void make_run(const char *name) {
+    run(&r, run_folder(), 60, "$MANTA train --env CartPole-v1 --run-folder %s --save-freq 256 --keep-checkpoints 3 " SMALL, name);
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+}
+
+Test(faults, a_damaged_checkpoint_falls_back_to_an_older_one_and_names_the_file) {
+    make_run("t");
+    run(&r, run_folder(), 60, "f=$(ls -d t/checkpoints/gen-* | tail -1)/policy.safetensors; truncate -s -7 $f; $MANTA train --resume t -n 2048 --verbose 0");
+    EXPECT(0, "policy.safetensors", "gen-");
+    make_run("u");
+    run(&r, run_folder(), 60, "f=$(ls -d u/checkpoints/gen-* | tail -1)/state.blob; printf X | dd of=$f bs=1 seek=40 conv=notrunc 2>/dev/null; "
+        "$MANTA train --resume u -n 2048 --verbose 0");
+    EXPECT(0, "state.blob", "gen-");
+    make_run("v");
+    run(&r, run_folder(), 60, "for d in v/checkpoints/gen-*; do rm $d/manifest.json; done; $MANTA train --resume v -n 2048");
+    cr_expect_neq(r.exit_code, 0, "%s", r.output);
+    EXPECT(6, "manifest.json");
+}
+
+Test(faults, damaged_weights_are_refused) {
+    make_run("w");
+    run(&r, run_folder(), 60, "truncate -s 100 w/policy.safetensors; $MANTA eval w");
+    EXPECT(6, "policy.safetensors");
+    run(&r, run_folder(), 60, "$MANTA eval w --env Acrobot-v1; $MANTA train --env Acrobot-v1 --run-folder x " SMALL
+        " && cp x/policy.safetensors w/ && $MANTA eval w");
+    EXPECT(2, "policy.safetensors", "wanted");
+}
+
+Test(faults, a_full_disk_leaves_the_older_generation_and_training_goes_on) {
+    make_run("d");
+    // the 12th fsync is inside a checkpoint: the start's own files are written by then
+    run(&r, run_folder(), 60, "MANTA_FAILPOINTS=file.fsync:ENOSPC@12 $MANTA train --resume d -n 4096 --save-freq 256 --verbose 0");
+    EXPECT(0, "No space left", "free", "no checkpoint at");
+    run(&r, run_folder(), 60, "$MANTA train --resume d -n 5120 --verbose 0");
+    EXPECT(0, "");
+}
+
+Test(faults, a_real_full_disk) {
+    run(&r, run_folder(), 60, "mkdir m && mount -t tmpfs -o size=400k none m 2>/dev/null || { echo no tmpfs here; exit 77; }; "
+        "$MANTA train --env CartPole-v1 --run-folder m/r --save-freq 512 -n 100000 --verbose 0 -params n_steps:32; code=$?; umount m; exit $code");
+    if (r.exit_code == 77) {
+        printf("skipped: this user may not mount a tmpfs\n");
+        return;
+    }
+    cr_expect_not_null(strstr(r.output, "No space left"), "%s", r.output);
+}
+
+Test(faults, environments_that_break_their_word) {
+    run(&r, run_folder(), 60, "$MANTA train --env %s/nan.so --run-folder n " SMALL, MANTA_PLUGINS);
+    EXPECT(9, "environment", "nan");
+    run(&r, run_folder(), 60, "$MPIRUN -n 2 $MANTA train --env %s/nan.so --run-folder n2 " SMALL, MANTA_PLUGINS);
+    cr_expect_neq(r.exit_code, 0, "%s", r.output);
+    run(&r, run_folder(), 60, "$MANTA train --env %s/wrong_abi.so --run-folder o " SMALL, MANTA_PLUGINS);
+    EXPECT(8, "wrong_abi.so", "ABI");
+    manta("train --env ./missing.so");
+    EXPECT(3, "missing.so");
+    run(&r, run_folder(), 60, "echo hello > text.so; $MANTA train --env ./text.so");
+    EXPECT(8, "text.so");
+}
+
+Test(faults, an_instruction_set_that_is_none) {
+    run(&r, run_folder(), 60, "MANTA_ISA=avx1024 $MANTA version");
+    EXPECT(2, "avx1024", "avx512");
+}
+
+Test(faults, more_ranks_than_environments_still_train) {
+    run(&r, run_folder(), 60, "$MPIRUN -n 4 $MANTA train --env CartPole-v1 --run-folder k -n 512 --verbose 0 -params n_envs:2 n_steps:32 batch_size:32");
+    EXPECT(0, "");
+}

@@ -1,0 +1,180 @@
+// Training as a user runs it: the same bits for every layout of ranks and threads, exact continuation after every kind of
+// end, learning, and what a run leaves behind.
+#include "tests/apps/run.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define COMMON "--seed 5 --verbose 0 --deterministic --n-workers 4 --save-interval 0"
+#define CARTPOLE "--env CartPole-v1 " COMMON " -params n_envs:8 n_steps:64 batch_size:64 n_epochs:3 learning_rate:0.001 clip_range:0.2"
+
+// the digest of a run's final weights, from its run.json
+static void digest(const char *folder, const char *name, char out[32]) {
+    char path[256], text[4096];
+    snprintf(path, sizeof path, "%s/run.json", name);
+    run_read(folder, path, text, sizeof text);
+    const char *at = strstr(text, "\"weights_xxh3\": \"");
+    cr_assert_not_null(at, "%s", text);
+    snprintf(out, 32, "%.16s", at + strlen("\"weights_xxh3\": \""));
+    cr_assert_eq(strspn(out, "0123456789abcdef"), 16, "%s", text);
+}
+
+static void train(const char *folder, int ranks, const char *name, const char *arguments) {
+    static run_result r;
+    run(&r, folder, 120, "$MPIRUN -n %d $MANTA train --algo ppo --run-folder %s %s", ranks, name, arguments);
+    cr_assert_eq(r.exit_code, 0, "%d ranks, %s: exit %d\n%s", ranks, arguments, r.exit_code, r.output);
+}
+
+static void expect_equal_layouts(const char *arguments) {
+    static const struct {
+        int ranks, threads;
+    } layouts[] = {{1, 1}, {1, 2}, {2, 1}, {2, 2}, {4, 1}, {1, 1}};   // the last one: on rerun
+    const char *folder = run_folder();
+    char first[32], other[32], name[32], all[1024];
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        snprintf(name, sizeof name, "layout%zu", i);
+        snprintf(all, sizeof all, "--threads %d %s", layouts[i].threads, arguments);
+        train(folder, layouts[i].ranks, name, all);
+        digest(folder, name, i ? other : first);
+        if (i) cr_expect_str_eq(other, first, "%d ranks x %d threads differ", layouts[i].ranks, layouts[i].threads);
+    }
+    // and a hash that could not differ would prove nothing
+    snprintf(all, sizeof all, "%s --seed 6", arguments);
+    train(folder, 1, "other_seed", all);
+    digest(folder, "other_seed", other);
+    cr_expect_str_neq(other, first);
+}
+
+Test(train, cartpole_has_the_same_bits_for_every_layout) { expect_equal_layouts("-n 4096 " CARTPOLE); }
+
+Test(train, normalised_acrobot_has_the_same_bits_for_every_layout) {
+    expect_equal_layouts("-n 4096 --env Acrobot-v1 " COMMON " -params n_envs:8 n_steps:64");
+}
+
+Test(train, pendulum_with_gsde_has_the_same_bits_for_every_layout) {
+    expect_equal_layouts("-n 4096 --env Pendulum-v1 " COMMON " -params n_envs:8 n_steps:64 n_epochs:3");
+}
+
+Test(train, uneven_shares_have_the_same_bits_for_every_layout) {
+    // 6 environments over 4 workers: 1, 2, 1, 2
+    expect_equal_layouts("-n 2048 --env CartPole-v1 " COMMON " -params n_envs:6 n_steps:32 batch_size:50 n_epochs:2");
+}
+
+Test(train, a_run_and_its_continuation_equal_one_long_run) {
+    const char *folder = run_folder();
+    static run_result r;
+    char whole[32], parts[32];
+    train(folder, 2, "whole", "-n 8192 " CARTPOLE);
+    train(folder, 2, "parts", "-n 4096 " CARTPOLE);
+    digest(folder, "whole", whole);
+    digest(folder, "parts", parts);
+    cr_expect_str_neq(whole, parts);
+    // continued by one rank instead of two
+    run(&r, folder, 120, "$MANTA train --resume parts -n 8192 --verbose 0");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    digest(folder, "parts", parts);
+    cr_expect_str_eq(whole, parts);
+    // every row of progress.csv once
+    static char a[1 << 16], b[1 << 16];
+    int lines_a = 0, lines_b = 0;
+    run_read(folder, "whole/progress.csv", a, sizeof a);
+    run_read(folder, "parts/progress.csv", b, sizeof b);
+    for (char *p = a; (p = strchr(p, '\n')); p++) lines_a++;
+    for (char *p = b; (p = strchr(p, '\n')); p++) lines_b++;
+    cr_expect_eq(lines_a, lines_b, "%d and %d rows", lines_a, lines_b);
+}
+
+// Kills a run at a random moment after its next checkpoint. 0: it had ended by itself.
+static int kill_after_a_checkpoint(const char *folder, const char *name, pid_t group) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s/checkpoints/gen-00000001", folder, name);
+    for (int i = 0; i < 3000 && access(path, F_OK) != 0; i++) usleep(10000);
+    usleep((useconds_t)(100000 + rand() % 300000));
+    if (waitpid(group, NULL, WNOHANG) == group) return 0;
+    kill(-group, SIGKILL);
+    cr_assert_eq(run_wait(group, 60), 128 + SIGKILL);
+    return 1;
+}
+
+Test(train, sigkill_at_random_moments_changes_nothing) {
+    const char *folder = run_folder();
+    char whole[32], killed[32];
+    // the learning rate falls with the steps: a continuation that forgot where it was would differ
+    const char *arguments = "-n 100000 --save-freq 1000 --env CartPole-v1 " COMMON " -params n_steps:64 batch_size:64";
+    train(folder, 2, "whole", arguments);
+    digest(folder, "whole", whole);
+    srand((unsigned)getpid());
+    int kills = 0;
+    pid_t group = run_start(folder, "exec $MPIRUN -n 2 $MANTA train --algo ppo --run-folder killed %s", arguments);
+    while (kills < 3 && kill_after_a_checkpoint(folder, "killed", group)) {
+        kills++;
+        group = run_start(folder, "exec $MPIRUN -n 2 $MANTA train --resume killed --verbose 0");
+    }
+    if (kills == 3) cr_assert_eq(run_wait(group, 120), 0);
+    cr_assert_geq(kills, 1, "the run ended before it could be killed");
+    digest(folder, "killed", killed);
+    cr_expect_str_eq(whole, killed, "%d kills", kills);
+}
+
+static void expect_signal_saves(int number) {
+    const char *folder = run_folder();
+    static run_result r;
+    pid_t group = run_start(folder, "exec $MANTA train --algo ppo --env CartPole-v1 --run-folder s -n 1e9 --verbose 0 -params n_steps:32");
+    for (int i = 0; i < 200; i++) {
+        char path[512];
+        snprintf(path, sizeof path, "%s/s/progress.csv", folder);
+        if (access(path, F_OK) == 0) break;
+        usleep(20000);
+    }
+    usleep(200000);
+    kill(group, number);
+    cr_expect_eq(run_wait(group, 20), 75, "signal %d", number);
+    run(&r, folder, 20, "$MANTA eval s --n-episodes 3 --json");
+    cr_expect_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect_not_null(strstr(r.output, "\"mean_reward\""));
+    run(&r, folder, 5, "grep -c interrupted s/run.json");
+    cr_expect_eq(atoi(r.output), 1);
+}
+
+Test(train, sigterm_saves_and_exits_with_75) { expect_signal_saves(SIGTERM); }
+Test(train, sigint_saves_and_exits_with_75) { expect_signal_saves(SIGINT); }
+Test(train, sigusr1_saves_and_exits_with_75) { expect_signal_saves(SIGUSR1); }
+
+Test(train, cartpole_is_solved_over_two_ranks_with_the_preset) {
+    const char *folder = run_folder();
+    static run_result r;
+    run(&r, folder, 120, "$MPIRUN -n 2 $MANTA train --algo ppo --env CartPole-v1 --run-folder c --seed 1");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    run(&r, folder, 60, "$MANTA eval c --n-episodes 100 --json");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    const char *at = strstr(r.output, "\"mean_reward\":");
+    cr_assert_not_null(at, "%s", r.output);
+    cr_expect_gt(atof(at + strlen("\"mean_reward\":")), 475.0, "%s", r.output);
+}
+
+Test(train, stop_reward_ends_a_run_early) {
+    const char *folder = run_folder();
+    static run_result r;
+    run(&r, folder, 60, "$MANTA train --algo ppo --env CartPole-v1 --run-folder e --stop-reward 40 --verbose 0");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    char text[4096];
+    run_read(folder, "e/run.json", text, sizeof text);
+    const char *at = strstr(text, "\"steps\":");
+    cr_assert_not_null(at);
+    cr_expect_lt(atoi(at + strlen("\"steps\":")), 100000);
+}
+
+Test(train, evaluations_during_training_are_reported_and_the_best_is_kept) {
+    const char *folder = run_folder();
+    static run_result r;
+    run(&r, folder, 60, "$MPIRUN -n 2 $MANTA train --algo ppo --env CartPole-v1 --run-folder v -n 20000 --eval-freq 5000 --verbose 0");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    run(&r, folder, 20, "head -1 v/progress.csv | grep -c eval/mean_reward; $MANTA eval v --best --n-episodes 5");
+    cr_expect_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect_eq(atoi(r.output), 1, "%s", r.output);
+}
