@@ -114,6 +114,7 @@ static inline void vd_sincos_small(vd x, vd *sine, vd *cosine) {
 }
 
 static inline void vd_sincos_libm(vd x, vd *sine, vd *cosine) {
+    *sine = *cosine = x;
     for (int i = 0; i < VD; i++) {
         (*sine)[i] = sin(x[i]);
         (*cosine)[i] = cos(x[i]);
