@@ -51,7 +51,7 @@ static void walk_groups(const mt_options *options, head_fn head, row_fn write_ro
     }
 }
 
-// what stands for the value in help: N, X, a|b|c
+// what stands for the value in help: N, X, a|b|c. Lists without brackets: those need quotes in a shell.
 static void write_value_word(const mt_option *row, mt_text *out) {
     switch (row->type) {
     case MT_OPT_BOOL: break;
@@ -59,7 +59,7 @@ static void write_value_word(const mt_option *row, mt_text *out) {
     case MT_OPT_FLOAT: mt_text_append(out, "X"); break;
     case MT_OPT_STRING: mt_text_append(out, row->flags & MT_OPTION_PATH ? "PATH" : "TEXT"); break;
     case MT_OPT_SCHEDULE: mt_text_append(out, "X|lin_X"); break;
-    case MT_OPT_INT_LIST: mt_text_append(out, "[N, ...]"); break;
+    case MT_OPT_INT_LIST: mt_text_append(out, "N,N,..."); break;
     case MT_OPT_PAIRS: mt_text_append(out, "KEY:VALUE ..."); break;
     case MT_OPT_CHOICE:
         for (size_t i = 0; i < mt_option_choice_count(row); i++) mt_text_printf(out, "%s%s", i ? "|" : "", row->choices[i]);
@@ -139,7 +139,8 @@ static void describe(const mt_option *row, mt_text *out) {
     if (standard || on || range.length) {
         mt_text_append(out, " [");
         if (on) mt_text_append(out, "on; --no-... for off");
-        if (standard) mt_text_printf(out, "%s%s%s", row->standard, row->unit ? " " : "", row->unit ? row->unit : "");
+        bool unit = row->unit && row->type != MT_OPT_INT_LIST;
+        if (standard) mt_text_printf(out, "%s%s%s", row->standard, unit ? " " : "", unit ? row->unit : "");
         if (range.length) mt_text_printf(out, "%s%s", standard ? "; " : "", mt_text_str(&range));
         mt_text_append(out, "]");
     }
