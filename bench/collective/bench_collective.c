@@ -2,13 +2,15 @@
 //   mpi         MPI_Allreduce(src, dst), private buffers
 //   manta       mt_comm_allreduce(src, dst), the same private buffers
 //   registered  mt_comm_slab_allreduce(dst): the source stands in registered memory, as a learner's gradient does
-// Times are microseconds per call, medians over the repetitions, on the slowest rank.
+// Times are microseconds per call on the slowest rank, medians over the repetitions (or another quantile: on a machine
+// that others use, a low one shows what the undisturbed calls take). Ratios are mpi's time over manta's.
 //
-//     mpirun -n 2 bench_collective [repetitions]
+//     mpirun -n 2 bench_collective [--csv FILE] [--repetitions N] [--quantile Q] [--from BYTES] [--to BYTES]
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "bench/bench.h"
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
 
@@ -16,6 +18,7 @@ enum { LARGEST = 64 << 20, REPETITIONS = 400, BATCH_US = 50, FRESH_BYTES = 4096 
 
 static mt_comm *comm;
 static int rank, size;
+static double quantile = 0.5;
 
 static void must(mt_status status) {
     if (status == MT_OK) return;
@@ -59,15 +62,15 @@ static double batch(way w, float *src, float *dst, mt_comm_slab *slab, size_t co
     return (double)spent * 1e-3 / calls;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+static double quantile_of(double *values, int n) {
+    qsort(values, (size_t)n, sizeof *values, bench_compare);
+    return values[(int)(quantile * (n - 1) + 0.5)];
 }
 
-static double median(double *values, int n) {
-    qsort(values, (size_t)n, sizeof *values, by_value);
-    if (getenv("MINIMUM")) return values[n / 10];
-    return n % 2 ? values[n / 2] : 0.5 * (values[n / 2 - 1] + values[n / 2]);
+static void csv_row(const char *what, size_t bytes, double us, double mpi_us) {
+    if (bench_output.csv)
+        fprintf(bench_output.csv, "collective,\"%s %zu bytes %d ranks\",%.6g,MB/s,MPI_Allreduce,%.6g,%.4g\n", what,
+            bytes, size, (double)bytes / us, (double)bytes / mpi_us, mpi_us / us);
 }
 
 static void measure(size_t bytes, int most) {
@@ -86,17 +89,19 @@ static void measure(size_t bytes, int most) {
     // short batches, many of them: on a busy machine a median over them is that of the undisturbed ones
     for (int w = 0; w < WAYS; w++) {
         for (int k = 0; k < 5; k++) values[k] = batch((way)w, src, dst, slab, count, 2);
-        double us = median(values, 5);
+        double us = quantile_of(values, 5);
         calls[w] = us > BATCH_US ? 1 : (int)(BATCH_US / us);
     }
     MPI_Bcast(calls, WAYS, MPI_INT, 0, MPI_COMM_WORLD);
     for (int k = 0; k < repetitions; k++)
         for (int w = 0; w < WAYS; w++) times[w * repetitions + k] = batch((way)w, src, dst, slab, count, calls[w]);
     MPI_Allreduce(MPI_IN_PLACE, times, WAYS * repetitions, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-    for (int w = 0; w < WAYS; w++) column[w] = median(times + w * repetitions, repetitions);
+    for (int w = 0; w < WAYS; w++) column[w] = quantile_of(times + w * repetitions, repetitions);
     if (rank == 0)
         printf("%10zu %12.2f %12.2f %12.2f %8.2fx %8.2fx\n", bytes, column[0], column[1], column[2],
             column[0] / column[1], column[0] / column[2]);
+    csv_row("private", bytes, column[1], column[0]);
+    csv_row("registered", bytes, column[2], column[0]);
     fflush(stdout);
     mt_comm_slab_destroy(slab);
     free(times);
@@ -120,7 +125,7 @@ static void hot_path(size_t bytes, int rounds) {
             times[i] = (double)(mt_clock_ns() - start) * 1e-3;
         }
         must(mt_comm_barrier(comm));
-        column[reduce] = median(times, rounds);
+        column[reduce] = quantile_of(times, rounds);
     }
     if (rank == 0)
         printf(
@@ -131,20 +136,34 @@ static void hot_path(size_t bytes, int rounds) {
     free(dst);
 }
 
+static double option(int argc, char **argv, const char *name, double value) {
+    for (int i = 1; i + 1 < argc; i++)
+        if (strcmp(argv[i], name) == 0) value = atof(argv[i + 1]);
+    return value;
+}
+
 int main(int argc, char **argv) {
-    int repetitions = argc > 1 ? atoi(argv[1]) : REPETITIONS;
-    size_t from = argc > 2 ? (size_t)atol(argv[2]) : 8, to = argc > 3 ? (size_t)atol(argv[3]) : LARGEST;
+    int repetitions = (int)option(argc, argv, "--repetitions", REPETITIONS);
+    size_t from = (size_t)option(argc, argv, "--from", 8), to = (size_t)option(argc, argv, "--to", LARGEST);
+    quantile = option(argc, argv, "--quantile", 0.5);
+    if (repetitions < 1 || from < 4 || quantile < 0 || quantile > 1)
+        return fprintf(stderr, "bench_collective: --repetitions N >= 1, --from BYTES >= 4, 0 <= --quantile Q <= 1\n"),
+               2;
     must(mt_mpi_init(&argc, &argv));
     if (!mt_mpi_active()) return fprintf(stderr, "bench_collective: start it with mpirun -n 2\n"), 2;
     must(mt_comm_world(NULL, &comm));
     rank = mt_comm_rank(comm);
     size = mt_comm_size(comm);
-    if (rank == 0)
-        printf("# all-reduce, float32 sum, %d ranks, %d repetitions, us per call\n%10s %12s %12s %12s %9s %9s\n", size,
-            repetitions, "bytes", "mpi", "manta", "registered", "ratio", "reg");
+    if (rank == 0) {
+        bench_open(argc, argv, "collective");
+        printf("# all-reduce, float32 sum, %d ranks on %d nodes, %d repetitions, quantile %.2f, us per call\n", size,
+            mt_comm_node_count(comm), repetitions, quantile);
+        printf("%10s %12s %12s %12s %9s %9s\n", "bytes", "mpi", "manta", "registered", "ratio", "reg");
+    }
     hot_path(36620, 50 * repetitions);
     for (size_t bytes = from; bytes <= to; bytes *= 2) measure(bytes, repetitions);
     mt_comm_destroy(comm);
+    int status = rank == 0 ? bench_close() : 0;
     must(mt_mpi_finalize());
-    return 0;
+    return status;
 }

@@ -114,6 +114,10 @@ static void mode_correct(mt_comm *comm) {
     for (int c = 0; c < COUNTS - 2; c++) check_others(comm, counts[c]);
     for (int c = 0; c < COUNTS - 1; c++) check_copies(comm, counts[c]);
     for (int i = 0; i < 100; i++) OK(mt_comm_barrier(comm));
+    OK(mt_comm_allreduce(comm, NULL, NULL, 0, MT_F32, MT_REDUCE_SUM, MT_REDUCE_ORDERED));
+    OK(mt_comm_allreduce(comm, NULL, NULL, 0, MT_F64, MT_REDUCE_MAX, 0));
+    OK(mt_comm_broadcast(comm, NULL, 0, size - 1));
+    OK(mt_comm_allgather(comm, NULL, NULL, 0));
     float x = 1;
     CHECK(mt_comm_allreduce(comm, &x, &x, 1, MT_U8, MT_REDUCE_SUM, 0) == MT_INVALID_ARGUMENT, "type not refused");
     CHECK(mt_comm_broadcast(comm, &x, 4, size) == MT_INVALID_ARGUMENT, "root not refused");
