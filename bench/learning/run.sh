@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# Does every preset learn? Trains each of presets/ppo.yml's environments with several seeds for the zoo's number of steps,
+# evaluates each result over 100 episodes, and writes
+#
+#   bench/learning/results-N-ranks.csv   a line a run (N: the ranks it was trained on)
+#   docs/learning.md                     the table with verdicts, from results-2-ranks.csv
+#   docs/img/learning-ENV.svg            the learning curves, mean and spread over the seeds
+#
+#   bench/learning/run.sh [--envs "ENV ..."] [--seeds "1 2 3 4 5"] [--ranks 2] [--episodes 100] [--runs FOLDER]
+#                         [--no-times] [--table]
+#
+#   --runs       where the run folders go (default: build/learning); runs of the same name are replaced
+#   --no-times   leaves the seconds out: for a machine that does other work too
+#   --table      trains nothing: writes docs/learning.md anew from the results that are there
+#
+# MANTA names the program (default build/manta). Environments and seeds that are not asked for keep their lines.
+# Exit status: 0 every environment reaches its score, 1 one does not or a run failed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+
+# environment, what the scores are, at least this, what must reach it: the mean over the seeds, or this many of them
+goals() {
+    cat <<'END'
+CartPole-v1 490 mean
+Acrobot-v1 -90 mean
+Pendulum-v1 -250 mean
+MountainCar-v0 -125 mean
+MountainCarContinuous-v0 80 4
+END
+}
+
+envs=$(goals | cut -d ' ' -f 1 | tr '\n' ' ')
+seeds='1 2 3 4 5' ranks=2 episodes=100 runs=build/learning times=1 train=1
+manta=${MANTA:-build/manta}
+while [ $# -gt 0 ]; do
+    case $1 in
+    --envs | --seeds | --ranks | --episodes | --runs)
+        [ $# -ge 2 ] || die "$1 needs a value"
+        case $1 in
+        --envs) envs=$2 ;;
+        --seeds) seeds=$2 ;;
+        --ranks) ranks=$2 ;;
+        --episodes) episodes=$2 ;;
+        --runs) runs=$2 ;;
+        esac
+        shift
+        ;;
+    --no-times) times=0 ;;
+    --table) train=0 ;;
+    -h | --help)
+        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+        exit 0
+        ;;
+    *) die "unknown argument $1 (--help lists them)" ;;
+    esac
+    shift
+done
+[[ $ranks =~ ^[1-9][0-9]*$ ]] || die "--ranks $ranks is no number of ranks"
+for env in $envs; do
+    goals | grep -q "^$env " || die "no goal for $env; there are: $(goals | cut -d ' ' -f 1 | tr '\n' ' ')"
+done
+prepare_mpi
+results=bench/learning/results-$ranks-ranks.csv
+header='env,seed,ranks,steps,train_seconds,episodes,mean_reward,std_reward,mean_ep_length'
+failures=0
+
+# number FIELD FILE: a number of a flat JSON object
+number() { tr ',{}' '\n' <"$2" | sed -n "s/^ *\"$1\": *//p" | head -n 1; }
+
+# replaces the line of (env, seed), in the order of the table
+record() {
+    local next=$results.next
+    [ -f "$results" ] || echo "$header" >"$results"
+    {
+        echo "$header"
+        {
+            grep -v -e "^$1,$2," -e '^env,' "$results" || true
+            echo "$3"
+        } | sort -t , -k 1,1 -k 2,2n
+    } >"$next"
+    mv "$next" "$results"
+}
+
+# one run: trained on the ranks, evaluated on one
+train_one() {
+    local env=$1 seed=$2 folder=$runs/$1/$ranks-ranks/seed-$2 began seconds=''
+    rm -rf "$folder"
+    mkdir -p "$(dirname "$folder")"
+    began=$(date +%s.%N)
+    mpirun --oversubscribe -n "$ranks" "$manta" train --algo ppo --env "$env" --seed "$seed" --run-folder "$folder" \
+        --verbose 0 --save-interval 0 </dev/null || return 1
+    if [ "$times" = 1 ]; then seconds=$(awk -v a="$began" -v b="$(date +%s.%N)" 'BEGIN { printf "%.2f", b - a }'); fi
+    "$manta" eval "$folder" --n-episodes "$episodes" --json >"$folder/evaluation.json" </dev/null || return 1
+    record "$env" "$seed" "$env,$seed,$ranks,$(number steps "$folder/run.json"),$seconds,$episodes,$(
+        number mean_reward "$folder/evaluation.json"),$(number std_reward "$folder/evaluation.json"),$(
+        number mean_ep_length "$folder/evaluation.json")"
+    say "  seed $seed: $(number mean_reward "$folder/evaluation.json") ± $(
+        number std_reward "$folder/evaluation.json")  ${seconds:+${seconds} s}"
+}
+
+# the picture of an environment: every run of it in this runs folder on these ranks
+draw() {
+    local goal
+    goal=$(goals | awk -v env="$1" '$1 == env { print $2 }')
+    "$manta" plot "$runs/$1/$ranks-ranks"/seed-* -o "docs/img/learning-$1.svg" --title "$1" --spread minmax \
+        --reference "$goal" --y-label "mean return of the last 100 episodes" --x-label "environment steps" \
+        --labels "$(for _ in "$runs/$1/$ranks-ranks"/seed-*; do printf 'PPO,'; done | sed 's/,$//')" >/dev/null
+}
+
+# results → one line an environment: env, seeds, mean, reached, verdict, seconds, steps, each score
+judge() {
+    goals | awk -F '[ ,]' -v OFS='|' '
+        NR == FNR { order[++n] = $1; goal[$1] = $2; rule[$1] = $3; next }
+        $1 in goal {
+            count[$1]++; sum[$1] += $7; reached[$1] += $7 >= goal[$1]; steps[$1] = $4
+            each[$1] = each[$1] (each[$1] == "" ? "" : ", ") sprintf("%.1f", $7)
+            if ($5 != "") { timed[$1]++; seconds[$1] += $5 }
+        }
+        END {
+            for (i = 1; i <= n; i++) {
+                e = order[i]
+                if (!count[e]) continue
+                mean = sum[e] / count[e]
+                pass = rule[e] == "mean" ? mean >= goal[e] : reached[e] >= rule[e] * count[e] / 5
+                want = rule[e] == "mean" ? "mean ≥ " goal[e] : "≥ " goal[e] " in " rule[e] " of 5"
+                print e, count[e], steps[e], want, sprintf("%.1f", mean), each[e], reached[e], pass ? "yes" : "no",
+                    timed[e] ? sprintf("%.1f", seconds[e] / timed[e]) : ""
+            }
+        }' - "$1"
+}
+
+page() {
+    cat <<'END'
+# Does it learn?
+
+Every preset of `presets/ppo.yml` (RL Baselines3 Zoo's hyper-parameters), trained for the zoo's number of steps under
+`mpirun -n 2` with five seeds; then 100 episodes with the most probable action, on environments that training never
+saw. `bench/learning/run.sh` trains, evaluates and writes this page, its pictures and
+`bench/learning/results-2-ranks.csv`; none of it is written by hand.
+
+| environment | steps | goal | mean over seeds | each seed | reached | seconds a run |
+|---|---|---|---|---|---|---|
+END
+    judge "$1" | awk -F '|' '{ printf "| %s | %d | %s | %s | %s | %s | %s |\n", $1, $3, $4, $5, $6, $8, $9 == "" ? "–" : $9 }' |
+        sed 's/-\([0-9]\)/−\1/g; s/−\(v[0-9]\)/-\1/g'
+    cat <<'END'
+
+Seconds are of the whole `mpirun`, from its start to its end. A score below zero is one of an environment whose rewards
+are costs.
+
+## Curves
+
+The mean return of the last 100 training episodes, with sampled actions; the line is the mean over the seeds, the shade
+their smallest and largest, the dashed line the goal.
+
+END
+    local env
+    for env in $(judge "$1" | cut -d '|' -f 1); do
+        if [ -f "docs/img/learning-$env.svg" ]; then printf '![learning curve of %s](img/learning-%s.svg)\n\n' "$env" "$env"; fi
+    done | sed '$d'
+}
+
+if [ "$train" = 1 ]; then
+    [ -x "$manta" ] || die "$manta is not there; build it (scripts/quickstart.sh does), or name another with MANTA=PROGRAM"
+    mkdir -p "$runs" docs/img
+    for env in $envs; do
+        heading "$env, $ranks ranks"
+        for seed in $seeds; do
+            train_one "$env" "$seed" || { say "  seed $seed FAILED"; failures=$((failures + 1)); }
+        done
+        if [ "$ranks" = 2 ]; then draw "$env"; fi
+    done
+fi
+[ -f "$results" ] || die "$results is not there yet: train first"
+if [ "$ranks" = 2 ]; then page "$results" >docs/learning.md; fi
+
+heading "scores on $ranks ranks"
+judge "$results" | awk -F '|' '{ printf "%-26s %-16s mean %8s   %-40s %s\n", $1, $4, $5, $6, $8 == "yes" ? "reached" : "NOT REACHED" }'
+missed=$(judge "$results" | awk -F '|' '$8 != "yes"' | wc -l)
+[ "$missed" -eq 0 ] && [ "$failures" -eq 0 ]
