@@ -1,4 +1,4 @@
-// Running normalisation. One writer between segments, many readers during them.
+// Running normalisation. Each object has one owner at a time.
 #include "rollout/normaliser.h"
 
 #include <math.h>
@@ -22,21 +22,34 @@ void mt_normaliser_register(mt_normaliser *n, int obs, int observations, int rew
     MT_ARENA_ADD(arena, n->obs_inv_std, obs);
 }
 
-static void clear(mt_running *r) {
-    r->count = 0;
-    memset(r->mean, 0, sizeof *r->mean * (size_t)r->columns);
-    memset(r->m2, 0, sizeof *r->m2 * (size_t)r->columns);
+static void fill(mt_running *r, double count) {
+    r->count = count;
+    for (int c = 0; c < r->columns; c++) r->mean[c] = 0, r->m2[c] = count;   // variance 1
 }
 
 void mt_normaliser_reset(mt_normaliser *n) {
-    clear(&n->obs), clear(&n->returns);
+    fill(&n->obs, 1e-4), fill(&n->returns, 1e-4);
     mt_normaliser_publish(n);
 }
 
+void mt_normaliser_clear(mt_normaliser *n) { fill(&n->obs, 0), fill(&n->returns, 0); }
+
 void mt_normaliser_publish(mt_normaliser *n) {
-    for (int c = 0; c < n->obs.columns && n->obs.count == 0; c++) n->obs_mean[c] = 0, n->obs_inv_std[c] = 1;
-    if (n->obs.count > 0) mt_running_scale(&n->obs, epsilon, n->obs_mean, n->obs_inv_std);
-    n->reward_scale = n->returns.count > 0 ? (float)(1 / sqrt(n->returns.m2[0] / n->returns.count + epsilon)) : 1;
+    mt_running_scale(&n->obs, epsilon, n->obs_mean, n->obs_inv_std);
+    n->reward_scale = (float)(1 / sqrt(n->returns.m2[0] / n->returns.count + epsilon));
+}
+
+static void copy(mt_running *r, const mt_running *from) {
+    r->count = from->count;
+    memcpy(r->mean, from->mean, sizeof *r->mean * (size_t)r->columns);
+    memcpy(r->m2, from->m2, sizeof *r->m2 * (size_t)r->columns);
+}
+
+void mt_normaliser_copy(mt_normaliser *n, const mt_normaliser *from) {
+    copy(&n->obs, &from->obs), copy(&n->returns, &from->returns);
+    memcpy(n->obs_mean, from->obs_mean, sizeof *n->obs_mean * (size_t)n->obs.columns);
+    memcpy(n->obs_inv_std, from->obs_inv_std, sizeof *n->obs_inv_std * (size_t)n->obs.columns);
+    n->reward_scale = from->reward_scale;
 }
 
 void mt_normaliser_apply(const mt_normaliser *n, const mt_kernels *k, int64_t rows, const float *x, float *y) {

@@ -1,9 +1,9 @@
 // Running normalisation of observations and rewards, as SB3's VecNormalize: observations by their mean and variance, rewards
-// by the standard deviation of the discounted return; both clipped.
+// by the standard deviation of the discounted return; both clipped, both with the statistics up to the present step.
 //
-// Rollout workers read the published scale (frozen during a segment) and gather moments of their own; between segments the
-// moments of all workers are merged in worker order, so the result does not depend on how workers are spread over ranks.
-// Differs from VecNormalize, which updates at every step: rewards are scaled after the segment, with its own returns included.
+// A job has one normaliser that all ranks hold alike. During a segment every rollout worker goes on from a copy of its own,
+// step by step, and keeps the moments it added apart; between segments those of all workers are merged in worker order, so
+// the result depends on the logical workers and not on how they are spread over ranks. With one worker it is VecNormalize.
 #ifndef MANTA_ROLLOUT_NORMALISER_H
 #define MANTA_ROLLOUT_NORMALISER_H
 
@@ -16,13 +16,17 @@ typedef struct mt_normaliser {
     mt_running obs;                   // (O) moments of all observations so far
     mt_running returns;               // (1) moments of all discounted returns so far
     float *obs_mean, *obs_inv_std;    // (O) the published scale
-    float reward_scale;               // 1/√(var of returns + 1e-8); 1 before anything was seen
+    float reward_scale;               // 1/√(var of returns + 1e-8)
 } mt_normaliser;
 
 void mt_normaliser_register(mt_normaliser *n, int obs, int observations, int rewards, float clip_obs, float clip_reward,
     mt_arena *arena);
-void mt_normaliser_reset(mt_normaliser *n);     // after the arena's commit: nothing seen yet, the identity scale
+// After the arena's commit. reset: VecNormalize's beginning, mean 0 and variance 1 with the weight of 1e-4 samples.
+// clear: nothing at all, for moments that will be merged into others.
+void mt_normaliser_reset(mt_normaliser *n);
+void mt_normaliser_clear(mt_normaliser *n);
 void mt_normaliser_publish(mt_normaliser *n);   // the scale from the moments
+void mt_normaliser_copy(mt_normaliser *n, const mt_normaliser *from);   // moments and scale, between equal shapes
 
 // y = normalised x; y may be x. Copies when observations are off and y is not x.
 void mt_normaliser_apply(const mt_normaliser *n, const mt_kernels *k, int64_t rows, const float *x, float *y);

@@ -22,9 +22,9 @@ struct mt_rollout_worker {
     float *episode_reward;       // (N) so far
     int32_t *episode_steps;
     float *discounted;           // (N) discounted return so far, for reward normalisation
-    float *discounted_seen;      // (T, N)
     mt_episode *episodes;        // (T·N) of the last collect
     int64_t episode_count;
+    mt_normaliser normaliser;    // the job's, brought up to the present step
     mt_normaliser seen;          // moments of the last collect alone
     double *moments;             // the same as doubles
 };
@@ -49,9 +49,10 @@ static void register_buffers(mt_rollout_worker *w) {
     MT_ARENA_ADD(arena, w->episode_reward, n);
     MT_ARENA_ADD(arena, w->episode_steps, n);
     MT_ARENA_ADD(arena, w->discounted, n);
-    MT_ARENA_ADD(arena, w->discounted_seen, d->normaliser->rewards ? n * d->steps : 0);
     MT_ARENA_ADD(arena, w->episodes, n * d->steps);
-    mt_normaliser_register(&w->seen, c->obs, d->normaliser->observations, d->normaliser->rewards, 1, 1, arena);
+    const mt_normaliser *job = d->normaliser;
+    mt_normaliser_register(&w->normaliser, c->obs, job->observations, job->rewards, job->clip_obs, job->clip_reward, arena);
+    mt_normaliser_register(&w->seen, c->obs, job->observations, job->rewards, job->clip_obs, job->clip_reward, arena);
     MT_ARENA_ADD(arena, w->moments, mt_normaliser_doubles(&w->seen));
 }
 
@@ -111,7 +112,15 @@ void mt_rollout_worker_destroy(mt_rollout_worker *w) {
 // raw observations (rows) as the policy sees them
 static void see(mt_rollout_worker *w, int64_t rows, const void *raw, float *out) {
     mt_codec_encode(&w->codec, rows, raw, out);
-    mt_normaliser_apply(w->desc.normaliser, w->desc.kernels, rows, out, out);
+    mt_normaliser_apply(&w->normaliser, w->desc.kernels, rows, out, out);
+}
+
+// takes encoded observations (N) into the statistics
+static void observe(mt_rollout_worker *w, const float *encoded) {
+    if (!w->normaliser.observations) return;
+    w->desc.kernels->running_update(&w->normaliser.obs, w->desc.envs, encoded);
+    w->desc.kernels->running_update(&w->seen.obs, w->desc.envs, encoded);
+    mt_normaliser_publish(&w->normaliser);
 }
 
 static void act(mt_rollout_worker *w, const mt_weights *weights, int64_t t) {
@@ -138,8 +147,8 @@ static mt_status step(mt_rollout_worker *w, int64_t t) {
     w->step++;
     if (w->direct) return MT_OK;
     mt_codec_encode(&w->codec, n, w->raw, next);
-    if (w->seen.observations) w->desc.kernels->running_update(&w->seen.obs, n, next);
-    mt_normaliser_apply(w->desc.normaliser, w->desc.kernels, n, next, next);
+    observe(w, next);
+    mt_normaliser_apply(&w->normaliser, w->desc.kernels, n, next, next);
     return MT_OK;
 }
 
@@ -156,22 +165,33 @@ static void value_of_cut(mt_rollout_worker *w, const mt_weights *weights, int64_
         if (s->truncated[t * n + i] && !s->terminated[t * n + i]) s->final_value[t * n + i] = w->cut_value[--cut];
 }
 
-// Sums up episodes; says whether any was cut.
+// Replaces the rewards of step t by normalised ones, with the discounted returns up to and with this step.
+static void normalise_rewards(mt_rollout_worker *w, float *reward) {
+    const mt_normaliser *norm = &w->normaliser;
+    int n = w->desc.envs;
+    for (int i = 0; i < n; i++) w->discounted[i] = w->discounted[i] * (float)w->desc.gamma + reward[i];
+    w->desc.kernels->running_update(&w->normaliser.returns, n, w->discounted);
+    w->desc.kernels->running_update(&w->seen.returns, n, w->discounted);
+    mt_normaliser_publish(&w->normaliser);
+    for (int i = 0; i < n; i++) {
+        float r = reward[i] * norm->reward_scale;
+        reward[i] = r > norm->clip_reward ? norm->clip_reward : r < -norm->clip_reward ? -norm->clip_reward : r;
+    }
+}
+
+// Sums up episodes of the environment's own rewards; says whether any was cut.
 static int account(mt_rollout_worker *w, int64_t t) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs;
-    const float *reward = s->reward + t * n;
+    float *reward = s->reward + t * n;
     const uint8_t *terminated = s->terminated + t * n, *truncated = s->truncated + t * n;
-    float gamma = (float)w->desc.gamma;
     unsigned any_cut = 0;
     for (int64_t i = 0; i < n; i++) {
         w->episode_reward[i] += reward[i];
         w->episode_steps[i]++;
         any_cut |= truncated[i];
     }
-    if (w->discounted_seen)
-        for (int64_t i = 0; i < n; i++)
-            w->discounted_seen[t * n + i] = w->discounted[i] = w->discounted[i] * gamma + reward[i];
+    if (w->normaliser.rewards) normalise_rewards(w, reward);
     for (int64_t i = 0; i < n; i++)
         if (terminated[i] | truncated[i]) {
             w->episodes[w->episode_count++] = (mt_episode){w->episode_reward[i], w->episode_steps[i]};
@@ -183,9 +203,12 @@ static int account(mt_rollout_worker *w, int64_t t) {
 mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weights) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs, last = s->shape.steps;
-    mt_normaliser_reset(&w->seen);
+    mt_normaliser_copy(&w->normaliser, w->desc.normaliser);
+    mt_normaliser_clear(&w->seen);
     w->episode_count = 0;
-    see(w, n, w->raw, s->obs);
+    mt_codec_encode(&w->codec, n, w->raw, s->obs);
+    if (w->step == 0) observe(w, s->obs);   // the first reset's observations count, too
+    mt_normaliser_apply(&w->normaliser, w->desc.kernels, n, s->obs, s->obs);
     if (s->mask) memcpy(s->mask, w->mask, (size_t)(n * s->shape.logits));
     for (int64_t t = 0; t < last; t++) {
         act(w, weights, t);
@@ -194,7 +217,6 @@ mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weig
     }
     if (w->direct) memcpy(w->raw, s->obs + last * n * s->shape.obs, sizeof(float) * (size_t)(n * s->shape.obs));
     if (s->mask) memcpy(w->mask, s->mask + last * n * s->shape.logits, (size_t)(n * s->shape.logits));
-    if (w->discounted_seen) w->desc.kernels->running_update(&w->seen.returns, n * last, w->discounted_seen);
     mt_normaliser_store(&w->seen, w->moments);
     return MT_OK;
 }
@@ -202,11 +224,6 @@ mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weig
 void mt_rollout_worker_finish(mt_rollout_worker *w, const mt_weights *weights) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs, rows = n * s->shape.steps;
-    const mt_normaliser *norm = w->desc.normaliser;
-    for (int64_t i = 0; norm->rewards && i < rows; i++) {
-        float r = s->reward[i] * norm->reward_scale;
-        s->reward[i] = r > norm->clip_reward ? norm->clip_reward : r < -norm->clip_reward ? -norm->clip_reward : r;
-    }
     mt_actor_value(&w->actor, weights, s->obs, rows + n, s->value);
     w->desc.kernels->gae(&(mt_gae){
         .steps = s->shape.steps, .envs = n, .reward = s->reward, .value = s->value, .terminated = s->terminated,

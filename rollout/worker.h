@@ -1,7 +1,7 @@
 // A rollout worker: a batch of environments, an actor and the segment it fills. It knows nothing of learners, ranks or
 // files; it is given weights to read and a normaliser's scale, and gives back a segment and news.
 //
-//     for every iteration:  collect(weights) → [the moments of all workers are merged] → finish(weights) → segment
+//     for every iteration:  collect(weights) → finish(weights) → segment; the owner merges the moments of all workers
 //
 // One thread at a time per worker; different workers run at the same time.
 #ifndef MANTA_ROLLOUT_WORKER_H
@@ -19,7 +19,7 @@ typedef struct mt_rollout_worker_desc {
     uint32_t option_count;
     const mt_policy *policy;           // borrowed
     const mt_kernels *kernels;         // borrowed
-    const mt_normaliser *normaliser;   // borrowed: the published scale; changed by its owner between segments only
+    const mt_normaliser *normaliser;   // borrowed: the job's; changed by its owner between segments only
     uint64_t first_env;                // number of this worker's first environment in the whole job
     int envs, steps;                   // N ≥ 1, T ≥ 1
     double gamma, gae_lambda;
@@ -41,7 +41,7 @@ void mt_rollout_worker_destroy(mt_rollout_worker *worker);   // Nullable
 // Steps the environments T times into the segment. MT_ENV, MT_NUMERIC: the environment failed; the segment is unusable.
 mt_status mt_rollout_worker_collect(mt_rollout_worker *worker, const mt_weights *weights);
 
-// Scales the rewards, evaluates V, computes advantages and returns. After the normaliser was published.
+// Evaluates V, computes advantages and returns.
 void mt_rollout_worker_finish(mt_rollout_worker *worker, const mt_weights *weights);
 
 const mt_segment *mt_rollout_worker_segment(const mt_rollout_worker *worker);

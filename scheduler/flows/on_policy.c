@@ -118,7 +118,7 @@ mt_status mt_on_policy_iterate(mt_on_policy *f, mt_on_policy_request request, do
     MT_TRY(mt_comm_allgather(f->desc.comm, news_of(f, f->rank * f->local), f->news, f->news_bytes * (size_t)f->local));
     MT_TRY(read_news(f, report));
 
-    // rewards scaled, values, advantages
+    // values, advantages, returns
     mt_workers_run(f->desc.threads, finish_worker, f, f->local);
     int64_t collected = mt_clock_ns();
 
