@@ -1,5 +1,6 @@
 // Dense layers against the FMA peak measured in the same run, against issue 3's goals, and against OpenBLAS's sgemm when
-// it is installed (loaded at run time; manta does not link it). One core.
+// it is installed (loaded at run time; manta does not link it). One core; the best of 31 samples for all, because two
+// virtual CPUs may be two threads of one core, and then the neighbour's work shows even in CPU time.
 //   build/bench/bench_kernels_dense [--isa avx512|avx2|plain] [--csv FILE]     (without --isa: every one this machine has)
 #include <dlfcn.h>
 
@@ -72,7 +73,7 @@ static double mlp_flop(const mlp *m, int forward, int backward) {
 
 static void network(const mt_kernels *k, double peak, int64_t rows, int layers, const int *sizes, int backward, double goal) {
     mlp m = mlp_new(k, rows, layers, sizes);
-    double s = bench_run(backward ? mlp_both : mlp_forward, &m).median;
+    double s = bench_run(backward ? mlp_both : mlp_forward, &m).best;
     char name[128];
     int at = snprintf(name, sizeof name, "%s %s %d", k->name, backward ? "forward+backward" : "forward", sizes[0]);
     for (int l = 1; l <= layers; l++) at += snprintf(name + at, sizeof name - (size_t)at, "-%d", sizes[l]);
@@ -109,12 +110,12 @@ static void one_layer(const mt_kernels *k, double peak, int64_t rows, int size, 
     double flop = 2.0 * size * size * (double)rows;
     char name[128];
     snprintf(name, sizeof name, "%s forward %d-%d tanh, %lld rows", k->name, size, size, (long long)rows);
-    bench_row(name, flop / bench_run(mlp_forward, &m).median * 1e-9, "GFLOP/s", "FMA peak", peak);
+    bench_row(name, flop / bench_run(mlp_forward, &m).best * 1e-9, "GFLOP/s", "FMA peak", peak);
     snprintf(name, sizeof name, "%s forward+backward %d-%d tanh, %lld rows", k->name, size, size, (long long)rows);
-    double both = 3 * flop / bench_run(mlp_both, &m).median * 1e-9;
+    double both = 3 * flop / bench_run(mlp_both, &m).best * 1e-9;
     bench_row(name, both, "GFLOP/s", "FMA peak", peak);
     if (goal > 0) bench_row(name, both / peak, "of peak", "goal", goal);
-    if (sgemm) bench_row(name, both, "GFLOP/s", "OpenBLAS sgemm x3", 3 * flop / bench_run(blas_both, &m).median * 1e-9);
+    if (sgemm) bench_row(name, both, "GFLOP/s", "OpenBLAS sgemm x3", 3 * flop / bench_run(blas_both, &m).best * 1e-9);
     mlp_free(&m);
 }
 
@@ -137,9 +138,9 @@ static void pieces(const mt_kernels *k) {
     char name[128];
     piece p = {.kernels = k, .count = 2048, .size = 64, .a = array(4096), .b = array(4096 + 16) + 16};
     snprintf(name, sizeof name, "%s tanh, 2048 values", k->name);
-    bench_row(name, 2048 / bench_run(run_tanh, &p).median * 1e-9, "G values/s", NULL, 0);
+    bench_row(name, 2048 / bench_run(run_tanh, &p).best * 1e-9, "G values/s", NULL, 0);
     snprintf(name, sizeof name, "%s pack 64 x 64", k->name);
-    double s = bench_run(run_pack, &p).median;
+    double s = bench_run(run_pack, &p).best;
     bench_row(name, 2 * 16384 / s * 1e-9, "GB/s", "memcpy", bench_memcpy_rate(16384));
     bench_row(name, s * 1e6, "us", NULL, 0);
     free(p.a), free(p.b - 16);

@@ -126,9 +126,26 @@ MT_INLINE void tile_end(const int rows, const int nv, const int masked, const la
         }
 }
 
-// rows, nv, masked and slope are constants at every call: one kernel for each is made below. slope: the epilogue is tanh's
-// derivative, done on the sums before they are stored (dx of 64 → 2 spends its time in stores).
-MT_INLINE void tile_run(const int rows, const int nv, const int masked, const int slope, const tile *t) {
+// What a tile does with its sums, whole and unmasked, before they are stored.
+typedef enum tile_finish {
+    STORE,                       // nothing; `after`, if any, is applied to what was stored
+    TANH,                        // the forward epilogue of tanh, where C is y and there is no `pre` to keep
+    TANH_SLOPE                   // the backward one: dx of 64 → 2 spends its time in stores
+} tile_finish;
+
+// tanh where the sums hold the registers: the table is read from memory each time
+MT_INLINE vf tanh_beside_sums(vf z) {
+#if defined(MT_ISA_AVX512)
+    const float(*table)[32] = tanh_table;
+    __asm__("" : "+r"(table));   // not a constant, says this, so that it is not hoisted into registers that are not there
+    return vf_tanh_from(table, z);
+#else
+    return vf_tanh(z);
+#endif
+}
+
+// rows, nv, masked and finish are constants at every call: one kernel for each is made below
+MT_INLINE void tile_run(const int rows, const int nv, const int masked, const tile_finish finish, const tile *t) {
     const lanes tail = lanes_first(masked ? t->tail : VF);
     const float *a_tile = t->a, *init = t->init, *pre = t->pre;
     float *c = t->c, *y = t->y;
@@ -138,15 +155,14 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const in
         const float *a = a_tile, *b = t->b;
         tile_begin(rows, nv, masked, tail, init, t->init_row, acc);
         for (int64_t k = t->k; k > 0; k--, a += a_step, b += b_step) tile_step(rows, nv, masked, tail, a, a_row, b, acc);
-        if (slope) {
 #pragma GCC unroll 6
-            for (int i = 0; i < rows; i++)
+        for (int i = 0; finish != STORE && i < rows; i++)
 #pragma GCC unroll 4
-                for (int j = 0; j < nv; j++)
-                    acc[i][j] = vf_activate_backward(MT_ACT_tanh, vf_load(y + i * c_row + j * VF), acc[i][j], acc[i][j]);
-        }
+            for (int j = 0; j < nv; j++)
+                acc[i][j] = finish == TANH ? tanh_beside_sums(acc[i][j])
+                                           : vf_activate_backward(MT_ACT_tanh, vf_load(y + i * c_row + j * VF), acc[i][j], acc[i][j]);
         tile_end(rows, nv, masked, tail, c, c_row, acc);
-        if (t->after && !slope) epilogue_rows(t->after, rows, masked ? (nv - 1) * VF + t->tail : nv * VF, c_row, c, y, pre);
+        if (t->after && finish == STORE) epilogue_rows(t->after, rows, masked ? (nv - 1) * VF + t->tail : nv * VF, c_row, c, y, pre);
         a_tile += rows * a_row;
         c += rows * c_row;
         if (init) init += rows * t->init_row;
@@ -158,14 +174,15 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const in
 #if defined(MT_ISA_AVX512)
 // The whole-width tile followed by tanh, the pair that small networks live on. The tanh of one tile is computed between the
 // products of the next, a vector every second step of k, which fills the permute and add pipes while the FMA pipes are
-// busy. Same operations, same bits as tile_run. One loop and one place for the tanh: written otherwise, GCC 12 spills sums.
+// busy: 64 → 64 takes 1755 cycles a tile of 6 rows instead of 1840, of which 1536 are FMAs. Same operations, same bits as
+// tile_run. One loop and one place for the tanh: written otherwise, GCC 12 spills sums.
 static __attribute__((noinline)) void tanh_vectors(int64_t from, int64_t to, int64_t row, const float *z, float *y) {
     for (int64_t v = from; v < to; v++) {
         int64_t at = v / NV_MAX * row + v % NV_MAX * VF;
         vf_store(y + at, vf_tanh(vf_load(z + at)));
     }
 }
-MT_INLINE void tile_run_tanh(const int rows, const tile *t) {
+MT_INLINE void tile_run_overlapped(const int rows, const tile *t) {
     const lanes all = lanes_first(VF);
     const float *a_tile = t->a, *init = t->init, *z = t->c;
     float *c = t->c, *y = t->y;
@@ -179,9 +196,7 @@ MT_INLINE void tile_run_tanh(const int rows, const tile *t) {
         for (int64_t k = t->k; k > 0; k--, a += a_step, b += b_step) {
             tile_step(rows, NV_MAX, 0, all, a, a_row, b, acc);
             if ((k & 1) || done == waiting) continue;
-            const float(*table)[32] = tanh_table;
-            __asm__("" : "+r"(table));   // read from memory each time: there is no register to hold it
-            vf_store(y + at, vf_tanh_from(table, vf_load(z + at)));
+            vf_store(y + at, tanh_beside_sums(vf_load(z + at)));
             done++;
             at += done % NV_MAX ? VF : c_row - (NV_MAX - 1) * VF;
         }
@@ -200,22 +215,25 @@ MT_INLINE void tile_run_tanh(const int rows, const tile *t) {
 
 typedef void tile_fn(const tile *t);
 #define MT_TILE(rows, nv)                                                                                              \
-    static void tile_##rows##_##nv(const tile *t) { tile_run(rows, nv, 0, 0, t); }                                        \
-    static void tile_##rows##_##nv##_masked(const tile *t) { tile_run(rows, nv, 1, 0, t); }
+    static void tile_##rows##_##nv(const tile *t) { tile_run(rows, nv, 0, STORE, t); }                                 \
+    static void tile_##rows##_##nv##_masked(const tile *t) { tile_run(rows, nv, 1, STORE, t); }
 #define MT_TILE_SLOPE(rows)                                                                                            \
-    static void tile_##rows##_slope(const tile *t) { tile_run(rows, NV_MAX, 0, 1, t); }
+    static void tile_##rows##_slope(const tile *t) { tile_run(rows, NV_MAX, 0, TANH_SLOPE, t); }
+#define MT_TILE_TANH(rows)                                                                                             \
+    static void tile_##rows##_tanh(const tile *t) { tile_run(rows, NV_MAX, 0, TANH, t); }
+#define MT_TILE_OVERLAPPED(rows)                                                                                       \
+    static void tile_##rows##_overlapped(const tile *t) { tile_run_overlapped(rows, t); }
 #define MT_TILE_ROW(nv) MT_TILE(1, nv) MT_TILE(2, nv) MT_TILE(3, nv) MT_TILE(4, nv) MT_TILE(5, nv) MT_TILE(6, nv)
 #define MT_TILE_NAMES(nv, m)                                                                                           \
     {tile_1_##nv##m, tile_2_##nv##m, tile_3_##nv##m, tile_4_##nv##m, tile_5_##nv##m, tile_6_##nv##m}
 MT_TILE_ROW(1)
 MT_TILE_ROW(2)
 MT_TILE_SLOPE(1) MT_TILE_SLOPE(2) MT_TILE_SLOPE(3) MT_TILE_SLOPE(4) MT_TILE_SLOPE(5) MT_TILE_SLOPE(6)
+MT_TILE_TANH(1) MT_TILE_TANH(2) MT_TILE_TANH(3) MT_TILE_TANH(4)
 #if defined(MT_ISA_AVX512)
 MT_TILE_ROW(3)
 MT_TILE_ROW(4)
-static void tile_4_tanh(const tile *t) { tile_run_tanh(4, t); }
-static void tile_5_tanh(const tile *t) { tile_run_tanh(5, t); }
-static void tile_6_tanh(const tile *t) { tile_run_tanh(6, t); }
+MT_TILE_OVERLAPPED(4) MT_TILE_OVERLAPPED(5) MT_TILE_OVERLAPPED(6)
 #endif
 
 // [masked][vectors - 1][rows - 1]
@@ -229,14 +247,23 @@ static tile_fn *const tile_kernels[2][NV_MAX][TILE_ROWS] = {
 #endif
 };
 
+// A forward tanh over few inputs (the first layer of a network) has its tanh in the registers of tiles of 4 rows: 62
+// cycles a row for 4 → 64, where 6 rows that are stored and read again take 67.
+enum { SHORT_K = 32, SHORT_ROWS = 4 };
+MT_INLINE int tile_rows_max(const tile *t, int64_t k) {
+    return k < SHORT_K && t->after && t->after->act == MT_ACT_tanh && !t->after->backward ? SHORT_ROWS : TILE_ROWS;
+}
+
 static tile_fn *tile_choose(int rows, int columns, const tile *t) {
     static tile_fn *const slopes[TILE_ROWS] = {
         tile_1_slope, tile_2_slope, tile_3_slope, tile_4_slope, tile_5_slope, tile_6_slope};
+    static tile_fn *const tanhs[SHORT_ROWS] = {tile_1_tanh, tile_2_tanh, tile_3_tanh, tile_4_tanh};
     if (columns == TILE_COLUMNS && t->after && t->after->act == MT_ACT_tanh) {
         if (t->after->backward) return slopes[rows - 1];
+        if (rows <= SHORT_ROWS && t->c == t->y && (t->k < SHORT_K || t->count == 1)) return tanhs[rows - 1];
 #if defined(MT_ISA_AVX512)
-        static tile_fn *const tanhs[TILE_ROWS] = {NULL, NULL, NULL, tile_4_tanh, tile_5_tanh, tile_6_tanh};
-        if (rows >= 4 && t->count > 1 && t->k >= 32) return tanhs[rows - 1];
+        static tile_fn *const overlapped[TILE_ROWS] = {NULL, NULL, NULL, tile_4_overlapped, tile_5_overlapped, tile_6_overlapped};
+        if (rows >= 4 && t->count > 1 && t->k >= SHORT_K) return overlapped[rows - 1];
 #endif
     }
     int nv = (columns + VF - 1) / VF;

@@ -1,9 +1,9 @@
 // Elementary functions on vf, the same source for every instruction set. All are pure and branch-free.
 //
-// Accuracy (tests/kernels/test_dense.c measures it against libm): exp, log, sin and cos within about 2 ulp where the
-// result is normal, tanh within 5e-7 absolute. NaN gives NaN; ±inf and large arguments give the limits. sin and cos of
-// radians take the library's way, a lane at a time, beyond |x| = 8192; the *_turns form, whose reduction is exact, is the
-// one for Box–Muller.
+// Accuracy, measured against libm over 4 M points each: exp 1.0 ulp, expm1 1.6, log 0.9, sin and cos 1.1e-7 absolute,
+// tanh 3e-7 (AVX-512) and 4e-7 (the others) absolute and relatively accurate near 0. NaN gives NaN; ±inf and large
+// arguments give the limits. sin and cos of radians take the library's way, a lane at a time, beyond |x| = 8192; the
+// *_turns form, whose reduction is exact, is the one for Box–Muller.
 //
 // Coefficients of exp, log, sin, cos: Moshier's Cephes (single precision). C has no ?: on vectors, hence vm and
 // vf_select; on AVX-512 a vm is a mask register.
