@@ -93,8 +93,7 @@ mt_status mt_env_check_options(const manta_env_desc *desc, const manta_env_optio
         if (!has_option(desc, key)) {
             char hint[160];
             mt_text_did_you_mean(mt_text_nearest_at(key, option_key_at, desc->options, desc->option_count), hint, sizeof hint);
-            return MT_FAIL(CONFIG, "environment %s has no option '%s'%s; `manta envs %s` lists its options", desc->id, key,
-                hint, desc->id);
+            return MT_FAIL(CONFIG, "environment %s has no option '%s' (`manta envs` lists them)%s", desc->id, key, hint);
         }
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(key, options[k].key) == 0)

@@ -91,7 +91,7 @@ mt_status mt_env_registry_find(const mt_env_registry *registry, const char *id, 
     if (found) return MT_OK;
     char hint[160];
     mt_text_did_you_mean(mt_env_registry_nearest(registry, id), hint, sizeof hint);
-    return MT_FAIL(NOT_FOUND, "no environment is called '%s'%s; `manta envs` lists them, --plugin loads more", id, hint);
+    return MT_FAIL(NOT_FOUND, "no environment is called '%s' (`manta envs` lists them, --plugin loads more)%s", id, hint);
 }
 
 size_t mt_env_registry_count(const mt_env_registry *registry) { return registry->count; }
