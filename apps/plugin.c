@@ -6,7 +6,11 @@
 #include <string.h>
 
 static mt_status run(int argc, char **argv) {
-    if (argc == 3 && strcmp(argv[1], "check") == 0) return mt_check_plugin(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "check") == 0 && argv[2][0] != '-') return mt_check_plugin(argv[2]);
+    if (argc == 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        printf("usage: %s\n\n%s\n\n%s\n", mt_app_plugin.usage, mt_app_plugin.summary, mt_app_plugin.details);
+        return MT_OK;
+    }
     return MT_FAIL(CONFIG, "usage: manta plugin check FILE.so");
 }
 
@@ -14,5 +18,7 @@ const mt_app mt_app_plugin = {
     .name = "plugin",
     .summary = "check that an environment plugin keeps the ABI's promises",
     .usage = "manta plugin check FILE.so",
+    .details = "Runs every environment of the plugin in child processes, with guard pages round its arrays, and prints PASS, WARN or "
+               "FAIL for each promise, with what to do about it. Exit status 8 when one is broken.",
     .run = run,
 };

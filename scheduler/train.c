@@ -275,7 +275,7 @@ static mt_status report(training *t, const mt_on_policy_report *r, int64_t steps
     const mt_train_config *c = t->train;
     int64_t per_iteration = mt_on_policy_steps_per_iteration(t->flow);
     int64_t total = (c->n_timesteps + per_iteration - 1) / per_iteration;
-    int64_t interval = c->log_interval ? c->log_interval : total > 100 ? total / 100 : 1;
+    int64_t interval = c->log_interval ? c->log_interval : (total + 99) / 100;
     int evaluated = crossed(c->eval_freq, steps_before, r->steps) || (c->eval_freq && last);
     if (t->reporter) mt_reporter_step(t->reporter, r->steps);
     if (r->iteration % interval && !evaluated && !last) return MT_OK;
