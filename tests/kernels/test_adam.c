@@ -21,7 +21,7 @@ static void run(const mt_kernels *k, int64_t count, double scale, float weight_d
             .beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = weight_decay, .step = step});
         for (int64_t i = 0; i < count; i++) {
             near(m[i], md[i], 1e-6 * fmax(1, 4 * scale * grad_scale), "m[%ld] of %ld, step %d", (long)i, (long)count, step);
-            cr_assert(fabs(v[i] - vd[i]) <= 3e-6 * fabs(vd[i]) + 1e-37, "%s v %g %g", k->name, v[i], vd[i]);
+            check(fabs(v[i] - vd[i]) <= 3e-6 * fabs(vd[i]) + 1e-37, "%s v %g %g", k->name, v[i], vd[i]);
             near(p[i], pd[i], 2e-6, "param[%ld] of %ld, step %d", (long)i, (long)count, step);
         }
     }
@@ -58,7 +58,7 @@ static void update_precision(const mt_kernels *k) {
         double size = fabs(0.9 * start[i]) + fabs(0.1 * g[i]), kept = fabs(m[i]) / size;
         worst = fmax(worst, fabs(p[i] / want[i] - 1) * fmin(1, kept));
     }
-    cr_assert_lt(worst, 2e-6, "%s: relative error of an update %g", k->name, worst);
+    check_lt(worst, 2e-6, "%s: relative error of an update %g", k->name, worst);
     unfence();
 }
 Test(adam, update_is_precise) { each_isa(update_precision); }

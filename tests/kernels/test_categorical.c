@@ -52,11 +52,11 @@ static void check_rows(const mt_kernels *k, const data *x) {
             probabilities(x, b, offset, x->d.nvec[a], p);
             int64_t at = b * x->d.components + a;
             int32_t action = x->action[at];
-            cr_assert(action >= 0 && action < x->d.nvec[a], "%s: action %d of %d", k->name, action, x->d.nvec[a]);
-            cr_assert_gt(p[action], 0, "%s: impossible action %d", k->name, action);
+            check(action >= 0 && action < x->d.nvec[a], "%s: action %d of %d", k->name, action, x->d.nvec[a]);
+            check_gt(p[action], 0, "%s: impossible action %d", k->name, action);
             double below = 0, u = mt_u32_to_unit(x->words[at]);
             for (int j = 0; j < action; j++) below += p[j];
-            cr_assert(below <= u + 1e-6 && u <= below + p[action] + 1e-6, "%s: action %d covers [%g, %g), u is %g", k->name,
+            check(below <= u + 1e-6 && u <= below + p[action] + 1e-6, "%s: action %d covers [%g, %g), u is %g", k->name,
                 action, below, below + p[action], u);
             want_log_prob += log(p[action]);
             for (int j = 0; j < x->d.nvec[a]; j++) want_entropy -= p[j] > 0 ? p[j] * log(p[j]) : 0;
@@ -85,7 +85,7 @@ static void parity(const mt_kernels *k) {
                         for (int j = 1; j < x.d.nvec[a]; j++)
                             if (p[j] > p[best]) best = j;
                         int32_t got = x.action[b * x.d.components + a];
-                        cr_assert(got == best || p[got] == p[best], "%s: mode %d, not %d", k->name, got, best);
+                        check(got == best || p[got] == p[best], "%s: mode %d, not %d", k->name, got, best);
                     }
                 unfence();
             }
@@ -102,8 +102,8 @@ static void independent(const mt_kernels *k) {
                 memcpy(one.logits, x.logits + b * n, 4 * (size_t)n);
                 if (masked) memcpy(one.mask, x.mask + b * n, (size_t)n);
                 k->categorical_sample(&one.d, x.words + b * a, one.action, one.log_prob);
-                cr_assert_eq(memcmp(one.action, x.action + b * a, 4 * (size_t)a), 0, "%s: action of row %ld", k->name, (long)b);
-                cr_assert_eq(one.log_prob[0], x.log_prob[b], "%s: log_prob of row %ld", k->name, (long)b);
+                check_eq(memcmp(one.action, x.action + b * a, 4 * (size_t)a), 0, "%s: action of row %ld", k->name, (long)b);
+                check_eq(one.log_prob[0], x.log_prob[b], "%s: log_prob of row %ld", k->name, (long)b);
             }
             unfence();
         }
@@ -128,8 +128,8 @@ static void frequencies(const mt_kernels *k) {
                 probabilities(&x, 0, offset, x.d.nvec[a], p);
                 for (int b = 0; b < draws; b++) found[many.action[b * x.d.components + a]]++;
                 for (int j = 0; j < x.d.nvec[a]; j++) {
-                    if (p[j] == 0) cr_assert_eq(found[j], 0, "%s: masked action %d sampled", k->name, j);
-                    cr_assert_lt(fabs(found[j] - draws * p[j]), 5 * sqrt(draws * p[j] * (1 - p[j])) + 1, "%s: action %d", k->name, j);
+                    if (p[j] == 0) check_eq(found[j], 0, "%s: masked action %d sampled", k->name, j);
+                    check_lt(fabs(found[j] - draws * p[j]), 5 * sqrt(draws * p[j] * (1 - p[j])) + 1, "%s: action %d", k->name, j);
                 }
             }
             free(words);
@@ -151,17 +151,17 @@ static void extremes(const mt_kernels *k) {
             if (masked) {
                 memset(x.mask, 0, (size_t)(33 * x.d.logit_count));
                 k->categorical_sample(&x.d, x.words, x.action, x.log_prob);
-                for (int64_t i = 0; i < 33; i++) cr_assert(isfinite(x.log_prob[i]));
+                for (int64_t i = 0; i < 33; i++) check(isfinite(x.log_prob[i]));
                 for (int64_t i = 0; i < 33 * x.d.components; i++)
-                    cr_assert(x.action[i] >= 0 && x.action[i] < x.d.nvec[i % x.d.components]);
+                    check(x.action[i] >= 0 && x.action[i] < x.d.nvec[i % x.d.components]);
             }
             // NaN logits: the action stays in range, the log-probability says NaN
             for (int64_t i = 0; i < 33 * x.d.logit_count; i++) x.logits[i] = NAN;
             if (masked) memset(x.mask, 1, (size_t)(33 * x.d.logit_count));
             k->categorical_sample(&x.d, x.words, x.action, x.log_prob);
-            for (int64_t i = 0; i < 33; i++) cr_assert(isnan(x.log_prob[i]), "%s: a NaN was hidden", k->name);
+            for (int64_t i = 0; i < 33; i++) check(isnan(x.log_prob[i]), "%s: a NaN was hidden", k->name);
             for (int64_t i = 0; i < 33 * x.d.components; i++)
-                cr_assert(x.action[i] >= 0 && x.action[i] < x.d.nvec[i % x.d.components]);
+                check(x.action[i] >= 0 && x.action[i] < x.d.nvec[i % x.d.components]);
             unfence();
         }
 }

@@ -68,7 +68,7 @@ static void independent(const mt_kernels *k) {
             }
             run(k, &one);
             for (int64_t t = 0; t < all.steps; t++)
-                cr_assert_eq(one.advantage[t], all.advantage[t * all.envs + n], "%s", k->name);
+                check_eq(one.advantage[t], all.advantage[t * all.envs + n], "%s", k->name);
         }
         unfence();
     }

@@ -56,7 +56,7 @@ static void independent(const mt_kernels *k) {
     k->gsde_log_std(65, 64, 2, h, log_std, all);
     for (int b = 0; b < 65; b++) {
         k->gsde_log_std(1, 64, 2, h + 64 * b, log_std, one);
-        cr_assert_eq(memcmp(one, all + 2 * b, 8), 0, "%s: row %d", k->name, b);
+        check_eq(memcmp(one, all + 2 * b, 8), 0, "%s: row %d", k->name, b);
     }
     unfence();
 }

@@ -26,8 +26,8 @@ static void updates(const mt_kernels *k) {
             at += rows;
         }
         mt_running_merge(&first, &second);
-        cr_assert_eq(s.count, total);
-        cr_assert_eq(first.count, total);
+        check_eq(s.count, total);
+        check_eq(first.count, total);
         float *mean = floats(columns), *inv_std = floats(columns);
         mt_running_scale(&s, 1e-8, mean, inv_std);
         for (int c = 0; c < columns; c++) {
@@ -52,7 +52,7 @@ Test(running, empty_statistics_do_nothing) {
     float mean[2], inv_std[2];
     mt_running_merge(&s, &none);
     mt_running_scale(&s, 0, mean, inv_std);
-    cr_assert(s.count == 0 && mean[0] == 0 && inv_std[1] == 1);
+    check(s.count == 0 && mean[0] == 0 && inv_std[1] == 1);
     free(s.mean), free(none.mean);
 }
 
@@ -67,11 +67,11 @@ static void normalises(const mt_kernels *k) {
             k->normalise(rows, columns, mean, inv_std, 2.5f, x, y);
             for (int64_t i = 0; i < count; i++) {
                 double want = ((double)x[i] - mean[i % columns]) * inv_std[i % columns];
-                if (isnan(x[i])) cr_assert(isnan(y[i]), "%s: a NaN was hidden", k->name);
+                if (isnan(x[i])) check(isnan(y[i]), "%s: a NaN was hidden", k->name);
                 else near(y[i], fmax(-2.5, fmin(2.5, want)), 1e-6, "(%ld) of %ld x %d", (long)i, (long)rows, columns);
             }
             k->normalise(rows, columns, mean, inv_std, 2.5f, x, x);   // in place
-            cr_assert_eq(memcmp(x, y, sizeof(float) * (size_t)count), 0, "%s: in place differs", k->name);
+            check_eq(memcmp(x, y, sizeof(float) * (size_t)count), 0, "%s: in place differs", k->name);
             unfence();
         }
 }

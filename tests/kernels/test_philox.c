@@ -16,12 +16,12 @@ static void words(const mt_kernels *k) {
             k->philox_streams(seed, first, fixed, counts[c], out);
             for (int64_t i = 0; i < counts[c]; i++) {
                 mt_rng_block(seed, first + (uint64_t)i, fixed, want);
-                cr_assert_eq(memcmp(out + 4 * i, want, 16), 0, "%s: stream %ld of %ld", k->name, (long)i, (long)counts[c]);
+                check_eq(memcmp(out + 4 * i, want, 16), 0, "%s: stream %ld of %ld", k->name, (long)i, (long)counts[c]);
             }
             k->philox_counters(seed, fixed, first, counts[c], out);
             for (int64_t i = 0; i < counts[c]; i++) {
                 mt_rng_block(seed, fixed, first + (uint64_t)i, want);
-                cr_assert_eq(memcmp(out + 4 * i, want, 16), 0, "%s: counter %ld of %ld", k->name, (long)i, (long)counts[c]);
+                check_eq(memcmp(out + 4 * i, want, 16), 0, "%s: counter %ld of %ld", k->name, (long)i, (long)counts[c]);
             }
             unfence();
         }
@@ -68,12 +68,12 @@ static void sample(const mt_kernels *k) {
     }
     // five standard errors; Kolmogorov–Smirnov at the 1e-5 level is 2.47/√n
     double n = count, root = sqrt(n);
-    cr_assert_lt(fabs(m1 / n), 5 / root, "%s: mean %g", k->name, m1 / n);
-    cr_assert_lt(fabs(m2 / n - 1), 5 * sqrt(2) / root, "%s: variance %g", k->name, m2 / n);
-    cr_assert_lt(fabs(m3 / n), 5 * sqrt(15) / root, "%s: skew %g", k->name, m3 / n);
-    cr_assert_lt(fabs(m4 / n - 3), 5 * sqrt(96) / root, "%s: kurtosis %g", k->name, m4 / n);
-    cr_assert_lt(fabs(lag / n), 5 / root, "%s: neighbours correlate %g", k->name, lag / n);
-    cr_assert_lt(ks, 2.47 / root, "%s: Kolmogorov-Smirnov %g", k->name, ks);
+    check_lt(fabs(m1 / n), 5 / root, "%s: mean %g", k->name, m1 / n);
+    check_lt(fabs(m2 / n - 1), 5 * sqrt(2) / root, "%s: variance %g", k->name, m2 / n);
+    check_lt(fabs(m3 / n), 5 * sqrt(15) / root, "%s: skew %g", k->name, m3 / n);
+    check_lt(fabs(m4 / n - 3), 5 * sqrt(96) / root, "%s: kurtosis %g", k->name, m4 / n);
+    check_lt(fabs(lag / n), 5 / root, "%s: neighbours correlate %g", k->name, lag / n);
+    check_lt(ks, 2.47 / root, "%s: Kolmogorov-Smirnov %g", k->name, ks);
     free(w), free(z);
 }
 Test(normals, are_normal) { each_isa(sample); }

@@ -126,7 +126,7 @@ static void run_categorical(const mt_kernels *k, const layout *l, int64_t rows, 
             z[j] = keep;
             double d = d_logits[b * logit_count + j] / x.r.inv_rows;
             near(d, (up - down) / (2 * h), 2e-5 * digits, "d_logits (%ld, %d) of %d", (long)b, j, logit_count);
-            if (m && !m[j]) cr_assert_eq(d, 0, "%s: gradient %g at a masked action", k->name, d);
+            if (m && !m[j]) check_eq(d, 0, "%s: gradient %g at a masked action", k->name, d);
         }
     }
     unfence();
@@ -162,8 +162,8 @@ static void independent(const mt_kernels *k) {
         for (int b = 0; b < 65; b++, r.old_log_prob++, r.advantage++, r.returns++, r.old_value++, r.value++) {
             d.logits = logits + b * n;
             k->ppo_loss_categorical(&d, action + b, &r, one, &stats);
-            cr_assert_eq(memcmp(one, all + b * n, 4 * (size_t)n), 0, "%s: row %d", k->name, b);
-            cr_assert_eq(x.d_value[0], all_value[b], "%s: value of row %d", k->name, b);
+            check_eq(memcmp(one, all + b * n, 4 * (size_t)n), 0, "%s: row %d", k->name, b);
+            check_eq(x.d_value[0], all_value[b], "%s: value of row %d", k->name, b);
         }
         unfence();
     }
@@ -260,22 +260,22 @@ static void kinks(const mt_kernels *k) {
     k->ppo_loss_gaussian(&d, action, &r, d_mean, d_log_std, 0, &s);
     near(d_mean[0], -1, 1e-6, "ratio 1, advantage 1");
     near(d_mean[1], 1, 1e-6, "ratio 1, advantage -1");
-    cr_assert_eq(d_mean[2], 0, "%s: advantage 0", k->name);
+    check_eq(d_mean[2], 0, "%s: advantage 0", k->name);
     // |v - old| = clip_range_vf: clamp passes the gradient at its bounds, not beyond
     near(d_value[0], 1, 1e-6, "value at the upper bound");
     near(d_value[1], -1, 1e-6, "value at the lower bound");
-    cr_assert_eq(d_value[3], 0, "%s: value beyond the bound", k->name);
+    check_eq(d_value[3], 0, "%s: value beyond the bound", k->name);
     // ratio e and 1/e: clipped only where the minimum is the constant
     old[0] = old[1] = old[2] = log_prob - 1, old[3] = log_prob + 1;
     k->ppo_loss_gaussian(&d, action, &r, d_mean, d_log_std, 0, &s);
-    cr_assert_eq(d_mean[0], 0, "%s: ratio above, advantage 1", k->name);
+    check_eq(d_mean[0], 0, "%s: ratio above, advantage 1", k->name);
     near(d_mean[1], M_E, 1e-5, "ratio above, advantage -1");
     near(d_mean[3], -1 / M_E, 1e-5, "ratio below, advantage 1");
     near(s.clipped, 4, 0, "clipped");
     // an infinite ratio that the clip discards costs nothing; a NaN is not hidden
     old[0] = log_prob - 1000, old[3] = NAN;
     k->ppo_loss_gaussian(&d, action, &r, d_mean, d_log_std, 0, &s);
-    cr_assert_eq(d_mean[0], 0, "%s: infinite ratio", k->name);
-    cr_assert(isnan(d_mean[3]) && isnan(s.policy_loss), "%s: a NaN was hidden", k->name);
+    check_eq(d_mean[0], 0, "%s: infinite ratio", k->name);
+    check(isnan(d_mean[3]) && isnan(s.policy_loss), "%s: a NaN was hidden", k->name);
 }
 Test(ppo_loss, kinks_as_autograd) { each_isa(kinks); }
