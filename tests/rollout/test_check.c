@@ -1,0 +1,136 @@
+// The checker: a good environment passes, every broken one fails for its own reason, and the checker survives them all.
+#include "fixture.h"
+#include "rollout/check.h"
+
+typedef struct lines {
+    int fails, warns, passes;
+    char first_fail[600], all[16384];   // "check: text"
+    size_t used;
+} lines;
+
+static void take(void *context, mt_verdict verdict, const char *check, const char *text) {
+    lines *l = context;
+    if (verdict == MT_VERDICT_FAIL && !l->fails++) snprintf(l->first_fail, sizeof l->first_fail, "%s: %s", check, text);
+    l->warns += verdict == MT_VERDICT_WARN;
+    l->passes += verdict == MT_VERDICT_PASS;
+    int n = snprintf(l->all + l->used, sizeof l->all - l->used, "%s %s: %s\n", mt_verdict_name(verdict), check, text);
+    if (n > 0 && l->used + (size_t)n < sizeof l->all) l->used += (size_t)n;
+}
+
+static void check(const char *path, lines *out) {
+    mt_check_options options = {.timeout_ns = INT64_C(1500000000)};
+    int failures;
+    memset(out, 0, sizeof *out);
+    cr_assert(mt_plugin_check(path, &options, take, out, &failures) == MT_OK, "%s", mt_last_error());
+    cr_expect(failures == out->fails);
+}
+
+// the plugin fails, first of all for this reason: the check's name and words of its line
+static void fails_for(const char *name, const char *check_name, const char *words) {
+    lines l;
+    const char *path = walk_plugin(name);
+    check(path, &l);
+    plugin_remove(path);
+    cr_expect(l.fails > 0, "%s passed:\n%s", name, l.all);
+    cr_expect(strncmp(l.first_fail, check_name, strlen(check_name)) == 0 && l.first_fail[strlen(check_name)] == ':',
+        "%s: expected %s, got %s", name, check_name, l.first_fail);
+    cr_expect(strstr(l.first_fail, words), "%s: '%s' is not in: %s", name, words, l.first_fail);
+}
+
+Test(check, good_ones_pass) {
+    lines l;
+    const char *path = walk_plugin("walk");
+    check(path, &l);
+    cr_expect(l.fails == 0 && l.warns == 0 && l.passes >= 17, "%s", l.all);
+    plugin_remove(path);
+    path = plugin_copy(MANTA_BINARY_DIR "/examples/my_env.so");
+    check(path, &l);
+    cr_expect(l.fails == 0 && l.warns == 0, "%s", l.all);
+    plugin_remove(path);
+}
+
+Test(check, built_in_ones_pass) {
+    for (int k = 0; k < BUILTINS; k++) {
+        lines l = {0};
+        int failures;
+        mt_check_options options = {.steps = 1100};
+        cr_assert(mt_env_check(builtin(MT_ISA_plain_id, builtin_ids[k]), &options, take, &l, &failures) == MT_OK);
+        cr_expect(failures == 0 && l.warns == 0, "%s:\n%s", builtin_ids[k], l.all);
+        cr_expect(strstr(l.all, "PASS snapshot") && strstr(l.all, "PASS render"));
+    }
+}
+
+Test(check, what_does_not_load) {
+    fails_for("walk_abi", "load", "ABI version 7");
+    fails_for("walk_no_symbol", "load", "exports no manta_env_entry");
+    fails_for("walk_struct_size", "load", "struct_size is 16");
+    fails_for("walk_no_step", "load", ".step is NULL");
+    fails_for("walk_entry_null", "load", "returned NULL");
+    fails_for("walk_entry_crash", "crash", "loading");
+}
+
+Test(check, what_cannot_be_made) {
+    fails_for("walk_create", "create", "the simulator's licence has expired");
+    fails_for("walk_no_space", "spaces", "action space: the function returned NULL");
+}
+
+Test(check, wrong_values) {
+    fails_for("walk_nan", "finite", "environment 3 wrote");
+    fails_for("walk_bounds", "obs-bounds", "widen the space or clip");
+    fails_for("walk_flags", "flags", "environment 2 wrote terminated = 255, truncated = 0 at step 17");
+    fails_for("walk_unwritten", "written", "environment 0 left truncated unwritten at step 1");
+    fails_for("walk_no_final_obs", "final-obs", "left final_obs[0] unwritten");
+    fails_for("walk_no_auto_reset", "auto-reset", "begin the next episode in the same step");
+    fails_for("walk_long_episodes", "time-limit", "goes on after 20 steps; max_episode_steps is 20");
+    fails_for("walk_changes_actions", "action-read-only", "step 17 changed the actions");
+    fails_for("walk_step_error", "step", "step 17 failed: the motor has burnt out");
+}
+
+Test(check, writes_outside_the_arrays) {
+    fails_for("walk_overrun", "guard", "past the end of obs");
+    fails_for("walk_far_overrun", "guard", "past the end of obs");
+    fails_for("walk_underrun", "guard", "4 bytes before the start of reward were written by step 17");
+}
+
+Test(check, crashes_hangs_and_exits_are_verdicts) {
+    fails_for("walk_crash", "crash", "step (step 17) died of signal 11");
+    fails_for("walk_hang", "hang", "step did not return within 1.5 s (step 17)");
+    fails_for("walk_exit", "exit", "step (step 17) ended the process with exit(3)");
+}
+
+Test(check, randomness_and_sharing) {
+    fails_for("walk_unreproducible", "reproducible", "seeded by config->seeds");
+    fails_for("walk_ignores_seeds", "reseed", "start everything random anew from seeds[i]");
+    fails_for("walk_ignores_mask", "reset-mask", "environment 0, whose mask is 0");
+    fails_for("walk_neighbours", "rows", "differs at step 1 from a single one");
+}
+
+Test(check, global_state_is_found) {   // already one batch of rows shares the generator; two instances disturb each other
+    lines l;
+    const char *path = walk_plugin("walk_shared_state");
+    check(path, &l);
+    plugin_remove(path);
+    cr_expect(strstr(l.all, "PASS reproducible"), "%s", l.all);
+    cr_expect(strstr(l.all, "FAIL instances: an instance gave another result"), "%s", l.all);
+    cr_expect(strstr(l.all, "no static or global ones"));
+}
+
+Test(check, printing_is_a_warning) {
+    lines l;
+    const char *path = walk_plugin("walk_prints");
+    check(path, &l);
+    plugin_remove(path);
+    cr_expect(l.fails == 0 && strstr(l.all, "WARN silent: it printed \"step 17"), "%s", l.all);
+}
+
+Test(check, the_command_resolves_paths_and_returns_the_verdict) {
+    const char *path = walk_plugin("walk_nan");
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", path);
+    *strrchr(folder, '/') = 0;
+    cr_assert(chdir(folder) == 0);
+    cr_assert(freopen("/dev/null", "w", stdout));
+    cr_expect(mt_check_plugin("plugin.so") == MT_PLUGIN && strstr(mt_last_error(), "promises broken"), "%s", mt_last_error());
+    cr_expect(mt_check_plugin("other.so") == MT_NOT_FOUND);
+    plugin_remove(path);
+}
