@@ -11,9 +11,6 @@ install(FILES ${CMAKE_BINARY_DIR}/manta.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/
 if(TARGET manta)
   install(TARGETS manta RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 
-endif()
-
-if(TARGET manta AND EXISTS ${CMAKE_SOURCE_DIR}/apps/help.c)
   # manta_writes(FILE ARGUMENT...): what the program prints when called so. A leak is a matter for the tests.
   function(manta_writes file)
     add_custom_command(OUTPUT ${CMAKE_BINARY_DIR}/${file}
