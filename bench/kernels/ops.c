@@ -29,7 +29,7 @@ static float *floats(int64_t count, double low, double high) {
     }
     return x;
 }
-static void *words(int64_t count, uint32_t below) {   // random integers, all bits when below is 0
+static void *words(int64_t count, uint32_t below) { // random integers, all bits when below is 0
     uint32_t *w = (uint32_t *)(void *)floats(count, 0, 1), state = 99;
     for (int64_t i = 0; i < count; i++) {
         state = state * 1664525u + 1013904223u;
@@ -54,8 +54,17 @@ static void row_latency(const char *name, bench_fn *fn, void *context, double ro
 
 static void call_adam(void *c) { kernels->adam(c); }
 static void bench_adam(int64_t count, const char *name) {
-    mt_adam a = {.count = count, .param = floats(count, -1, 1), .m = floats(count, -1e-3, 1e-3), .v = floats(count, 1e-6, 1e-5),
-        .grad = floats(count, -1e-2, 1e-2), .grad_scale = 0.5f, .lr = 1e-9f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-5f, .step = 10};
+    mt_adam a = {.count = count,
+        .param = floats(count, -1, 1),
+        .m = floats(count, -1e-3, 1e-3),
+        .v = floats(count, 1e-6, 1e-5),
+        .grad = floats(count, -1e-2, 1e-2),
+        .grad_scale = 0.5f,
+        .lr = 1e-9f,
+        .beta1 = 0.9f,
+        .beta2 = 0.999f,
+        .eps = 1e-5f,
+        .step = 10};
     row_bytes(name, call_adam, &a, 28.0 * (double)count);
     free(a.param), free(a.m), free(a.v), free((void *)a.grad);
 }
@@ -68,8 +77,12 @@ typedef struct vector_call {
 static volatile double sink;
 static void call_sum(void *c) { sink = kernels->sum(((vector_call *)c)->count, ((vector_call *)c)->x); }
 static void call_sum_squares(void *c) { sink = kernels->sum_squares(((vector_call *)c)->count, ((vector_call *)c)->x); }
-static void call_nonfinite(void *c) { sink = (double)kernels->count_nonfinite(((vector_call *)c)->count, ((vector_call *)c)->x); }
-static void call_axpy(void *c) { kernels->axpy(((vector_call *)c)->count, 1e-9f, ((vector_call *)c)->x, ((vector_call *)c)->y); }
+static void call_nonfinite(void *c) {
+    sink = (double)kernels->count_nonfinite(((vector_call *)c)->count, ((vector_call *)c)->x);
+}
+static void call_axpy(void *c) {
+    kernels->axpy(((vector_call *)c)->count, 1e-9f, ((vector_call *)c)->x, ((vector_call *)c)->y);
+}
 static void call_mean_var(void *c) {
     vector_call *v = c;
     kernels->mean_var(v->count, v->x, &v->mean, &v->var);
@@ -121,13 +134,29 @@ static void call_gaussian_sample(void *c) {
 }
 static policy_call policy(int logit_count, const int32_t *nvec, int components, int dim, int by_rows) {
     enum { room = 4096 * 8 };
-    policy_call p = {.action = words(room, 2), .words = words(room, 0), .x = floats(room, -1, 1), .noise = floats(room, -2, 2),
-        .log_prob = floats(room, -1, 0), .entropy = floats(room, 0, 1), .d_a = floats(room, 0, 0), .d_b = floats(room, 0, 0)};
-    p.categorical = (mt_categorical){.components = components, .nvec = nvec, .logit_count = logit_count, .logits = floats(room, -1, 1)};
-    p.gaussian = (mt_gaussian){.dim = dim, .mean = floats(room, -1, 1), .log_std = floats(room, -1, 0), .log_std_rows = by_rows};
-    p.rows = (mt_ppo_rows){.old_log_prob = floats(4096, -1, -0.5), .advantage = floats(4096, -1, 1), .returns = floats(4096, -1, 1),
-        .value = floats(4096, -1, 1), .adv_inv_std = 1, .clip_range = 0.2f, .clip_range_vf = -1, .ent_coef = 0.01f, .vf_coef = 0.5f,
-        .inv_rows = 1.0f / 64, .d_value = floats(4096, 0, 0)};
+    policy_call p = {.action = words(room, 2),
+        .words = words(room, 0),
+        .x = floats(room, -1, 1),
+        .noise = floats(room, -2, 2),
+        .log_prob = floats(room, -1, 0),
+        .entropy = floats(room, 0, 1),
+        .d_a = floats(room, 0, 0),
+        .d_b = floats(room, 0, 0)};
+    p.categorical = (mt_categorical){
+        .components = components, .nvec = nvec, .logit_count = logit_count, .logits = floats(room, -1, 1)};
+    p.gaussian =
+        (mt_gaussian){.dim = dim, .mean = floats(room, -1, 1), .log_std = floats(room, -1, 0), .log_std_rows = by_rows};
+    p.rows = (mt_ppo_rows){.old_log_prob = floats(4096, -1, -0.5),
+        .advantage = floats(4096, -1, 1),
+        .returns = floats(4096, -1, 1),
+        .value = floats(4096, -1, 1),
+        .adv_inv_std = 1,
+        .clip_range = 0.2f,
+        .clip_range_vf = -1,
+        .ent_coef = 0.01f,
+        .vf_coef = 0.5f,
+        .inv_rows = 1.0f / 64,
+        .d_value = floats(4096, 0, 0)};
     return p;
 }
 static void set_rows(policy_call *p, int64_t rows) { p->categorical.rows = p->gaussian.rows = rows; }
@@ -184,8 +213,14 @@ static void call_gsde_noise(void *c) {
     kernels->gsde_noise(g->rows, g->latent, g->dim, g->h, g->matrix, g->noise);
 }
 static void bench_gsde(void) {
-    gsde_call g = {.latent = 64, .h = floats(64 * 64, -1, 1), .log_std = floats(64 * 8, -2, -1), .row_log_std = floats(64 * 8, -2, -1),
-        .d = floats(64 * 8, -1, 1), .d_log_std = floats(64 * 8, 0, 0), .matrix = floats(64 * 64 * 8, -1, 1), .noise = floats(64 * 8, 0, 0)};
+    gsde_call g = {.latent = 64,
+        .h = floats(64 * 64, -1, 1),
+        .log_std = floats(64 * 8, -2, -1),
+        .row_log_std = floats(64 * 8, -2, -1),
+        .d = floats(64 * 8, -1, 1),
+        .d_log_std = floats(64 * 8, 0, 0),
+        .matrix = floats(64 * 64 * 8, -1, 1),
+        .noise = floats(64 * 8, 0, 0)};
     char name[96];
     for (g.dim = 1; g.dim <= 4; g.dim *= 4) {
         g.rows = 64;
@@ -207,14 +242,25 @@ static void bench_gae(int64_t steps, int64_t envs) {
     uint8_t *ended = calloc((size_t)count, 1), *cut = calloc((size_t)count, 1);
     for (int64_t i = 0; i < count; i += 190) ended[i] = 1;
     for (int64_t i = 77; i < count; i += 500) cut[i] = 1;
-    mt_gae a = {.steps = steps, .envs = envs, .reward = floats(count, 0, 1), .value = floats(count + envs, -1, 1), .terminated = ended,
-        .truncated = cut, .final_value = floats(count, -1, 1), .gamma = 0.99f, .lambda = 0.95f, .advantage = floats(count, 0, 0),
+    mt_gae a = {.steps = steps,
+        .envs = envs,
+        .reward = floats(count, 0, 1),
+        .value = floats(count + envs, -1, 1),
+        .terminated = ended,
+        .truncated = cut,
+        .final_value = floats(count, -1, 1),
+        .gamma = 0.99f,
+        .lambda = 0.95f,
+        .advantage = floats(count, 0, 0),
         .returns = floats(count, 0, 0)};
     char name[96];
     snprintf(name, sizeof name, "gae %ld x %ld", (long)steps, (long)envs);
-    if (envs < 16) row_latency(name, call_gae, &a, (double)count);
-    else row_bytes(name, call_gae, &a, 18.0 * (double)count);
-    free(ended), free(cut), free((void *)a.reward), free((void *)a.value), free((void *)a.final_value), free(a.advantage), free(a.returns);
+    if (envs < 16)
+        row_latency(name, call_gae, &a, (double)count);
+    else
+        row_bytes(name, call_gae, &a, 18.0 * (double)count);
+    free(ended), free(cut), free((void *)a.reward), free((void *)a.value), free((void *)a.final_value),
+        free(a.advantage), free(a.returns);
 }
 
 typedef struct gather_call {
@@ -247,7 +293,9 @@ typedef struct norm_call {
     mt_running running;
     float *x, *y, *a, *b, *xhat, *inv_std, *dgain, *dbias;
 } norm_call;
-static void call_running(void *c) { kernels->running_update(&((norm_call *)c)->running, ((norm_call *)c)->rows, ((norm_call *)c)->x); }
+static void call_running(void *c) {
+    kernels->running_update(&((norm_call *)c)->running, ((norm_call *)c)->rows, ((norm_call *)c)->x);
+}
 static void call_normalise(void *c) {
     norm_call *n = c;
     kernels->normalise(n->rows, n->columns, n->a, n->b, 10, n->x, n->y);
@@ -263,8 +311,14 @@ static void call_layer_norm_backward(void *c) {
 static void bench_norm(void) {
     enum { room = 4096 * 64 };
     double moments[128] = {0};
-    norm_call n = {.x = floats(room, -1, 1), .y = floats(room, 0, 0), .a = floats(256, 0.5, 1), .b = floats(256, 0.5, 1),
-        .xhat = floats(room, -1, 1), .inv_std = floats(4096, 1, 1), .dgain = floats(256, 0, 0), .dbias = floats(256, 0, 0)};
+    norm_call n = {.x = floats(room, -1, 1),
+        .y = floats(room, 0, 0),
+        .a = floats(256, 0.5, 1),
+        .b = floats(256, 0.5, 1),
+        .xhat = floats(room, -1, 1),
+        .inv_std = floats(4096, 1, 1),
+        .dgain = floats(256, 0, 0),
+        .dbias = floats(256, 0, 0)};
     static const int columns[] = {1, 3, 4, 6, 64};
     char name[96];
     for (int i = 0; i < 5; i++) {
@@ -293,16 +347,23 @@ typedef struct random_call {
     uint32_t *words;
     float *out;
 } random_call;
-static void call_streams(void *c) { kernels->philox_streams(1, 2, 3, ((random_call *)c)->count, ((random_call *)c)->words); }
-static void call_counters(void *c) { kernels->philox_counters(1, 2, 3, ((random_call *)c)->count, ((random_call *)c)->words); }
-static void call_normals(void *c) { kernels->normals(((random_call *)c)->count, ((random_call *)c)->words, ((random_call *)c)->out); }
+static void call_streams(void *c) {
+    kernels->philox_streams(1, 2, 3, ((random_call *)c)->count, ((random_call *)c)->words);
+}
+static void call_counters(void *c) {
+    kernels->philox_counters(1, 2, 3, ((random_call *)c)->count, ((random_call *)c)->words);
+}
+static void call_normals(void *c) {
+    kernels->normals(((random_call *)c)->count, ((random_call *)c)->words, ((random_call *)c)->out);
+}
 static void bench_random(void) {
     random_call r = {.count = 8, .words = words(1 << 16, 0), .out = floats(1 << 16, 0, 0)};
     row_latency("philox_streams, 8 environments", call_streams, &r, 8);
     row_latency("normals, 8", call_normals, &r, 8);
     r.count = 1 << 12;
     double words_s = 4.0 * (double)r.count / bench_run(call_counters, &r).median;
-    bench_row("philox_counters, 4,096 blocks", words_s * 1e-6, "M words/s", "memcpy's writes", bench_memcpy_rate(1 << 16) * 1e3 / 8);
+    bench_row("philox_counters, 4,096 blocks", words_s * 1e-6, "M words/s", "memcpy's writes",
+        bench_memcpy_rate(1 << 16) * 1e3 / 8);
     r.count = 1 << 14;
     double normals_s = (double)r.count / bench_run(call_normals, &r).median;
     bench_row("normals, 16,384", normals_s * 1e-6, "M floats/s", "memcpy", bench_memcpy_rate(1 << 16) * 1e3 / 8);

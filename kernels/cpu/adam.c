@@ -5,8 +5,8 @@
 //
 // √ and division share one unit that takes 16 cycles a vector (Zen 4); in the cache that, not memory, is the limit. The
 // AVX-512 form therefore takes √v from rsqrt14 and one Newton step (error below 2⁻²⁴ of √v) and divides exactly: 11.7
-// cycles a vector. rcp14 with a Newton step instead of the division was slower (14.4): the multipliers are then the limit.
-// rsqrt14's last bits are the processor maker's: results are the same to the bit on processors of one make.
+// cycles a vector. rcp14 with a Newton step instead of the division was slower (14.4): the multipliers are then the
+// limit. rsqrt14's last bits are the processor maker's: results are the same to the bit on processors of one make.
 #include <float.h>
 #include <math.h>
 #include "kernels/cpu/lanes.h"
@@ -15,16 +15,16 @@
 #if defined(MT_ISA_AVX512)
 
 typedef struct adam_constants {
-    vf scale;               // grad_scale
+    vf scale; // grad_scale
     vf one_beta1, one_beta2;
-    vf decay;               // 1 - lr·wd
-    vf root, eps;           // √v·root + eps = -(√v/√(1-β2ᵗ) + eps) (1-β1ᵗ)/lr, so that m over it is what p changes by
-    vf smallest, largest;   // v is held between them for the root: rsqrt14 has no use for 0 and inf
+    vf decay;     // 1 - lr·wd
+    vf root, eps; // √v·root + eps = -(√v/√(1-β2ᵗ) + eps) (1-β1ᵗ)/lr, so that m over it is what p changes by
+    vf smallest, largest; // v is held between them for the root: rsqrt14 has no use for 0 and inf
 } adam_constants;
 
 static adam_constants adam_prepare(const mt_adam *a) {
     double bias1 = 1.0 - pow((double)a->beta1, (double)a->step), bias2 = 1.0 - pow((double)a->beta2, (double)a->step);
-    double per_step = -bias1 / (double)a->lr;   // -inf at a learning rate of 0: p changes by m / -inf = 0
+    double per_step = -bias1 / (double)a->lr; // -inf at a learning rate of 0: p changes by m / -inf = 0
     return (adam_constants){
         .scale = vf_set(a->grad_scale),
         .one_beta1 = vf_set((float)(1.0 - (double)a->beta1)),
@@ -37,10 +37,10 @@ static adam_constants adam_prepare(const mt_adam *a) {
     };
 }
 
-// `vectors` (1 or 4) vectors side by side, a step of the formula at a time: one's latency hides behind the others' work.
-// n < VF only with one vector
-LANE_INLINE void adam_vectors(int vectors, int decays, float *param, float *m, float *v, const float *grad,
-    const adam_constants *c, int n) {
+// `vectors` (1 or 4) vectors side by side, a step of the formula at a time: one's latency hides behind the others'
+// work. n < VF only with one vector
+LANE_INLINE void adam_vectors(
+    int vectors, int decays, float *param, float *m, float *v, const float *grad, const adam_constants *c, int n) {
     vf g[4], mm[4], vv[4], p[4], s[4], half[4];
     for (int u = 0; u < vectors; u++) {
         g[u] = lane_load_n(grad + VF * u, n) * c->scale;
@@ -74,10 +74,8 @@ LANE_INLINE void adam_array(int decays, const mt_adam *a) {
     int64_t i = 0;
     for (; i + 4 * VF <= a->count; i += 4 * VF)
         adam_vectors(4, decays, a->param + i, a->m + i, a->v + i, a->grad + i, &c, VF);
-    for (; i + VF <= a->count; i += VF)
-        adam_vectors(1, decays, a->param + i, a->m + i, a->v + i, a->grad + i, &c, VF);
-    if (i < a->count)
-        adam_vectors(1, decays, a->param + i, a->m + i, a->v + i, a->grad + i, &c, (int)(a->count - i));
+    for (; i + VF <= a->count; i += VF) adam_vectors(1, decays, a->param + i, a->m + i, a->v + i, a->grad + i, &c, VF);
+    if (i < a->count) adam_vectors(1, decays, a->param + i, a->m + i, a->v + i, a->grad + i, &c, (int)(a->count - i));
 }
 
 void mt_adam_avx512(const mt_adam *a) {
@@ -91,7 +89,8 @@ void mt_adam_avx512(const mt_adam *a) {
 
 void MT_ISA_NAME(mt_adam)(const mt_adam *a) {
     double bias1 = 1.0 - pow((double)a->beta1, (double)a->step), bias2 = 1.0 - pow((double)a->beta2, (double)a->step);
-    const float beta1 = a->beta1, beta2 = a->beta2, grad_m = (float)(1.0 - (double)beta1), grad_v = (float)(1.0 - (double)beta2);
+    const float beta1 = a->beta1, beta2 = a->beta2, grad_m = (float)(1.0 - (double)beta1),
+                grad_v = (float)(1.0 - (double)beta2);
     const float decay = (float)(1.0 - (double)a->lr * (double)a->weight_decay), step = (float)((double)a->lr / bias1);
     const float root = (float)(1.0 / sqrt(bias2)), eps = a->eps, scale = a->grad_scale;
     float *restrict param = a->param, *restrict m = a->m, *restrict v = a->v;

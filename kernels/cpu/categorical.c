@@ -5,16 +5,17 @@
 #include "kernels/cpu/categorical.h"
 #include "kernels/cpu/ops.h"
 
-LANE_INLINE vf unit(vi words) { return vf_from_int((vi)((vu)words >> 8)) * 0x1p-24f; }   // mt_u32_to_unit
+LANE_INLINE vf unit(vi words) { return vf_from_int((vi)((vu)words >> 8)) * 0x1p-24f; } // mt_u32_to_unit
 
 // ---- sampling
 
-LANE_INLINE void sample_small(int k_count, const mt_categorical *d, const uint32_t *words, int32_t *action, float *log_prob,
-    int64_t b, int n) {
+LANE_INLINE void sample_small(
+    int k_count, const mt_categorical *d, const uint32_t *words, int32_t *action, float *log_prob, int64_t b, int n) {
     vf z[CATEGORICAL_SMALL], e[CATEGORICAL_SMALL];
     tile_load(z, k_count, d->logits + b * k_count, n);
     softmax_tile s = softmax_small(k_count, z, e);
-    // the number of cumulative sums not above the target is the action; the last sum is the total, which always is above
+    // the number of cumulative sums not above the target is the action; the last sum is the total, which always is
+    // above
     vf target = unit(tile_column_i(words + b, 1, n)) * s.total, sum = {};
     vi a = {};
     vf picked = z[0];
@@ -40,7 +41,8 @@ static vf sample_component(const component_tile *c, vi words, vi *action) {
     return component_pick(c, &s, a) - s.log_total;
 }
 
-static void sample_tile(const mt_categorical *d, const uint32_t *words, int32_t *action, float *log_prob, int64_t b, int n) {
+static void sample_tile(
+    const mt_categorical *d, const uint32_t *words, int32_t *action, float *log_prob, int64_t b, int n) {
     vf sum = {};
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
         component_tile c;
@@ -53,7 +55,8 @@ static void sample_tile(const mt_categorical *d, const uint32_t *words, int32_t 
     lane_store_n(log_prob + b, sum, n);
 }
 
-void MT_ISA_NAME(mt_categorical_sample)(const mt_categorical *d, const uint32_t *words, int32_t *action, float *log_prob) {
+void MT_ISA_NAME(mt_categorical_sample)(
+    const mt_categorical *d, const uint32_t *words, int32_t *action, float *log_prob) {
     switch (categorical_is_small(d) ? d->logit_count : 0) {
     case 2: FOR_TILES(d->rows, sample_small(2, d, words, action, log_prob, b, n)); break;
     case 3: FOR_TILES(d->rows, sample_small(3, d, words, action, log_prob, b, n)); break;
@@ -86,8 +89,8 @@ void MT_ISA_NAME(mt_categorical_mode)(const mt_categorical *d, int32_t *action) 
 
 // ---- log-probability and entropy
 
-LANE_INLINE void log_prob_small(int k_count, const mt_categorical *d, const int32_t *action, float *log_prob, float *entropy,
-    int64_t b, int n) {
+LANE_INLINE void log_prob_small(
+    int k_count, const mt_categorical *d, const int32_t *action, float *log_prob, float *entropy, int64_t b, int n) {
     vf z[CATEGORICAL_SMALL], e[CATEGORICAL_SMALL];
     tile_load(z, k_count, d->logits + b * k_count, n);
     softmax_tile s = softmax_small(k_count, z, e);
@@ -95,7 +98,8 @@ LANE_INLINE void log_prob_small(int k_count, const mt_categorical *d, const int3
     if (entropy) lane_store_n(entropy + b, s.entropy, n);
 }
 
-static void log_prob_tile(const mt_categorical *d, const int32_t *action, float *log_prob, float *entropy, int64_t b, int n) {
+static void log_prob_tile(
+    const mt_categorical *d, const int32_t *action, float *log_prob, float *entropy, int64_t b, int n) {
     vf sum = {}, h = {};
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
         component_tile c;
@@ -103,13 +107,15 @@ static void log_prob_tile(const mt_categorical *d, const int32_t *action, float 
         softmax_tile s = component_softmax(&c);
         h += s.entropy;
         if (log_prob)
-            sum += component_pick(&c, &s, tile_column_i(action + b * d->components + i, d->components, n)) - s.log_total;
+            sum +=
+                component_pick(&c, &s, tile_column_i(action + b * d->components + i, d->components, n)) - s.log_total;
     }
     if (log_prob) lane_store_n(log_prob + b, sum, n);
     if (entropy) lane_store_n(entropy + b, h, n);
 }
 
-void MT_ISA_NAME(mt_categorical_log_prob)(const mt_categorical *d, const int32_t *action, float *log_prob, float *entropy) {
+void MT_ISA_NAME(mt_categorical_log_prob)(
+    const mt_categorical *d, const int32_t *action, float *log_prob, float *entropy) {
     switch (categorical_is_small(d) ? d->logit_count : 0) {
     case 2: FOR_TILES(d->rows, log_prob_small(2, d, action, log_prob, entropy, b, n)); break;
     case 3: FOR_TILES(d->rows, log_prob_small(3, d, action, log_prob, entropy, b, n)); break;

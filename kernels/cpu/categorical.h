@@ -1,10 +1,10 @@
 // Log-softmax over the actions of a tile of rows, for categorical.c and ppo_loss.c.
 //
-// Two forms. Small: one component of 2, 3 or 4 actions and no mask, the columns in registers (the hot case). Component: any
-// number of actions, masks, several components; columns beyond COMPONENT_KEPT are fetched again in each pass.
-// With d = z - max z and S = Σ exp d:  log p_k = d_k - log S,  entropy = log S - Σ exp(d_k) d_k / S.
-// A masked action's logit counts as -FLT_MAX: its probability is exactly 0. A component without any allowed action
-// counts as uniform (the environment broke its promise; nothing becomes NaN here).
+// Two forms. Small: one component of 2, 3 or 4 actions and no mask, the columns in registers (the hot case). Component:
+// any number of actions, masks, several components; columns beyond COMPONENT_KEPT are fetched again in each pass. With
+// d = z - max z and S = Σ exp d:  log p_k = d_k - log S,  entropy = log S - Σ exp(d_k) d_k / S. A masked action's logit
+// counts as -FLT_MAX: its probability is exactly 0. A component without any allowed action counts as uniform (the
+// environment broke its promise; nothing becomes NaN here).
 #ifndef MANTA_KERNELS_CPU_CATEGORICAL_H
 #define MANTA_KERNELS_CPU_CATEGORICAL_H
 
@@ -29,7 +29,7 @@ LANE_INLINE softmax_tile softmax_small(int k_count, vf *z, vf *e) {
     for (int k = 1; k < k_count; k++) s.max = vf_max(s.max, z[k]);
     vf weighted = {};
     if (k_count == 2) {
-        vm first = vf_lt(z[0], z[1]);   // the first is the smaller
+        vm first = vf_lt(z[0], z[1]); // the first is the smaller
         vf d = vf_select(first, z[0], z[1]) - s.max, smaller = vf_exp(d);
         const vf one = vf_set(1.0f);
         e[0] = vf_select(first, smaller, one);
@@ -61,13 +61,13 @@ LANE_INLINE vf small_pick(int k_count, const vf *z, vi action) {
 
 // ---- component
 
-enum { COMPONENT_KEPT = 32 };   // columns fetched once
+enum { COMPONENT_KEPT = 32 }; // columns fetched once
 
 typedef struct component_tile {
-    const float *logits;    // of the tile's first row, the component's first action
-    const uint8_t *mask;    // Nullable
-    int64_t stride;         // K
-    int actions, rows;      // rows ≤ VF
+    const float *logits; // of the tile's first row, the component's first action
+    const uint8_t *mask; // Nullable
+    int64_t stride;      // K
+    int actions, rows;   // rows ≤ VF
     vf column[COMPONENT_KEPT];
 } component_tile;
 
@@ -79,7 +79,8 @@ LANE_INLINE vf component_logit(const component_tile *c, int k) {
     return k < COMPONENT_KEPT ? c->column[k] : component_fetch(c, k);
 }
 
-LANE_INLINE void component_open(component_tile *c, const mt_categorical *d, int64_t row, int offset, int actions, int rows) {
+LANE_INLINE void component_open(
+    component_tile *c, const mt_categorical *d, int64_t row, int offset, int actions, int rows) {
     int64_t at = row * d->logit_count + offset;
     c->logits = d->logits + at;
     c->mask = d->mask ? d->mask + at : 0;

@@ -3,16 +3,16 @@
 // with V'_t = 0 where the episode terminated, final_value_t where it was truncated, V_{t+1} otherwise, and
 // done = terminated or truncated (final_value is read only under that condition: elsewhere it may be anything).
 //
-// Environments are lanes. Few environments: a tile of them runs through all steps, its carry in registers (the chain is one
-// FMA a step). Many: a step runs through all environments, the carry is the row of `advantage` just written, and memory
-// is read in order (columns a power of two apart would fall into one cache set). Both do the same operations, so an
-// environment's numbers do not depend on N. Bytes moved: 3 × 4 + 2 read (+ 4 where truncated),
-// 8 written for each (t, n).
+// Environments are lanes. Few environments: a tile of them runs through all steps, its carry in registers (the chain is
+// one FMA a step). Many: a step runs through all environments, the carry is the row of `advantage` just written, and
+// memory is read in order (columns a power of two apart would fall into one cache set). Both do the same operations, so
+// an environment's numbers do not depend on N. Bytes moved: 3 × 4 + 2 read (+ 4 where truncated), 8 written for each
+// (t, n).
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
 #if !defined(MT_ISA_AVX512)
-static float fma_1(float a, float b, float c) {   // vf_fma's rounding, for one lane
+static float fma_1(float a, float b, float c) { // vf_fma's rounding, for one lane
 #if defined(MT_ISA_PLAIN)
     return a * b + c;
 #else
@@ -37,19 +37,21 @@ static void gae_column(const mt_gae *a, int64_t n) {
 
 #endif
 
-enum { BY_STEP = 128 };   // environments from which a step at a time is faster
+enum { BY_STEP = 128 }; // environments from which a step at a time is faster
 
 #if defined(MT_ISA_AVX512)
 
 // one step of `lanes` environments at `at`; *next is A_{t+1} in, A_t out; *v_next is V_{t+1} in, V_t out
-LANE_INLINE void gae_step(const mt_gae *a, int64_t at, __mmask16 lanes, vf gamma, vf gamma_lambda, __m512 *next, __m512 *v_next) {
+LANE_INLINE void gae_step(
+    const mt_gae *a, int64_t at, __mmask16 lanes, vf gamma, vf gamma_lambda, __m512 *next, __m512 *v_next) {
     __m128i cut = _mm_maskz_loadu_epi8(lanes, a->truncated + at), end = _mm_maskz_loadu_epi8(lanes, a->terminated + at);
     __mmask16 ended = _mm_test_epi8_mask(end, end), was_cut = _mm_test_epi8_mask(cut, cut);
     __m512 ahead = _mm512_mask_loadu_ps(*v_next, was_cut & (__mmask16)~ended, a->final_value + at);
     ahead = _mm512_maskz_mov_ps((__mmask16)~ended, ahead);
     __m512 v = _mm512_maskz_loadu_ps(lanes, a->value + at);
-    __m512 delta = _mm512_fmadd_ps((__m512)gamma, ahead, _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a->reward + at), v));
-    __m512 keep = _mm512_maskz_mov_ps((__mmask16)~(ended | was_cut), (__m512)gamma_lambda);
+    __m512 delta =
+        _mm512_fmadd_ps((__m512)gamma, ahead, _mm512_sub_ps(_mm512_maskz_loadu_ps(lanes, a->reward + at), v));
+    __m512 keep = _mm512_maskz_mov_ps((__mmask16) ~(ended | was_cut), (__m512)gamma_lambda);
     *next = _mm512_fmadd_ps(keep, *next, delta);
     _mm512_mask_storeu_ps(a->advantage + at, lanes, *next);
     _mm512_mask_storeu_ps(a->returns + at, lanes, _mm512_add_ps(*next, v));
@@ -88,7 +90,7 @@ LANE_INLINE vi load_flags(const uint8_t *p) {
 LANE_INLINE void gae_step(const mt_gae *a, int64_t at, vf gamma, vf gamma_lambda, vf *next, vf *v_next) {
     vi ended = load_flags(a->terminated + at), cut = load_flags(a->truncated + at);
     vf reward = vf_load(a->reward + at), v = vf_load(a->value + at), ahead = *v_next;
-    if (vm_any(cut & ~ended))   // the only lanes whose final_value may be read
+    if (vm_any(cut & ~ended)) // the only lanes whose final_value may be read
         for (int i = 0; i < VF; i++)
             if (a->truncated[at + i] && !a->terminated[at + i]) ahead[i] = a->final_value[at + i];
     ahead = (vf)((vi)ahead & ~ended);

@@ -1,5 +1,5 @@
-// dst[b] = src[index[b]], rows of row_bytes bytes: the minibatch out of the segment. Random reads, sequential writes; reads
-// exactly the named rows. Bytes moved: 2 · rows · row_bytes + 4 · rows.
+// dst[b] = src[index[b]], rows of row_bytes bytes: the minibatch out of the segment. Random reads, sequential writes;
+// reads exactly the named rows. Bytes moved: 2 · rows · row_bytes + 4 · rows.
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
@@ -33,9 +33,10 @@ void MT_ISA_NAME(mt_gather_rows)(int64_t rows, int64_t row_bytes, const void *sr
     switch (row_bytes) {
 #define FIXED(bytes)                                                                                                   \
     case bytes: gather_##bytes(rows, src, index, dst); return;
-        FIXED(1) FIXED(2) FIXED(4) FIXED(8) FIXED(12) FIXED(16) FIXED(24) FIXED(32) FIXED(64)
+        FIXED(1)
+        FIXED(2) FIXED(4) FIXED(8) FIXED(12) FIXED(16) FIXED(24) FIXED(32) FIXED(64)
 #undef FIXED
-    default: break;
+            default : break;
     }
     if (row_bytes >= 4096 || row_bytes < 16)
         for (int64_t b = 0; b < rows; b++)

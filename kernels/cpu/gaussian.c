@@ -1,7 +1,7 @@
 // Diagonal Gaussian: with σ = exp(log_std) and t = (x - mean)/σ,
 //   log p = Σ_A (-½ t² - log σ - ½ log 2π),  entropy = Σ_A (½ + ½ log 2π + log σ)
-// Shapes: mean, action, noise (B, A); log_std (A) or (B, A); log_prob, entropy (B). Rows are lanes: a row's result knows of
-// no other row. Bytes moved: 8 A read (12 A with log_std by rows) and 4 A + 4 written a row when sampling.
+// Shapes: mean, action, noise (B, A); log_std (A) or (B, A); log_prob, entropy (B). Rows are lanes: a row's result
+// knows of no other row. Bytes moved: 8 A read (12 A with log_std by rows) and 4 A + 4 written a row when sampling.
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
@@ -12,7 +12,8 @@ LANE_INLINE vf tile_log_std(const mt_gaussian *d, int64_t b, int a, int n) {
     return d->log_std_rows ? tile_column(d->log_std + b * d->dim + a, d->dim, n) : vf_set(d->log_std[a]);
 }
 
-LANE_INLINE void sample_tile(const mt_gaussian *d, const float *noise, float *action, float *log_prob, int64_t b, int n) {
+LANE_INLINE void sample_tile(
+    const mt_gaussian *d, const float *noise, float *action, float *log_prob, int64_t b, int n) {
     vf sum = {};
     for (int a = 0; a < d->dim; a++) {
         int64_t at = b * d->dim + a;
@@ -27,7 +28,8 @@ void MT_ISA_NAME(mt_gaussian_sample)(const mt_gaussian *d, const float *noise, f
     FOR_TILES(d->rows, sample_tile(d, noise, action, log_prob, b, n));
 }
 
-LANE_INLINE void log_prob_tile(const mt_gaussian *d, const float *action, float *log_prob, float *entropy, int64_t b, int n) {
+LANE_INLINE void log_prob_tile(
+    const mt_gaussian *d, const float *action, float *log_prob, float *entropy, int64_t b, int n) {
     vf sum = {}, h = {};
     for (int a = 0; a < d->dim; a++) {
         int64_t at = b * d->dim + a;

@@ -2,15 +2,15 @@
 //   log_std:          var[b,a] = Σ_l h[b,l]² exp(2 s[l,a]) + 1e-6,  out[b,a] = ½ log var[b,a]
 //   log_std_backward: ds[l,a] = exp(2 s[l,a]) Σ_b d[b,a] h[b,l]² / var[b,a]
 //   noise:            out[b,a] = Σ_l h[b,l] matrix[b,l,a]
-// Shapes: h (B, L), s and ds (L, A), out and d (B, A), matrix (B, L, A). Lanes run over l and are summed in one fixed tree:
-// a row's result knows of no other row, and ds sums rows in their order. exp(2 s) is computed once a call, in pieces that
-// fit the stack. Bytes moved: 4 (L + A) a row; noise 4 (L + L A + A) a row.
+// Shapes: h (B, L), s and ds (L, A), out and d (B, A), matrix (B, L, A). Lanes run over l and are summed in one fixed
+// tree: a row's result knows of no other row, and ds sums rows in their order. exp(2 s) is computed once a call, in
+// pieces that fit the stack. Bytes moved: 4 (L + A) a row; noise 4 (L + L A + A) a row.
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
 enum {
-    PIECE = 256,   // latent units at once
-    ROWS = 128     // rows at once, backward
+    PIECE = 256, // latent units at once
+    ROWS = 128   // rows at once, backward
 };
 
 LANE_INLINE vf load_column(const float *p, int64_t stride, int n) { return tile_column(p, stride, n); }
@@ -39,8 +39,8 @@ LANE_INLINE float weighted_squares(int count, const float *h, const float *w) {
     return lane_sum(sum);
 }
 
-void MT_ISA_NAME(mt_gsde_log_std)(int64_t rows, int latent, int dim, const float *h, const float *log_std,
-    float *row_log_std) {
+void MT_ISA_NAME(mt_gsde_log_std)(
+    int64_t rows, int latent, int dim, const float *h, const float *log_std, float *row_log_std) {
     float w[PIECE] __attribute__((aligned(64)));
     for (int a = 0; a < dim; a++)
         for (int l = 0; l < latent; l += PIECE) {
@@ -59,8 +59,8 @@ void MT_ISA_NAME(mt_gsde_log_std)(int64_t rows, int latent, int dim, const float
 }
 
 // one component: `rows` ≤ ROWS rows of coefficients d/var, added to (or overwriting) ds
-static void backward_component(int rows, int latent, int dim, const float *h, const float *log_std, const float *coefficient,
-    float *d_log_std, int accumulate) {
+static void backward_component(int rows, int latent, int dim, const float *h, const float *log_std,
+    const float *coefficient, float *d_log_std, int accumulate) {
     for (int l = 0; l < latent; l += VF) {
         int n = lane_count(latent - l);
         vf sum = {};
@@ -88,7 +88,8 @@ void MT_ISA_NAME(mt_gsde_log_std_backward)(int64_t rows, int latent, int dim, co
                 vf inv_var = vf_exp(-2.0f * load_column(row_log_std + at, dim, n));
                 lane_store_n(coefficient + i, load_column(d_row_log_std + at, dim, n) * inv_var, n);
             }
-            backward_component(count, latent, dim, h + b * latent, log_std + a, coefficient, d_log_std + a, accumulate || b > 0);
+            backward_component(
+                count, latent, dim, h + b * latent, log_std + a, coefficient, d_log_std + a, accumulate || b > 0);
         }
     }
 }

@@ -1,6 +1,7 @@
-// What the row operations (distributions, losses, layer norm, ...) need from a vector beyond isa.h and vmath.h: fp64 sums
-// over lanes, and tiles: VF rows of a row-major matrix held with one row a lane, so that a row's arithmetic is the same
-// wherever the row stands and whatever stands beside it. A short tile's spare lanes hold zeros and are never stored.
+// What the row operations (distributions, losses, layer norm, ...) need from a vector beyond isa.h and vmath.h: fp64
+// sums over lanes, and tiles: VF rows of a row-major matrix held with one row a lane, so that a row's arithmetic is the
+// same wherever the row stands and whatever stands beside it. A short tile's spare lanes hold zeros and are never
+// stored.
 //
 // Everything is inlined: a column count that is a constant at the call unrolls away.
 #ifndef MANTA_KERNELS_CPU_LANES_H
@@ -11,11 +12,11 @@
 
 #define LANE_INLINE static inline __attribute__((always_inline, unused))
 
-LANE_INLINE vf lane_clamp(vf x, vf low, vf high) { return vf_min(high, vf_max(low, x)); }   // NaN stays NaN
+LANE_INLINE vf lane_clamp(vf x, vf low, vf high) { return vf_min(high, vf_max(low, x)); } // NaN stays NaN
 
 LANE_INLINE vm vm_and(vm a, vm b) { return a & b; }
 LANE_INLINE vm vm_or(vm a, vm b) { return a | b; }
-LANE_INLINE vf vf_where(vm m, vf x) { return vf_select(m, x, vf_set(0.0f)); }   // 0 elsewhere
+LANE_INLINE vf vf_where(vm m, vf x) { return vf_select(m, x, vf_set(0.0f)); } // 0 elsewhere
 LANE_INLINE vm vi_eq(vi a, int32_t b) {
 #if defined(MT_ISA_AVX512)
     return _mm512_cmpeq_epi32_mask((__m512i)a, _mm512_set1_epi32(b));
@@ -38,12 +39,12 @@ LANE_INLINE vm lane_first(int n) {
 
 // ---- fp64
 
-typedef double vd __attribute__((vector_size(4 * VF)));   // half as many lanes
+typedef double vd __attribute__((vector_size(4 * VF))); // half as many lanes
 enum { VD = VF / 2 };
 typedef float vf_half __attribute__((vector_size(2 * VF)));
 typedef float vf_half_unaligned __attribute__((vector_size(2 * VF), aligned(4), may_alias));
 
-LANE_INLINE double lane_sum_d(vd v) {   // by halves
+LANE_INLINE double lane_sum_d(vd v) { // by halves
 #if defined(MT_ISA_AVX512)
     __m256d h = _mm256_add_pd(_mm512_castpd512_pd256((__m512d)v), _mm512_extractf64x4_pd((__m512d)v, 1));
     __m128d q = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
@@ -54,7 +55,7 @@ LANE_INLINE double lane_sum_d(vd v) {   // by halves
 #endif
     return q[0] + q[1];
 }
-LANE_INLINE vd lane_low_d(vf v) {   // lanes 0 .. VF/2 - 1
+LANE_INLINE vd lane_low_d(vf v) { // lanes 0 .. VF/2 - 1
     vf_half h;
     memcpy(&h, &v, sizeof h);
     return __builtin_convertvector(h, vd);
@@ -65,7 +66,9 @@ LANE_INLINE vd lane_high_d(vf v) {
     return __builtin_convertvector(h, vd);
 }
 
-LANE_INLINE vd lane_load_d(const float *p) { return __builtin_convertvector(*(const vf_half_unaligned *)p, vd); }   // VD floats
+LANE_INLINE vd lane_load_d(const float *p) {
+    return __builtin_convertvector(*(const vf_half_unaligned *)p, vd);
+} // VD floats
 LANE_INLINE vd lane_fma_d(vd a, vd b, vd c) {
 #if defined(MT_ISA_AVX512)
     return (vd)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
@@ -147,23 +150,23 @@ LANE_INLINE vm tile_column_mask(const uint8_t *p, int64_t stride, int n) {
 // ---- contiguous tiles of 2, 3 or 4 columns: loads and permutes, no gathers
 
 #if defined(MT_ISA_AVX512)
-#define LANES(f, k) \
-    f(0, k), f(1, k), f(2, k), f(3, k), f(4, k), f(5, k), f(6, k), f(7, k), f(8, k), f(9, k), f(10, k), f(11, k), f(12, k), \
-        f(13, k), f(14, k), f(15, k)
+#define LANES(f, k)                                                                                                    \
+    f(0, k), f(1, k), f(2, k), f(3, k), f(4, k), f(5, k), f(6, k), f(7, k), f(8, k), f(9, k), f(10, k), f(11, k),      \
+        f(12, k), f(13, k), f(14, k), f(15, k)
 #elif defined(MT_ISA_AVX2)
 #define LANES(f, k) f(0, k), f(1, k), f(2, k), f(3, k), f(4, k), f(5, k), f(6, k), f(7, k)
 #else
 #define LANES(f, k) f(0, k), f(1, k), f(2, k), f(3, k)
 #endif
 
-#define LANE_SPLIT(i, k) (2 * (i) + (k))                                      // (a, b) → every second, from k
-#define LANE_ZIP(i, k) (((i) % 2) * VF + (i) / 2 + (k) * (VF / 2))            // (even, odd) → half k of the sequence
-#define LANE_3(i, k) (3 * (i) + (k))                                          // where column k of row i stands
-#define LANE_3_FIRST(i, k) (LANE_3(i, k) < 2 * VF ? LANE_3(i, k) : -1)
-#define LANE_3_THEN(i, k) (LANE_3(i, k) < 2 * VF ? (i) : LANE_3(i, k) - VF)
-#define LANE_OUT(i, j) ((j) * VF + (i))                                       // place i of vector j in the sequence
+#define LANE_SPLIT(i, k)     (2 * (i) + (k))                             // (a, b) → every second, from k
+#define LANE_ZIP(i, k)       (((i) % 2) * VF + (i) / 2 + (k) * (VF / 2)) // (even, odd) → half k of the sequence
+#define LANE_3(i, k)         (3 * (i) + (k))                             // where column k of row i stands
+#define LANE_3_FIRST(i, k)   (LANE_3(i, k) < 2 * VF ? LANE_3(i, k) : -1)
+#define LANE_3_THEN(i, k)    (LANE_3(i, k) < 2 * VF ? (i) : LANE_3(i, k) - VF)
+#define LANE_OUT(i, j)       ((j)*VF + (i)) // place i of vector j in the sequence
 #define LANE_OUT_FIRST(i, j) (LANE_OUT(i, j) % 3 == 2 ? -1 : LANE_OUT(i, j) % 3 * VF + LANE_OUT(i, j) / 3)
-#define LANE_OUT_THEN(i, j) (LANE_OUT(i, j) % 3 == 2 ? VF + LANE_OUT(i, j) / 3 : (i))
+#define LANE_OUT_THEN(i, j)  (LANE_OUT(i, j) % 3 == 2 ? VF + LANE_OUT(i, j) / 3 : (i))
 
 LANE_INLINE void lane_split(vf a, vf b, vf *even, vf *odd) {
     *even = __builtin_shufflevector(a, b, LANES(LANE_SPLIT, 0));
@@ -185,9 +188,12 @@ LANE_INLINE void tile_load(vf *z, int columns, const float *p, int n) {
     case 1: z[0] = v[0]; break;
     case 2: lane_split(v[0], v[1], &z[0], &z[1]); break;
     case 3:
-        z[0] = __builtin_shufflevector(__builtin_shufflevector(v[0], v[1], LANES(LANE_3_FIRST, 0)), v[2], LANES(LANE_3_THEN, 0));
-        z[1] = __builtin_shufflevector(__builtin_shufflevector(v[0], v[1], LANES(LANE_3_FIRST, 1)), v[2], LANES(LANE_3_THEN, 1));
-        z[2] = __builtin_shufflevector(__builtin_shufflevector(v[0], v[1], LANES(LANE_3_FIRST, 2)), v[2], LANES(LANE_3_THEN, 2));
+        z[0] = __builtin_shufflevector(
+            __builtin_shufflevector(v[0], v[1], LANES(LANE_3_FIRST, 0)), v[2], LANES(LANE_3_THEN, 0));
+        z[1] = __builtin_shufflevector(
+            __builtin_shufflevector(v[0], v[1], LANES(LANE_3_FIRST, 1)), v[2], LANES(LANE_3_THEN, 1));
+        z[2] = __builtin_shufflevector(
+            __builtin_shufflevector(v[0], v[1], LANES(LANE_3_FIRST, 2)), v[2], LANES(LANE_3_THEN, 2));
         break;
     default:
         lane_split(v[0], v[1], &e[0], &o[0]);
@@ -203,9 +209,12 @@ LANE_INLINE void tile_store(float *p, int columns, const vf *z, int n) {
     case 1: v[0] = z[0]; break;
     case 2: lane_zip(z[0], z[1], &v[0], &v[1]); break;
     case 3:
-        v[0] = __builtin_shufflevector(__builtin_shufflevector(z[0], z[1], LANES(LANE_OUT_FIRST, 0)), z[2], LANES(LANE_OUT_THEN, 0));
-        v[1] = __builtin_shufflevector(__builtin_shufflevector(z[0], z[1], LANES(LANE_OUT_FIRST, 1)), z[2], LANES(LANE_OUT_THEN, 1));
-        v[2] = __builtin_shufflevector(__builtin_shufflevector(z[0], z[1], LANES(LANE_OUT_FIRST, 2)), z[2], LANES(LANE_OUT_THEN, 2));
+        v[0] = __builtin_shufflevector(
+            __builtin_shufflevector(z[0], z[1], LANES(LANE_OUT_FIRST, 0)), z[2], LANES(LANE_OUT_THEN, 0));
+        v[1] = __builtin_shufflevector(
+            __builtin_shufflevector(z[0], z[1], LANES(LANE_OUT_FIRST, 1)), z[2], LANES(LANE_OUT_THEN, 1));
+        v[2] = __builtin_shufflevector(
+            __builtin_shufflevector(z[0], z[1], LANES(LANE_OUT_FIRST, 2)), z[2], LANES(LANE_OUT_THEN, 2));
         break;
     default:
         lane_zip(z[0], z[2], &e[0], &e[1]);

@@ -1,6 +1,6 @@
 // Observation and reward normalisation.
-//   running_update: (B, C) rows into fp64 running statistics: two passes over the batch for its mean and M2, then one merge
-//   (Chan, Golub & LeVeque 1979). Columns are lanes; rows are summed in fixed order. Bytes: 2 · 4 B C read.
+//   running_update: (B, C) rows into fp64 running statistics: two passes over the batch for its mean and M2, then one
+//   merge (Chan, Golub & LeVeque 1979). Columns are lanes; rows are summed in fixed order. Bytes: 2 · 4 B C read.
 //   normalise: y = clip((x - mean)·inv_std, ±clip), elementwise, a NaN stays a NaN. Bytes: 4 B C read, 4 B C written.
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
@@ -77,8 +77,8 @@ void MT_ISA_NAME(mt_running_update)(mt_running *stats, int64_t rows, const float
 LANE_INLINE vf scale(vf x, vf mean, vf inv_std, vf clip) { return lane_clamp((x - mean) * inv_std, -clip, clip); }
 
 // C divides VF (a constant): one vector holds whole rows and the pattern of means repeats
-LANE_INLINE void normalise_narrow(int columns, int64_t rows, const float *mean, const float *inv_std, vf clip, const float *x,
-    float *y) {
+LANE_INLINE void normalise_narrow(
+    int columns, int64_t rows, const float *mean, const float *inv_std, vf clip, const float *x, float *y) {
     float m[VF] __attribute__((aligned(64))), s[VF] __attribute__((aligned(64)));
     for (int i = 0; i < VF; i += columns) {
         memcpy(m + i, mean, sizeof(float) * (size_t)columns);
@@ -91,8 +91,8 @@ LANE_INLINE void normalise_narrow(int columns, int64_t rows, const float *mean, 
     if (n) vf_store_n(y + i, scale(vf_load_n(x + i, n), centre, factor, clip), n);
 }
 
-void MT_ISA_NAME(mt_normalise)(int64_t rows, int columns, const float *mean, const float *inv_std, float clip,
-    const float *x, float *y) {
+void MT_ISA_NAME(mt_normalise)(
+    int64_t rows, int columns, const float *mean, const float *inv_std, float clip, const float *x, float *y) {
     const vf limit = vf_set(clip);
     switch (columns) {
     case 1: normalise_narrow(1, rows, mean, inv_std, limit, x, y); return;
@@ -105,8 +105,10 @@ void MT_ISA_NAME(mt_normalise)(int64_t rows, int columns, const float *mean, con
     }
     for (int64_t b = 0; b < rows; b++, x += columns, y += columns) {
         int c = 0;
-        for (; c + VF <= columns; c += VF) vf_store(y + c, scale(vf_load(x + c), vf_load(mean + c), vf_load(inv_std + c), limit));
+        for (; c + VF <= columns; c += VF)
+            vf_store(y + c, scale(vf_load(x + c), vf_load(mean + c), vf_load(inv_std + c), limit));
         int n = columns - c;
-        if (n) vf_store_n(y + c, scale(vf_load_n(x + c, n), vf_load_n(mean + c, n), vf_load_n(inv_std + c, n), limit), n);
+        if (n)
+            vf_store_n(y + c, scale(vf_load_n(x + c, n), vf_load_n(mean + c, n), vf_load_n(inv_std + c, n), limit), n);
     }
 }

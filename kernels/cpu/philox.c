@@ -1,8 +1,8 @@
 // Philox4x32-10 (Salmon et al., SC'11) many blocks at once, the same words as mt_rng_block, and Box–Muller normals.
 //
 // A block's four words sit in the low halves of four vectors of 64-bit lanes, which is what the widening multiplication
-// wants; the high halves hold rubbish that it ignores. A block is a function of its own key and counter: deterministic and
-// independent of the others. Bytes moved: 16 written a block. Normals: 8 read and 8 written a pair.
+// wants; the high halves hold rubbish that it ignores. A block is a function of its own key and counter: deterministic
+// and independent of the others. Bytes moved: 16 written a block. Normals: 8 read and 8 written a pair.
 #include <math.h>
 #include "engine/base/rng.h"
 #include "kernels/cpu/lanes.h"
@@ -14,7 +14,8 @@
 #define W1 0xBB67AE85u
 
 __attribute__((unused)) static void block_1(uint64_t seed, uint64_t stream, uint64_t counter, uint32_t *out) {
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream,
+             c3 = (uint32_t)(stream >> 32);
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++, k0 += W0, k1 += W1) {
         uint64_t p0 = (uint64_t)M0 * c0, p1 = (uint64_t)M1 * c2;
@@ -30,7 +31,7 @@ __attribute__((unused)) static void block_1(uint64_t seed, uint64_t stream, uint
 
 #if defined(MT_ISA_AVX512)
 typedef __m512i v64;
-enum { BLOCKS = 8 };   // a vector's worth
+enum { BLOCKS = 8 }; // a vector's worth
 #define V64(op) _mm512_##op
 LANE_INLINE v64 xor_3(v64 a, v64 b, v64 c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
 LANE_INLINE v64 ramp(uint64_t first) {
@@ -39,7 +40,7 @@ LANE_INLINE v64 ramp(uint64_t first) {
 #else
 typedef __m256i v64;
 enum { BLOCKS = 4 };
-#define V64(op) _mm256_##op
+#define V64(op)              _mm256_##op
 LANE_INLINE v64 xor_3(v64 a, v64 b, v64 c) { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
 LANE_INLINE v64 ramp(uint64_t first) {
     return _mm256_add_epi64(_mm256_set1_epi64x((long long)first), _mm256_set_epi64x(3, 2, 1, 0));
@@ -47,7 +48,9 @@ LANE_INLINE v64 ramp(uint64_t first) {
 #define _mm256_set1_epi64(x) _mm256_set1_epi64x(x)
 #endif
 
-typedef struct philox_state { v64 c0, c1, c2, c3; } philox_state;
+typedef struct philox_state {
+    v64 c0, c1, c2, c3;
+} philox_state;
 
 LANE_INLINE philox_state state_of(v64 counter, v64 stream) {
     return (philox_state){counter, V64(srli_epi64)(counter, 32), stream, V64(srli_epi64)(stream, 32)};
@@ -61,7 +64,7 @@ LANE_INLINE philox_state philox_round(philox_state s, v64 k0, v64 k1) {
 LANE_INLINE void store_blocks(uint32_t *out, philox_state s, int n) {
     const v64 low = V64(set1_epi64)(0xffffffffll);
     v64 a = (s.c0 & low) | V64(slli_epi64)(s.c1, 32), b = (s.c2 & low) | V64(slli_epi64)(s.c3, 32);
-    v64 even = V64(unpacklo_epi64)(a, b), odd = V64(unpackhi_epi64)(a, b);   // blocks 0, 2, .. and 1, 3, ..
+    v64 even = V64(unpacklo_epi64)(a, b), odd = V64(unpackhi_epi64)(a, b); // blocks 0, 2, .. and 1, 3, ..
 #if defined(MT_ISA_AVX512)
     v64 first = _mm512_permutex2var_epi64(even, _mm512_set_epi64(11, 10, 3, 2, 9, 8, 1, 0), odd);
     v64 second = _mm512_permutex2var_epi64(even, _mm512_set_epi64(15, 14, 7, 6, 13, 12, 5, 4), odd);
@@ -89,7 +92,8 @@ LANE_INLINE void run_2(uint64_t seed, philox_state s, philox_state t, uint32_t *
     if (n > BLOCKS) store_blocks(out + 4 * BLOCKS, t, n - BLOCKS);
 }
 
-void MT_ISA_NAME(mt_philox_streams)(uint64_t seed, uint64_t stream_first, uint64_t counter, int64_t rows, uint32_t *out) {
+void MT_ISA_NAME(mt_philox_streams)(
+    uint64_t seed, uint64_t stream_first, uint64_t counter, int64_t rows, uint32_t *out) {
     const v64 c = V64(set1_epi64)((long long)counter);
     for (int64_t i = 0; i < rows; i += 2 * BLOCKS) {
         uint64_t first = stream_first + (uint64_t)i;
@@ -98,7 +102,8 @@ void MT_ISA_NAME(mt_philox_streams)(uint64_t seed, uint64_t stream_first, uint64
     }
 }
 
-void MT_ISA_NAME(mt_philox_counters)(uint64_t seed, uint64_t stream, uint64_t counter_first, int64_t blocks, uint32_t *out) {
+void MT_ISA_NAME(mt_philox_counters)(
+    uint64_t seed, uint64_t stream, uint64_t counter_first, int64_t blocks, uint32_t *out) {
     const v64 s = V64(set1_epi64)((long long)stream);
     for (int64_t i = 0; i < blocks; i += 2 * BLOCKS) {
         uint64_t first = counter_first + (uint64_t)i;
@@ -109,11 +114,13 @@ void MT_ISA_NAME(mt_philox_counters)(uint64_t seed, uint64_t stream, uint64_t co
 
 #else
 
-void MT_ISA_NAME(mt_philox_streams)(uint64_t seed, uint64_t stream_first, uint64_t counter, int64_t rows, uint32_t *out) {
+void MT_ISA_NAME(mt_philox_streams)(
+    uint64_t seed, uint64_t stream_first, uint64_t counter, int64_t rows, uint32_t *out) {
     for (int64_t i = 0; i < rows; i++) block_1(seed, stream_first + (uint64_t)i, counter, out + 4 * i);
 }
 
-void MT_ISA_NAME(mt_philox_counters)(uint64_t seed, uint64_t stream, uint64_t counter_first, int64_t blocks, uint32_t *out) {
+void MT_ISA_NAME(mt_philox_counters)(
+    uint64_t seed, uint64_t stream, uint64_t counter_first, int64_t blocks, uint32_t *out) {
     for (int64_t i = 0; i < blocks; i++) block_1(seed, stream, counter_first + (uint64_t)i, out + 4 * i);
 }
 
@@ -135,7 +142,7 @@ LANE_INLINE void normals_tile(const float *words, float *out, int n) {
 
 void MT_ISA_NAME(mt_normals)(int64_t count, const uint32_t *words, float *out) {
     int64_t i = 0, pairs = count / 2;
-    const float *bits = (const float *)(const void *)words;   // moved, never computed with, as floats
+    const float *bits = (const float *)(const void *)words; // moved, never computed with, as floats
     for (; i + VF <= pairs; i += VF) normals_tile(bits + 2 * i, out + 2 * i, VF);
     if (i < pairs) normals_tile(bits + 2 * i, out + 2 * i, (int)(pairs - i));
 }

@@ -1,13 +1,13 @@
 // PPO's loss and all its gradients in one pass over the rows (Schulman et al. 2017, eq. 7 and 9; the value term as in
 // Stable-Baselines3). With A = (advantage - adv_mean)·adv_inv_std, r = exp(log p - old log p), c = clip_range:
 //   policy  -min(A r, A clamp(r, 1-c, 1+c)),   value (v - R)² or (clip(v) - R)²,   entropy H
-//   dL/dlog p = -w A r / B,  w = 1 inside [1-c, 1+c]; outside 1 where the first term is the smaller, ½ where both are equal
-//   (torch.minimum's tie), 0 otherwise
-//   categorical: dL/dz_k = dL/dlogp ([k = a] - p_k) + ent_coef/B · p_k (log p_k + H)
-//   Gaussian:    dL/dmean = dL/dlogp · t/σ,   dL/dlog_std = dL/dlogp (t² - 1) - ent_coef/B,   t = (a - mean)/σ
+//   dL/dlog p = -w A r / B,  w = 1 inside [1-c, 1+c]; outside 1 where the first term is the smaller, ½ where both are
+//   equal (torch.minimum's tie), 0 otherwise categorical: dL/dz_k = dL/dlogp ([k = a] - p_k) + ent_coef/B · p_k (log
+//   p_k + H) Gaussian:    dL/dmean = dL/dlogp · t/σ,   dL/dlog_std = dL/dlogp (t² - 1) - ent_coef/B,   t = (a - mean)/σ
 //   dL/dv = 2 vf_coef/B (v - R); with value clipping about old_value, 0 where |v - old_value| > clip_range_vf
-// which are autograd's. 1/B is `inv_rows`. Shapes in kernels.h. Rows are lanes. Statistics are summed by lane in floats for at
-// most FLUSH tiles, then in fp64, all in fixed order: deterministic. Bytes moved a row: 4·(K + A + 5) read, 4·(K + 1) written.
+// which are autograd's. 1/B is `inv_rows`. Shapes in kernels.h. Rows are lanes. Statistics are summed by lane in floats
+// for at most FLUSH tiles, then in fp64, all in fixed order: deterministic. Bytes moved a row: 4·(K + A + 5) read, 4·(K
+// + 1) written.
 #include "kernels/cpu/categorical.h"
 #include "kernels/cpu/ops.h"
 
@@ -21,7 +21,7 @@ typedef struct loss_sums {
     int tiles;
 } loss_sums;
 
-LANE_INLINE void sums_start(loss_sums *s) {   // not = {0}, which becomes a rep stos of 30 cycles
+LANE_INLINE void sums_start(loss_sums *s) { // not = {0}, which becomes a rep stos of 30 cycles
     for (int i = 0; i < STATS; i++) s->lane[i] = (vf){}, s->wide[i] = (vd){};
     s->tiles = 0;
 }
@@ -110,7 +110,8 @@ LANE_INLINE void categorical_small(int k_count, const mt_categorical *d, const i
     tile_store(d_logits + b * k_count, k_count, z, n);
 }
 
-static void component_gradient(const component_tile *c, const softmax_tile *s, vi action, vf g, vf bonus, float *d_logits) {
+static void component_gradient(
+    const component_tile *c, const softmax_tile *s, vi action, vf g, vf bonus, float *d_logits) {
     for (int k = 0; k < c->actions; k++) {
         vf d = component_logit(c, k) - s->max;
         vf out = d_logit(vf_exp(d) * s->inv_total, d - s->log_total, s->entropy, vi_eq(action, k), g, bonus);
@@ -126,7 +127,8 @@ static void categorical_tile(const mt_categorical *d, const int32_t *action, con
         component_tile c;
         component_open(&c, d, b, offset, d->nvec[i], n);
         softmax_tile s = component_softmax(&c);
-        log_prob += component_pick(&c, &s, tile_column_i(action + b * d->components + i, d->components, n)) - s.log_total;
+        log_prob +=
+            component_pick(&c, &s, tile_column_i(action + b * d->components + i, d->components, n)) - s.log_total;
         entropy += s.entropy;
     }
     vf g = policy_tile(r, b, n, log_prob, entropy, sums);
@@ -140,8 +142,8 @@ static void categorical_tile(const mt_categorical *d, const int32_t *action, con
     }
 }
 
-void MT_ISA_NAME(mt_ppo_loss_categorical)(const mt_categorical *d, const int32_t *action, const mt_ppo_rows *rows,
-    float *d_logits, mt_ppo_stats *stats) {
+void MT_ISA_NAME(mt_ppo_loss_categorical)(
+    const mt_categorical *d, const int32_t *action, const mt_ppo_rows *rows, float *d_logits, mt_ppo_stats *stats) {
     loss_sums sums;
     sums_start(&sums);
     switch (categorical_is_small(d) ? d->logit_count : 0) {
@@ -160,7 +162,9 @@ LANE_INLINE vf tile_log_std(const mt_gaussian *d, int64_t b, int a, int n) {
 }
 
 // dL/dlog_std of a shared log_std: summed by lane for the first SHARED_MAX components, by tile for those beyond
-typedef struct shared_sums { vf lane[SHARED_MAX]; } shared_sums;
+typedef struct shared_sums {
+    vf lane[SHARED_MAX];
+} shared_sums;
 
 // dim ≤ GAUSSIAN_SMALL, a constant: the columns stay in registers
 LANE_INLINE void gaussian_small(int dim, const mt_gaussian *d, const float *action, const mt_ppo_rows *r, float *d_mean,
@@ -224,8 +228,8 @@ LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const 
     }
 }
 
-void MT_ISA_NAME(mt_ppo_loss_gaussian)(const mt_gaussian *d, const float *action, const mt_ppo_rows *rows, float *d_mean,
-    float *d_log_std, int accumulate, mt_ppo_stats *stats) {
+void MT_ISA_NAME(mt_ppo_loss_gaussian)(const mt_gaussian *d, const float *action, const mt_ppo_rows *rows,
+    float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats) {
     loss_sums sums;
     shared_sums shared;
     sums_start(&sums);

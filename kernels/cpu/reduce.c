@@ -1,10 +1,11 @@
-// Sums over (count) floats. Fixed order: element i belongs to lane i mod VD of accumulator (i / VD) mod 8, the accumulators
-// are folded pairwise and the tail is added last, so a result depends on nothing but the data (and the instruction set).
-// Sums are fp64 from the first addition on (squares: from the sixteenth). Bytes moved: 4 · count read (mean_var twice that).
+// Sums over (count) floats. Fixed order: element i belongs to lane i mod VD of accumulator (i / VD) mod 8, the
+// accumulators are folded pairwise and the tail is added last, so a result depends on nothing but the data (and the
+// instruction set). Sums are fp64 from the first addition on (squares: from the sixteenth). Bytes moved: 4 · count read
+// (mean_var twice that).
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
-enum { CHAINS = 8 };   // an addition takes 3 to 4 cycles and two may start in each
+enum { CHAINS = 8 }; // an addition takes 3 to 4 cycles and two may start in each
 
 LANE_INLINE double fold(vd *sum) {
     for (int width = CHAINS / 2; width >= 1; width /= 2)
@@ -43,8 +44,8 @@ static double sum_squares_about(int64_t count, const float *x, double centre) {
 }
 
 // The gradient's norm, once a minibatch: squares are summed as floats in groups of GROUP a lane (each sum at most a few
-// 2⁻²⁴ off, and the errors average out), groups as doubles: 2.5 times as fast as doubles throughout. Where a float's range
-// does not do, the sum is taken again in doubles.
+// 2⁻²⁴ off, and the errors average out), groups as doubles: 2.5 times as fast as doubles throughout. Where a float's
+// range does not do, the sum is taken again in doubles.
 double MT_ISA_NAME(mt_sum_squares)(int64_t count, const float *x) {
     enum { STREAMS = 4, GROUP = 4 };
     vd sum[2] = {};

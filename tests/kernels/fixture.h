@@ -48,7 +48,8 @@ FIXTURE uint32_t random_u32(void) {
 FIXTURE double uniform(double low, double high) { return low + (high - low) * (random_u32() * 0x1p-32); }
 FIXTURE double normal(void) { return sqrt(-2 * log(1 - uniform(0, 1))) * cos(2 * M_PI * uniform(0, 1)); }
 
-// ---- guarded arrays: the last byte stands before a page that may not be touched, what lies before the first is checked
+// ---- guarded arrays: the last byte stands before a page that may not be touched, what lies before the first is
+// checked
 enum { fence_max = 64, fence_byte = 0xa5 };
 static struct fence {
     char *map, *data;
@@ -93,7 +94,7 @@ FIXTURE float *filled(int64_t count, double value) {
 
 #define near(got, want, tolerance, ...)                                                                                \
     do {                                                                                                               \
-        double got_ = (got), want_ = (want), tol_ = (tolerance) * fmax(1.0, fabs(want_));                              \
+        double got_ = (got), want_ = (want), tol_ = (tolerance)*fmax(1.0, fabs(want_));                                \
         if (!(fabs(got_ - want_) <= tol_)) {                                                                           \
             char what_[256];                                                                                           \
             snprintf(what_, sizeof what_, __VA_ARGS__);                                                                \

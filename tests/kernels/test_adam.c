@@ -8,7 +8,7 @@ static void run(const mt_kernels *k, int64_t count, double scale, float weight_d
     const float lr = 3e-4f, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-5f;
     for (int step = 1; step <= 10; step++) {
         for (int64_t i = 0; i < count; i++) g[i] = (float)(scale * normal());
-        if (count > 2) g[count / 2] = 0;   // v stays 0 there
+        if (count > 2) g[count / 2] = 0; // v stays 0 there
         for (int64_t i = 0; i < count; i++) {
             double gi = (double)g[i] * grad_scale, step_size;
             md[i] = beta1 * md[i] + (1.0 - beta1) * gi;
@@ -17,10 +17,21 @@ static void run(const mt_kernels *k, int64_t count, double scale, float weight_d
             step_size = lr / (1 - pow(beta1, step));
             pd[i] -= step_size * md[i] / (sqrt(vd[i]) / sqrt(1 - pow(beta2, step)) + eps);
         }
-        k->adam(&(mt_adam){.count = count, .param = p, .m = m, .v = v, .grad = g, .grad_scale = grad_scale, .lr = lr,
-            .beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = weight_decay, .step = step});
+        k->adam(&(mt_adam){.count = count,
+            .param = p,
+            .m = m,
+            .v = v,
+            .grad = g,
+            .grad_scale = grad_scale,
+            .lr = lr,
+            .beta1 = beta1,
+            .beta2 = beta2,
+            .eps = eps,
+            .weight_decay = weight_decay,
+            .step = step});
         for (int64_t i = 0; i < count; i++) {
-            near(m[i], md[i], 1e-6 * fmax(1, 4 * scale * grad_scale), "m[%ld] of %ld, step %d", (long)i, (long)count, step);
+            near(m[i], md[i], 1e-6 * fmax(1, 4 * scale * grad_scale), "m[%ld] of %ld, step %d", (long)i, (long)count,
+                step);
             check(fabs(v[i] - vd[i]) <= 3e-6 * fabs(vd[i]) + 1e-37, "%s v %g %g", k->name, v[i], vd[i]);
             near(p[i], pd[i], 2e-6, "param[%ld] of %ld, step %d", (long)i, (long)count, step);
         }
@@ -50,8 +61,17 @@ static void update_precision(const mt_kernels *k) {
     }
     float *start = floats(count);
     memcpy(start, m, sizeof(float) * count);
-    k->adam(&(mt_adam){.count = count, .param = p, .m = m, .v = v, .grad = g, .grad_scale = 1, .lr = 1e-3f, .beta1 = 0.9f,
-        .beta2 = 0.999f, .eps = 1e-8f, .step = 7});
+    k->adam(&(mt_adam){.count = count,
+        .param = p,
+        .m = m,
+        .v = v,
+        .grad = g,
+        .grad_scale = 1,
+        .lr = 1e-3f,
+        .beta1 = 0.9f,
+        .beta2 = 0.999f,
+        .eps = 1e-8f,
+        .step = 7});
     double worst = 0;
     for (int i = 0; i < count; i++) {
         // where β1 m and (1-β1) g cancel, the sum itself has lost digits

@@ -2,9 +2,12 @@
 #include "fixture.h"
 #include "engine/base/rng.h"
 
-typedef struct layout { int components; int32_t nvec[4]; } layout;
-static const layout layouts[] = {
-    {1, {1}}, {1, {2}}, {1, {3}}, {1, {4}}, {1, {5}}, {1, {18}}, {1, {70}}, {2, {2, 2}}, {3, {3, 2, 5}}, {4, {1, 33, 2, 4}}};
+typedef struct layout {
+    int components;
+    int32_t nvec[4];
+} layout;
+static const layout layouts[] = {{1, {1}}, {1, {2}}, {1, {3}}, {1, {4}}, {1, {5}}, {1, {18}}, {1, {70}}, {2, {2, 2}},
+    {3, {3, 2, 5}}, {4, {1, 33, 2, 4}}};
 enum { layout_count = sizeof layouts / sizeof layouts[0] };
 
 typedef struct data {
@@ -19,8 +22,11 @@ typedef struct data {
 static data make(const layout *l, int64_t rows, double scale, int masked) {
     int logit_count = 0;
     for (int i = 0; i < l->components; i++) logit_count += l->nvec[i];
-    data x = {.logits = normals_of(rows * logit_count, scale), .action = fenced(rows * l->components * 4),
-        .words = fenced(rows * l->components * 4), .log_prob = floats(rows), .entropy = floats(rows)};
+    data x = {.logits = normals_of(rows * logit_count, scale),
+        .action = fenced(rows * l->components * 4),
+        .words = fenced(rows * l->components * 4),
+        .log_prob = floats(rows),
+        .entropy = floats(rows)};
     if (masked) {
         x.mask = fenced(rows * logit_count);
         for (int64_t b = 0, i = 0; b < rows; b++)
@@ -30,8 +36,12 @@ static data make(const layout *l, int64_t rows, double scale, int masked) {
             }
     }
     for (int64_t i = 0; i < rows * l->components; i++) x.words[i] = random_u32();
-    x.d = (mt_categorical){.rows = rows, .components = l->components, .nvec = l->nvec, .logit_count = logit_count,
-        .logits = x.logits, .mask = x.mask};
+    x.d = (mt_categorical){.rows = rows,
+        .components = l->components,
+        .nvec = l->nvec,
+        .logit_count = logit_count,
+        .logits = x.logits,
+        .mask = x.mask};
     return x;
 }
 
@@ -102,7 +112,8 @@ static void independent(const mt_kernels *k) {
                 memcpy(one.logits, x.logits + b * n, 4 * (size_t)n);
                 if (masked) memcpy(one.mask, x.mask + b * n, (size_t)n);
                 k->categorical_sample(&one.d, x.words + b * a, one.action, one.log_prob);
-                check_eq(memcmp(one.action, x.action + b * a, 4 * (size_t)a), 0, "%s: action of row %ld", k->name, (long)b);
+                check_eq(
+                    memcmp(one.action, x.action + b * a, 4 * (size_t)a), 0, "%s: action of row %ld", k->name, (long)b);
                 check_eq(one.log_prob[0], x.log_prob[b], "%s: log_prob of row %ld", k->name, (long)b);
             }
             unfence();
@@ -129,7 +140,8 @@ static void frequencies(const mt_kernels *k) {
                 for (int b = 0; b < draws; b++) found[many.action[b * x.d.components + a]]++;
                 for (int j = 0; j < x.d.nvec[a]; j++) {
                     if (p[j] == 0) check_eq(found[j], 0, "%s: masked action %d sampled", k->name, j);
-                    check_lt(fabs(found[j] - draws * p[j]), 5 * sqrt(draws * p[j] * (1 - p[j])) + 1, "%s: action %d", k->name, j);
+                    check_lt(fabs(found[j] - draws * p[j]), 5 * sqrt(draws * p[j] * (1 - p[j])) + 1, "%s: action %d",
+                        k->name, j);
                 }
             }
             free(words);

@@ -2,7 +2,8 @@
 #include "fixture.h"
 
 static void parity(const mt_kernels *k) {
-    static const int64_t sizes[] = {1, 2, 3, 4, 5, 8, 12, 15, 16, 17, 20, 24, 28, 31, 32, 33, 48, 60, 64, 65, 100, 128, 412, 5000};
+    static const int64_t sizes[] = {
+        1, 2, 3, 4, 5, 8, 12, 15, 16, 17, 20, 24, 28, 31, 32, 33, 48, 60, 64, 65, 100, 128, 412, 5000};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
         for (int c = 0; c < row_count_count; c++) {
             int64_t bytes = sizes[s], rows = row_counts[c], source_rows = 23;

@@ -11,7 +11,8 @@ static double row_log_std(int latent, int dim, const float *h, const double *log
 
 static void run(const mt_kernels *k, int64_t rows, int latent, int dim, int accumulate) {
     float *h = normals_of(rows * latent, 1), *log_std = normals_of(latent * dim, 0.3), *out = floats(rows * dim);
-    float *d = normals_of(rows * dim, 1), *d_log_std = filled(latent * dim, 2), *matrix = normals_of(rows * latent * dim, 1);
+    float *d = normals_of(rows * dim, 1), *d_log_std = filled(latent * dim, 2),
+          *matrix = normals_of(rows * latent * dim, 1);
     float *noise = floats(rows * dim);
     double *ls = malloc(sizeof(double) * (size_t)(latent * dim));
     for (int i = 0; i < latent * dim; i++) ls[i] = log_std[i] -= 1.5f;
@@ -20,7 +21,8 @@ static void run(const mt_kernels *k, int64_t rows, int latent, int dim, int accu
     k->gsde_noise(rows, latent, dim, h, matrix, noise);
     for (int64_t b = 0; b < rows; b++)
         for (int a = 0; a < dim; a++) {
-            near(out[b * dim + a], row_log_std(latent, dim, h + b * latent, ls, a), 2e-6, "log_std (%ld, %d)", (long)b, a);
+            near(out[b * dim + a], row_log_std(latent, dim, h + b * latent, ls, a), 2e-6, "log_std (%ld, %d)", (long)b,
+                a);
             double want = 0;
             for (int l = 0; l < latent; l++) want += (double)h[b * latent + l] * matrix[(b * latent + l) * dim + a];
             near(noise[b * dim + a], want, 1e-5, "noise (%ld, %d) of %d", (long)b, a, latent);

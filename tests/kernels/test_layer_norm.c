@@ -27,7 +27,8 @@ static void run(const mt_kernels *k, int64_t rows, int columns, int accumulate) 
         for (int c = 0; c < columns; c++) var += (xd[c] - mean) * (xd[c] - mean) / columns;
         for (int c = 0; c < columns; c++) {
             int64_t i = b * columns + c;
-            near(y[i], (xd[c] - mean) / sqrt(var + 1e-5) * gain[c] + bias[c], 2e-5, "y (%ld, %d) of %d", (long)b, c, columns);
+            near(y[i], (xd[c] - mean) / sqrt(var + 1e-5) * gain[c] + bias[c], 2e-5, "y (%ld, %d) of %d", (long)b, c,
+                columns);
             const double h = 1e-5, keep = xd[c];
             xd[c] = keep + h;
             double up = row_loss(columns, xd, gain, bias, dy + b * columns);
@@ -51,7 +52,7 @@ static void run(const mt_kernels *k, int64_t rows, int columns, int accumulate) 
 static void parity(const mt_kernels *k) {
     for (size_t w = 0; w < sizeof widths / sizeof widths[0]; w++)
         for (int r = 0; r < row_count_count; r += 3) {
-            if (widths[w] == 2) continue;   // two columns are ±1 whatever x is: nothing to compare
+            if (widths[w] == 2) continue; // two columns are ±1 whatever x is: nothing to compare
             run(k, row_counts[r], widths[w], 0);
             run(k, row_counts[r], widths[w], 1);
         }

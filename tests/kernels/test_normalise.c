@@ -61,16 +61,19 @@ static void normalises(const mt_kernels *k) {
         for (int r = 0; r < row_count_count; r++) {
             int columns = widths[w];
             int64_t rows = row_counts[r], count = rows * columns;
-            float *x = normals_of(count, 3), *y = floats(count), *mean = normals_of(columns, 1), *inv_std = floats(columns);
+            float *x = normals_of(count, 3), *y = floats(count), *mean = normals_of(columns, 1),
+                  *inv_std = floats(columns);
             for (int c = 0; c < columns; c++) inv_std[c] = (float)uniform(0.2, 3);
             x[count / 2] = NAN;
             k->normalise(rows, columns, mean, inv_std, 2.5f, x, y);
             for (int64_t i = 0; i < count; i++) {
                 double want = ((double)x[i] - mean[i % columns]) * inv_std[i % columns];
-                if (isnan(x[i])) check(isnan(y[i]), "%s: a NaN was hidden", k->name);
-                else near(y[i], fmax(-2.5, fmin(2.5, want)), 1e-6, "(%ld) of %ld x %d", (long)i, (long)rows, columns);
+                if (isnan(x[i]))
+                    check(isnan(y[i]), "%s: a NaN was hidden", k->name);
+                else
+                    near(y[i], fmax(-2.5, fmin(2.5, want)), 1e-6, "(%ld) of %ld x %d", (long)i, (long)rows, columns);
             }
-            k->normalise(rows, columns, mean, inv_std, 2.5f, x, x);   // in place
+            k->normalise(rows, columns, mean, inv_std, 2.5f, x, x); // in place
             check_eq(memcmp(x, y, sizeof(float) * (size_t)count), 0, "%s: in place differs", k->name);
             unfence();
         }

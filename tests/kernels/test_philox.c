@@ -36,7 +36,8 @@ static void pairs(const mt_kernels *k) {
         if (count > 8) w[0] = 0, w[2] = UINT32_MAX, w[4] = 255, w[6] = 256, w[1] = w[3] = 0, w[5] = UINT32_MAX;
         k->normals(count, w, z);
         for (int64_t i = 0; i < count; i += 2) {
-            double radius = sqrt(-2 * log(1 - (double)mt_u32_to_unit(w[i]))), angle = 2 * M_PI * mt_u32_to_unit(w[i + 1]);
+            double radius = sqrt(-2 * log(1 - (double)mt_u32_to_unit(w[i]))),
+                   angle = 2 * M_PI * mt_u32_to_unit(w[i + 1]);
             near(z[i], radius * cos(angle), 2e-6, "cosine of pair %ld of %ld", (long)i / 2, (long)count / 2);
             near(z[i + 1], radius * sin(angle), 2e-6, "sine of pair %ld", (long)i / 2);
         }

@@ -2,7 +2,10 @@
 // conventions where the loss has kinks.
 #include "fixture.h"
 
-typedef struct layout { int components; int32_t nvec[4]; } layout;
+typedef struct layout {
+    int components;
+    int32_t nvec[4];
+} layout;
 static const layout layouts[] = {{1, {2}}, {1, {3}}, {1, {4}}, {1, {6}}, {1, {40}}, {2, {2, 2}}, {3, {3, 2, 5}}};
 enum { layout_count = sizeof layouts / sizeof layouts[0] };
 
@@ -14,17 +17,31 @@ typedef struct rows_data {
 } rows_data;
 
 static rows_data make_rows(int64_t rows, float clip_range_vf) {
-    rows_data x = {.old_log_prob = floats(rows), .advantage = normals_of(rows, 2), .returns = normals_of(rows, 1),
-        .old_value = clip_range_vf < 0 ? NULL : normals_of(rows, 0.5), .value = normals_of(rows, 0.5), .d_value = floats(rows)};
-    x.r = (mt_ppo_rows){.old_log_prob = x.old_log_prob, .advantage = x.advantage, .returns = x.returns,
-        .old_value = x.old_value, .value = x.value, .adv_mean = 0.3f, .adv_inv_std = 0.7f, .clip_range = 0.2f,
-        .clip_range_vf = clip_range_vf, .ent_coef = 0.01f, .vf_coef = 0.5f, .inv_rows = 0.5f / (float)rows,
+    rows_data x = {.old_log_prob = floats(rows),
+        .advantage = normals_of(rows, 2),
+        .returns = normals_of(rows, 1),
+        .old_value = clip_range_vf < 0 ? NULL : normals_of(rows, 0.5),
+        .value = normals_of(rows, 0.5),
+        .d_value = floats(rows)};
+    x.r = (mt_ppo_rows){.old_log_prob = x.old_log_prob,
+        .advantage = x.advantage,
+        .returns = x.returns,
+        .old_value = x.old_value,
+        .value = x.value,
+        .adv_mean = 0.3f,
+        .adv_inv_std = 0.7f,
+        .clip_range = 0.2f,
+        .clip_range_vf = clip_range_vf,
+        .ent_coef = 0.01f,
+        .vf_coef = 0.5f,
+        .inv_rows = 0.5f / (float)rows,
         .d_value = x.d_value};
     return x;
 }
 
 // a row's contribution to L, times the row count; statistics are added when `s` is given
-static double row_loss(const mt_ppo_rows *r, int64_t b, double log_prob, double entropy, double value, mt_ppo_stats *s) {
+static double row_loss(
+    const mt_ppo_rows *r, int64_t b, double log_prob, double entropy, double value, mt_ppo_stats *s) {
     double adv = ((double)r->advantage[b] - r->adv_mean) * r->adv_inv_std, log_ratio = log_prob - r->old_log_prob[b];
     double ratio = exp(log_ratio), low = 1.0f - r->clip_range, high = 1.0f + r->clip_range;
     double policy = -fmin(adv * ratio, adv * fmax(low, fmin(high, ratio))), v = value;
@@ -59,7 +76,8 @@ static void check_values(const mt_kernels *k, const rows_data *x, int64_t rows) 
     for (int64_t b = 0; b < rows; b++) {
         double v = x->value[b];
         if (x->old_value && fabs(fabs(v - x->old_value[b]) - x->r.clip_range_vf) < 1e-3) continue;
-        double lp = x->old_log_prob[b], up = row_loss(&x->r, b, lp, 0, v + h, NULL), down = row_loss(&x->r, b, lp, 0, v - h, NULL);
+        double lp = x->old_log_prob[b], up = row_loss(&x->r, b, lp, 0, v + h, NULL),
+               down = row_loss(&x->r, b, lp, 0, v - h, NULL);
         double slope = (up - down) / (2 * h);
         near(x->d_value[b] / x->r.inv_rows, slope, 1e-5, "d_value of row %ld", (long)b);
     }
@@ -67,7 +85,8 @@ static void check_values(const mt_kernels *k, const rows_data *x, int64_t rows) 
 
 // ---- categorical
 
-static double log_softmax(const layout *l, const double *z, const uint8_t *mask, const int32_t *action, double *entropy) {
+static double log_softmax(
+    const layout *l, const double *z, const uint8_t *mask, const int32_t *action, double *entropy) {
     double log_prob = 0;
     *entropy = 0;
     for (int a = 0; a < l->components; z += l->nvec[a], mask += mask ? l->nvec[a] : 0, a++) {
@@ -85,7 +104,8 @@ static double log_softmax(const layout *l, const double *z, const uint8_t *mask,
     return log_prob;
 }
 
-static void run_categorical(const mt_kernels *k, const layout *l, int64_t rows, int masked, float clip_range_vf, double scale) {
+static void run_categorical(
+    const mt_kernels *k, const layout *l, int64_t rows, int masked, float clip_range_vf, double scale) {
     int logit_count = 0;
     for (int a = 0; a < l->components; a++) logit_count += l->nvec[a];
     rows_data x = make_rows(rows, clip_range_vf);
@@ -106,8 +126,13 @@ static void run_categorical(const mt_kernels *k, const layout *l, int64_t rows, 
         x.old_log_prob[b] = (float)(lp + 0.25 * normal());
         row_loss(&x.r, b, lp, entropy, x.value[b], &want);
     }
-    k->ppo_loss_categorical(&(mt_categorical){.rows = rows, .components = l->components, .nvec = l->nvec,
-        .logit_count = logit_count, .logits = logits, .mask = mask}, action, &x.r, d_logits, &got);
+    k->ppo_loss_categorical(&(mt_categorical){.rows = rows,
+                                .components = l->components,
+                                .nvec = l->nvec,
+                                .logit_count = logit_count,
+                                .logits = logits,
+                                .mask = mask},
+        action, &x.r, d_logits, &got);
     // log-probabilities of -1e4 have three digits behind the point, and the ratio is their exponential
     double digits = scale > 100 ? 200 : 1;
     check_stats(k, &got, &want, 1e-5 * digits * fmax(1, (double)rows / 4));
@@ -172,7 +197,8 @@ Test(ppo_loss, a_rows_gradient_knows_of_no_other) { each_isa(independent); }
 
 // ---- Gaussian
 
-static double gaussian_log_prob(int dim, const double *mean, const double *log_std, const float *action, double *entropy) {
+static double gaussian_log_prob(
+    int dim, const double *mean, const double *log_std, const float *action, double *entropy) {
     double lp = 0;
     *entropy = 0;
     for (int a = 0; a < dim; a++) {
@@ -183,15 +209,15 @@ static double gaussian_log_prob(int dim, const double *mean, const double *log_s
     return lp;
 }
 
-static void run_gaussian(const mt_kernels *k, int64_t rows, int dim, int by_rows, int accumulate, float clip_range_vf,
-    double shift) {
+static void run_gaussian(
+    const mt_kernels *k, int64_t rows, int dim, int by_rows, int accumulate, float clip_range_vf, double shift) {
     int64_t count = rows * dim, stds = by_rows ? count : dim;
     rows_data x = make_rows(rows, clip_range_vf);
     float *mean = normals_of(count, exp(shift)), *action = floats(count), *log_std = normals_of(stds, 0.3);
     float *d_mean = floats(count), *d_log_std = filled(stds, 4);
     double *want_std = calloc((size_t)(rows * dim), sizeof(double)), md[64], sd[64];
     mt_ppo_stats want = {0}, got;
-    double slack = 5 + (double)(rows + dim) / 4;   // a log-probability is a float sum over dim, statistics one over rows
+    double slack = 5 + (double)(rows + dim) / 4; // a log-probability is a float sum over dim, statistics one over rows
     for (int64_t i = 0; i < stds; i++) log_std[i] += (float)shift;
     for (int64_t b = 0; b < rows; b++) {
         for (int a = 0; a < dim; a++) {
@@ -203,8 +229,9 @@ static void run_gaussian(const mt_kernels *k, int64_t rows, int dim, int by_rows
         if (!smooth(&x.r, b, lp)) x.old_log_prob[b] = (float)lp;
         row_loss(&x.r, b, lp, e, x.value[b], &want);
     }
-    k->ppo_loss_gaussian(&(mt_gaussian){.rows = rows, .dim = dim, .mean = mean, .log_std = log_std, .log_std_rows = by_rows},
-        action, &x.r, d_mean, d_log_std, accumulate, &got);
+    k->ppo_loss_gaussian(
+        &(mt_gaussian){.rows = rows, .dim = dim, .mean = mean, .log_std = log_std, .log_std_rows = by_rows}, action,
+        &x.r, d_mean, d_log_std, accumulate, &got);
     check_stats(k, &got, &want, 1e-5 * slack);
     check_values(k, &x, rows);
     for (int64_t b = 0; b < rows; b++)
@@ -213,19 +240,24 @@ static void run_gaussian(const mt_kernels *k, int64_t rows, int dim, int by_rows
             for (int j = 0; j < dim; j++) md[j] = mean[b * dim + j], sd[j] = log_std[by_rows ? b * dim + j : j];
             const float *act = action + b * dim;
             double keep = md[a], h = 1e-6 * exp(sd[a]), unit = exp(sd[a]);
-            md[a] = keep + h, up = gaussian_log_prob(dim, md, sd, act, &e), up = row_loss(&x.r, b, up, e, x.value[b], NULL);
-            md[a] = keep - h, down = gaussian_log_prob(dim, md, sd, act, &e), down = row_loss(&x.r, b, down, e, x.value[b], NULL);
+            md[a] = keep + h, up = gaussian_log_prob(dim, md, sd, act, &e),
+            up = row_loss(&x.r, b, up, e, x.value[b], NULL);
+            md[a] = keep - h, down = gaussian_log_prob(dim, md, sd, act, &e),
+            down = row_loss(&x.r, b, down, e, x.value[b], NULL);
             md[a] = keep;
-            near(d_mean[b * dim + a] / x.r.inv_rows * unit, (up - down) / (2 * h) * unit, 1e-5 * slack, "d_mean (%ld, %d)", (long)b, a);
+            near(d_mean[b * dim + a] / x.r.inv_rows * unit, (up - down) / (2 * h) * unit, 1e-5 * slack,
+                "d_mean (%ld, %d)", (long)b, a);
             keep = sd[a], h = 1e-6;
-            sd[a] = keep + h, up = gaussian_log_prob(dim, md, sd, act, &e), up = row_loss(&x.r, b, up, e, x.value[b], NULL);
-            sd[a] = keep - h, down = gaussian_log_prob(dim, md, sd, act, &e), down = row_loss(&x.r, b, down, e, x.value[b], NULL);
+            sd[a] = keep + h, up = gaussian_log_prob(dim, md, sd, act, &e),
+            up = row_loss(&x.r, b, up, e, x.value[b], NULL);
+            sd[a] = keep - h, down = gaussian_log_prob(dim, md, sd, act, &e),
+            down = row_loss(&x.r, b, down, e, x.value[b], NULL);
             want_std[by_rows ? b * dim + a : a] += (up - down) / (2 * h);
         }
     for (int64_t i = 0; i < stds; i++)
         near((d_log_std[i] - (!by_rows && accumulate ? 4.0f : 0.0f)) / x.r.inv_rows, want_std[i],
-            (accumulate && !by_rows ? 1e-6 / x.r.inv_rows : 0) + 2e-5 * slack, "d_log_std[%ld] of %ld rows, by_rows %d", (long)i,
-            (long)rows, by_rows);
+            (accumulate && !by_rows ? 1e-6 / x.r.inv_rows : 0) + 2e-5 * slack, "d_log_std[%ld] of %ld rows, by_rows %d",
+            (long)i, (long)rows, by_rows);
     free(want_std);
     unfence();
 }
@@ -247,13 +279,23 @@ Test(ppo_loss, gaussian_gradients) { each_isa(gaussian); }
 // ---- kinks: what autograd does there
 
 static void kinks(const mt_kernels *k) {
-    // one action: log_prob 0 and no gradient from the logit; a Gaussian with σ = 1 at its mean + 1 shows dL/dlogp as d_mean
+    // one action: log_prob 0 and no gradient from the logit; a Gaussian with σ = 1 at its mean + 1 shows dL/dlogp as
+    // d_mean
     float mean[4] = {0}, action[4] = {1, 1, 1, 1}, log_std[1] = {0}, d_mean[4], d_log_std[1], zero[4] = {0}, d_value[4];
     float old[4], advantage[4] = {1, -1, 0, 1}, value[4] = {0.5f, -0.5f, 0.25f, 0.75f};
     const float log_prob = -0.5f - 0.91893853320467274178f;
     mt_gaussian d = {.rows = 4, .dim = 1, .mean = mean, .log_std = log_std};
-    mt_ppo_rows r = {.old_log_prob = old, .advantage = advantage, .returns = zero, .old_value = zero, .value = value,
-        .adv_inv_std = 1, .clip_range = 0.2f, .clip_range_vf = 0.5f, .vf_coef = 1, .inv_rows = 1, .d_value = d_value};
+    mt_ppo_rows r = {.old_log_prob = old,
+        .advantage = advantage,
+        .returns = zero,
+        .old_value = zero,
+        .value = value,
+        .adv_inv_std = 1,
+        .clip_range = 0.2f,
+        .clip_range_vf = 0.5f,
+        .vf_coef = 1,
+        .inv_rows = 1,
+        .d_value = d_value};
     mt_ppo_stats s;
     // ratio 1, where both terms of the minimum are equal: the whole gradient
     for (int i = 0; i < 4; i++) old[i] = log_prob;

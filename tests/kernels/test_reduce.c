@@ -29,7 +29,8 @@ static void extremes(const mt_kernels *k) {
     float *x = filled(1000, 1e30);
     near(k->sum_squares(1000, x), 1000 * (double)1e30f * 1e30f, 1e-12, "squares beyond a float");
     for (int i = 0; i < 1000; i++) x[i] = 1e-30f;
-    check_lt(fabs(k->sum_squares(1000, x) / (1000 * (double)1e-30f * 1e-30f) - 1), 1e-12, "%s: squares below a float", k->name);
+    check_lt(fabs(k->sum_squares(1000, x) / (1000 * (double)1e-30f * 1e-30f) - 1), 1e-12, "%s: squares below a float",
+        k->name);
     for (int i = 0; i < 1000; i++) x[i] = i % 2 ? 1e8f : -1e8f;
     x[999] += 8;
     near(k->sum(1000, x), 8, 0, "cancellation");
@@ -49,7 +50,7 @@ static void nonfinite(const mt_kernels *k) {
             x[i] = bad[random_u32() % 4];
             want++;
         }
-        if (n > 2 && isfinite(x[1])) x[1] = 1e-42f;   // denormals are fine
+        if (n > 2 && isfinite(x[1])) x[1] = 1e-42f; // denormals are fine
         check_eq(k->count_nonfinite(n, x), want, "%s: of %ld", k->name, (long)n);
         unfence();
     }
