@@ -47,6 +47,7 @@ clang             command clang
 libclang-rt-dev   clang fuzzer
 python3           command python3
 python3-venv      python ensurepip
+ca-certificates   file /etc/ssl/certs/ca-certificates.crt
 shellcheck        command shellcheck
 '
 if [ $tests = yes ]; then packages+=$test_packages; fi
@@ -56,6 +57,7 @@ present() {
     command) command -v "$2" >/dev/null ;;
     module) command -v pkg-config >/dev/null && pkg-config --exists "$2" ;;
     header) [ -e "/usr/include/$2" ] || [ -e "/usr/local/include/$2" ] ;;
+    file) [ -e "$2" ] ;;
     python) command -v python3 >/dev/null && python3 -c "import venv, $2" 2>/dev/null ;;
     clang) command -v clang >/dev/null && echo 'int LLVMFuzzerTestOneInput(const char *d, long n) { return d && n; }' |
         clang -fsanitize="$2" -x c -o /dev/null - 2>/dev/null ;;

@@ -182,7 +182,7 @@ part_fuzz() {
 # The interpreter for tests that compare with Python packages: a virtual environment of this checkout, made once.
 # Without it these tests skip, each with its reason.
 prepare_python() {
-    local venv=$PWD/build/venv log=$PWD/build/venv.log
+    local venv=$PWD/build/venv log=$PWD/build/venv.log reason
     if [ -n "${MANTA_PYTHON:-}" ]; then return 0; fi
     if ! cmp -s tests/scripts/requirements.txt "$venv/installed.txt" || ! "$venv/bin/python" -c '' 2>/dev/null; then
         mkdir -p build
@@ -190,7 +190,8 @@ prepare_python() {
         if ! { rm -rf "$venv" && python3 -m venv "$venv" &&
             "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: --retries 2 \
                 --timeout 20 -r tests/scripts/requirements.txt; } >"$log" 2>&1 </dev/null; then
-            say "Python packages cannot be had ($(tail -n 1 "$log")); tests that need them skip. More in build/venv.log"
+            reason=$(grep -m 1 -iE 'error|fail|no module|unreachable' "$log" || tail -n 1 "$log")
+            say "Python packages cannot be had (${reason:0:200}); tests that need them skip. More in build/venv.log"
             return 0
         fi
         # written last: an interrupted installation is done again
