@@ -141,12 +141,12 @@ Test(faults, a_real_full_disk) {
 }
 
 Test(faults, environments_that_break_their_word) {
-    run(&r, run_folder(), 60, "$MANTA train --env %s/nan.so --run-folder n " SMALL, MANTA_PLUGINS);
-    EXPECT(9, "environment", "nan");
-    run(&r, run_folder(), 60, "$MPIRUN -n 2 $MANTA train --env %s/nan.so --run-folder n2 " SMALL, MANTA_PLUGINS);
+    run(&r, run_folder(), 60, "$MANTA train --env %s/walk_nan.so --run-folder n " SMALL, MANTA_PLUGINS);
+    EXPECT(9, "environment", "rollout worker 0");
+    run(&r, run_folder(), 60, "$MPIRUN -n 2 $MANTA train --env %s/walk_nan.so --run-folder n2 " SMALL, MANTA_PLUGINS);
     cr_expect_neq(r.exit_code, 0, "%s", r.output);
-    run(&r, run_folder(), 60, "$MANTA train --env %s/wrong_abi.so --run-folder o " SMALL, MANTA_PLUGINS);
-    EXPECT(8, "wrong_abi.so", "ABI");
+    run(&r, run_folder(), 60, "$MANTA train --env %s/walk_abi.so --run-folder o " SMALL, MANTA_PLUGINS);
+    EXPECT(8, "walk_abi.so", "ABI");
     manta("train --env ./missing.so");
     EXPECT(3, "missing.so");
     run(&r, run_folder(), 60, "echo hello > text.so; $MANTA train --env ./text.so");

@@ -95,9 +95,17 @@ static int kill_after_a_checkpoint(const char *folder, const char *name, pid_t g
     snprintf(path, sizeof path, "%s/%s/checkpoints/gen-00000001", folder, name);
     for (int i = 0; i < 3000 && access(path, F_OK) != 0; i++) usleep(10000);
     usleep((useconds_t)(100000 + rand() % 300000));
-    if (waitpid(group, NULL, WNOHANG) == group) return 0;
+    int status;
+    if (waitpid(group, &status, WNOHANG) == group) {
+        cr_assert_eq(status, 0, "the run failed by itself");
+        return 0;
+    }
     kill(-group, SIGKILL);
     cr_assert_eq(run_wait(group, 60), 128 + SIGKILL);
+    // the ranks are in process groups of their own and end when they miss mpirun: the run's lock says when
+    static run_result r;
+    run(&r, folder, 60, "for i in $(seq 300); do flock -n %s/run.lock true && exit 0; sleep 0.1; done; exit 1", name);
+    cr_assert_eq(r.exit_code, 0, "the ranks of a killed mpirun live on");
     return 1;
 }
 
