@@ -14,14 +14,15 @@ rows_open() {
 }
 
 # row NAME VALUE UNIT [REFERENCE REFERENCE_VALUE [seconds]]: the ratio is value / reference; of seconds the other way round,
-# so that more than 1 is always manta's lead
+# so that more than 1 is always manta's lead. Where the reference was not measured, its name says so and the CSV has no line
 row() {
     awk -v bench="$rows_name" -v name="$1" -v value="$2" -v unit="$3" -v ref="${4:-}" -v at="${5:-}" -v less="${6:-}" \
         -v csv="$rows_csv" 'BEGIN {
         if (value == "" || ref == "" || at == "" || at + 0 <= 0 || value + 0 <= 0) {
-            if (value == "") printf "%-56s %12s %-10s\n", name, "none", unit
-            else printf "%-56s %12.5g %-10s\n", name, value, unit
-            if (csv != "" && value != "") printf "%s,\"%s\",%.6g,%s,,,\n", bench, name, value, unit >>csv
+            note = ref == "" ? "" : sprintf("%8s  %s (not measured)", "", ref)
+            if (value == "") printf "%-56s %12s %-10s%s\n", name, "none", unit, note
+            else printf "%-56s %12.5g %-10s%s\n", name, value, unit, note
+            if (csv != "" && value != "" && ref == "") printf "%s,\"%s\",%.6g,%s,,,\n", bench, name, value, unit >>csv
             exit
         }
         ratio = less != "" ? at / value : value / at

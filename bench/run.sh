@@ -1,0 +1,235 @@
+#!/usr/bin/env bash
+# Every benchmark with one command: prints all rows with medians and ratios, and writes bench/results/MACHINE/*.csv.
+#
+#   bench/run.sh [--quick] [--no-peers] [--build build] [--results FOLDER]
+#
+#   kernels      dense layers and the other operations, one core: against the FMA peak, memcpy and OpenBLAS
+#   envs         stepping environments, against Gymnasium's vectorised ones and EnvPool
+#   collective   all-reduce on 2 and on 4 ranks against MPI_Allreduce
+#   rollout      4,096 environments with a policy that samples the actions
+#   train        whole runs against Stable-Baselines3 and an OpenMPI PPO (bench/train/run.sh), seconds to 475
+#   peers        PyTorch's small networks on this machine, as it is installed by bench/peers/setup.sh
+#
+# --quick: about two minutes instead of ten. It builds what is missing. Where the peers' packages cannot be had, their rows
+# are skipped aloud and all others stay. Nothing else should run on the machine: every comparison is of the same minutes, but
+# the figures are of the whole machine.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib.sh
+. scripts/lib.sh
+# shellcheck source=bench/train/rows.sh
+. bench/train/rows.sh
+
+command_line="bench/run.sh $*"
+build=build results='' quick=() peers=1
+while [ $# -gt 0 ]; do
+    case $1 in
+    --build | --results)
+        [ $# -ge 2 ] || die "$1 needs a folder"
+        if [ "$1" = --build ]; then build=$2; else results=$2; fi
+        shift
+        ;;
+    --quick) quick=(--quick) ;;
+    --no-peers) peers=0 ;;
+    -h | --help)
+        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+        exit 0
+        ;;
+    *) die "unknown argument $1 (--help lists them)" ;;
+    esac
+    shift
+done
+prepare_mpi
+began=$SECONDS failed=()
+
+# ---- the machine: a short name for its results, and what the numbers depend on
+
+cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
+[ -n "$cpu" ] || cpu=$(uname -m)
+slug=$(printf '%s' "$cpu" | sed 's/(R)//g; s/(TM)//g; s/ CPU.*//; s/ [0-9]*-Core.*//; s/ Processor.*//; s/@.*//' |
+    tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9' - | sed 's/^-*//; s/-*$//')
+machine=$slug-$(cores)-cores
+results=${results:-bench/results/$machine}
+mkdir -p "$results"
+writable "$results"
+
+# OpenBLAS knows CPUs by their names and falls back to old kernels on one it has never heard of, as on many a virtual machine:
+# the comparison is with its best
+if [ -n "${OPENBLAS_CORETYPE:-}" ]; then
+    blas="OPENBLAS_CORETYPE=$OPENBLAS_CORETYPE (from the environment)"
+elif grep -qw avx512f /proc/cpuinfo; then
+    export OPENBLAS_CORETYPE=SKYLAKEX
+    blas="OPENBLAS_CORETYPE=SKYLAKEX (set: the CPU has AVX-512)"
+elif grep -qw avx2 /proc/cpuinfo; then
+    export OPENBLAS_CORETYPE=HASWELL
+    blas="OPENBLAS_CORETYPE=HASWELL (set: the CPU has AVX2)"
+else
+    blas="OPENBLAS_CORETYPE not set (OpenBLAS chooses)"
+fi
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo none)
+if [ "$commit" != none ] && ! git diff --quiet HEAD -- engine kernels policies rollout scheduler apps bench 2>/dev/null; then
+    commit=$commit-changed
+fi
+say "machine:  $cpu, $(cores) cores; results go to $results"
+say "          $blas"
+load=$(cut -d ' ' -f 1 /proc/loadavg)
+say "          load average $load (under 0.5 is quiet)"
+
+# ---- build
+
+if [ ! -f "$build/build.ninja" ] && [ ! -f "$build/Makefile" ]; then configure "$build" --preset default -B "$build"; fi
+programs=()
+targets=$(cmake --build "$build" --target help </dev/null)
+for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_rollout bench_peak; do
+    if grep -qw "$program" <<<"$targets"; then programs+=("$program"); fi
+done
+if ! cmake --build "$build" --target manta "${programs[@]}" >"$build/bench.log" 2>&1 </dev/null; then
+    tail -n 40 "$build/bench.log" >&2
+    die "the build failed; all of its output: $build/bench.log"
+fi
+
+# ---- peers
+
+python=${MANTA_PEERS_VENV:-build/peers-venv}/bin/python
+if [ "$peers" = 1 ]; then
+    status=0
+    bash bench/peers/setup.sh || status=$?
+    if [ "$status" -eq 77 ]; then
+        say "the peers' rows are left out"
+        peers=0
+    elif [ "$status" -ne 0 ]; then
+        failed+=(peers/setup.sh)
+        peers=0
+    fi
+fi
+
+# ---- running one after the other
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# keep NAME COMMAND-LINE: the rows of scratch/NAME.csv become results/NAME.csv
+keep() {
+    [ -s "$scratch/$1.csv" ] || return 0
+    {
+        echo "# $2"
+        echo "# $command_line, $(date -u +%Y-%m-%d), commit $commit"
+        echo "# $cpu, $(cores) cores, load $load before it; $blas"
+        cat "$scratch/$1.csv"
+    } >"$results/$1.csv"
+}
+
+# bench NAME SECONDS COMMAND...: runs it with --csv under a time limit; one that fails is named at the end
+bench() {
+    local name=$1 limit=$2 status=0
+    shift 2
+    heading "$name: $*"
+    timeout --signal=INT --kill-after=10 "$limit" "$@" --csv "$scratch/$name.csv" </dev/null || status=$?
+    if [ "$status" -ne 0 ]; then
+        [ "$status" -eq 124 ] && say "$name: stopped after $limit s"
+        failed+=("$name")
+    fi
+    keep "$name" "$* --csv FILE"
+}
+
+program() { # NAME PROGRAM SECONDS ARGUMENT...
+    local name=$1 file=$build/bench/$2 limit=$3
+    shift 3
+    if [ -x "$file" ]; then bench "$name" "$limit" "$file" "$@"; else say "$name skipped: no $file in this build"; fi
+}
+
+on_ranks() { # RANKS SECONDS ARGUMENT...
+    local name=collective-$1-ranks ranks=$1 limit=$2
+    shift 2
+    if [ -x "$build/bench/bench_collective" ]; then
+        bench "$name" "$limit" mpirun --oversubscribe -n "$ranks" "$build/bench/bench_collective" "$@"
+    else
+        say "$name skipped: no $build/bench/bench_collective in this build"
+    fi
+}
+
+# ---- the peers of environments and kernels: their JSON lines become rows, first of all, since bench_envs reads Gymnasium's
+
+# figures: "row|peer|what|figure|unit" of JSON lines
+figures() {
+    sed -n 's/.*"row": "\([^"]*\)".*"peer": "\([^"]*\)".*"what": "\([^"]*\)".*"figure": \([0-9][-+.0-9eE]*\).*"unit": "\([^"]*\)".*/\1|\2|\3|\4|\5/p'
+}
+
+peer_command='' peers_csv=()
+measure_peers() {
+    local seconds=5 id who what figure unit
+    if [ ${#quick[@]} -gt 0 ]; then seconds=1; fi
+    heading "peers: Gymnasium's and EnvPool's environments, PyTorch's networks"
+    peer_command="bench/peers/env_stepping.py --seconds $seconds; bench/peers/torch_mlp.py --seconds $seconds"
+    "$python" bench/peers/env_stepping.py --seconds "$seconds" </dev/null >"$scratch/lines" || failed+=(env_stepping.py)
+    "$python" bench/peers/torch_mlp.py --seconds "$seconds" </dev/null >>"$scratch/lines" || failed+=(torch_mlp.py)
+    rows_open peers "$scratch/peers.csv"
+    while IFS='|' read -r id who what figure unit; do
+        row "$who: $what" "$figure" "$unit"
+    done < <(figures <"$scratch/lines")
+    keep peers "$peer_command"
+    peers_csv=(--peers-csv "$scratch/peers.csv")
+}
+if [ "$peers" = 1 ]; then measure_peers; fi
+
+# ours NAME ROW UNIT: manta's figure of this run, M and G multiplied out; the largest of the rows whose name ends so (one for
+# every instruction set)
+ours() {
+    [ -f "$scratch/$1.csv" ] || return 0
+    awk -v name="$2\"," -v unit="$3" '(at = index($0, name)) {
+        split(substr($0, at + length(name)), f, ",")
+        if (index(f[2], unit) == 0) next
+        value = f[1] * (unit == "GFLOP/s" ? 1 : f[2] ~ /^M / ? 1e6 : f[2] ~ /^G / ? 1e9 : 1)
+        if (value > best) best = value
+    }
+    END { if (best > 0) print best }' "$scratch/$1.csv"
+}
+
+# manta's figures of this run over the peers'
+compare_peers() {
+    local id who what figure unit file name value
+    heading "manta beside the peers of this run"
+    rows_open peers "$scratch/peers.csv"
+    while IFS='|' read -r id who what figure unit; do
+        case $id in
+        cartpole-stepping-*) file=envs name="CartPole-v1, 4,096 environments, 2 threads" ;;
+        mlp-forward) file=kernels-dense name="forward 4-64-64-2 tanh, 64 rows" ;;
+        dense-*) file=kernels-dense name="forward+backward ${id#dense-}-${id#dense-} tanh, 64 rows" ;;
+        *) continue ;;
+        esac
+        value=$(ours "$file" "$name" "$unit")
+        if [ -n "$value" ]; then row "$name" "$value" "$unit" "$who" "$figure"; fi
+    done < <(figures <"$scratch/lines")
+    keep peers "$peer_command; bench_envs and bench_kernels_dense of the same run"
+}
+
+if [ ${#quick[@]} -gt 0 ]; then
+    program kernels-dense bench_kernels_dense 60
+    program kernels-ops bench_kernels_ops 60
+    program envs bench_envs 60 --wall "${peers_csv[@]}"
+    on_ranks 2 30 --repetitions 40
+    on_ranks 4 30 --repetitions 20
+    program rollout bench_rollout 30 --seconds 0.5
+else
+    program kernels-dense bench_kernels_dense 120
+    program kernels-ops bench_kernels_ops 120
+    program envs bench_envs 120 --wall "${peers_csv[@]}"
+    on_ranks 2 120
+    on_ranks 4 120
+    program rollout bench_rollout 60
+fi
+
+if [ "$peers" = 1 ]; then compare_peers; fi
+
+# ---- training
+
+training=(bash bench/train/run.sh --build "$build" "${quick[@]}")
+if [ "$peers" = 0 ]; then training+=(--no-peers); fi
+bench train 480 "${training[@]}"
+
+heading "done in $(duration $((SECONDS - began)))"
+say "results: $results"
+if [ ${#failed[@]} -gt 0 ]; then
+    say "FAILED: ${failed[*]}"
+    exit 1
+fi
