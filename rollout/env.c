@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/base/text.h"
+#include "kernels/kernels.h"
 
 struct mt_env {
     const manta_env_desc *desc;       // borrowed
@@ -17,6 +18,7 @@ struct mt_env {
     mt_space observation, action;
     const manta_env_snapshot *snapshot;   // nullable
     const manta_env_render *render;       // nullable
+    const mt_kernels *kernels;        // for count_nonfinite
     uint64_t steps;                   // calls of step so far, for messages
     int ready, failed;                // has been reset; a call failed
 };
@@ -145,7 +147,8 @@ mt_status mt_env_create(const manta_env_desc *desc, const manta_env_config *conf
     if (!env) return MT_FAIL(NO_MEMORY, "no memory for an environment");
     env->desc = desc;
     env->count = config->num_envs;
-    mt_status status = make(env, config);
+    mt_status status = mt_kernels_choose(&env->kernels);
+    if (status == MT_OK) status = make(env, config);
     if (status != MT_OK) {
         mt_env_destroy(env);
         return status;
@@ -174,30 +177,34 @@ manta_env *mt_env_raw(const mt_env *env) { return env->raw; }
 
 // ---------------------------------------------------------------- what an environment wrote
 
-// A float is NaN or infinite when its exponent bits are all ones. One pass without branches, which compilers vectorise.
-static int any_nonfinite(const float *x, size_t count) {
-    uint32_t found = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, x + i, sizeof bits);
-        found |= (bits & 0x7f800000u) == 0x7f800000u;
+static int any_nonfinite(const mt_env *env, const float *x, size_t count) {
+    if (count <= 16) {   // a single row, of which there are many: not worth a call
+        uint32_t found = 0;
+        for (size_t i = 0; i < count; i++) {
+            uint32_t bits;
+            memcpy(&bits, x + i, sizeof bits);
+            found |= (bits & 0x7f800000u) == 0x7f800000u;
+        }
+        return (int)found;
     }
-    return (int)found;
+    return env->kernels->count_nonfinite((int64_t)count, x) != 0;
 }
 
-static mt_status report_nonfinite(mt_env *env, const char *array, const float *x, size_t row_count) {
+// row_count: values of one environment; x begins at environment `row`
+static mt_status report_nonfinite(mt_env *env, const char *array, const float *x, size_t row, size_t row_count) {
     size_t at = 0;
     while (isfinite(x[at])) at++;
     env->failed = 1;
     return MT_FAIL(NUMERIC, "environment %s: %s[%zu] of environment %zu is %g after step %llu; the run stops here so that it "
-        "never reaches a network. `manta plugin check` helps to find why", env->desc->id, array, at % row_count, at / row_count,
-        (double)x[at], (unsigned long long)env->steps);
+        "never reaches a network. `manta plugin check` helps to find why", env->desc->id, array, at % row_count,
+        row + at / row_count, (double)x[at], (unsigned long long)env->steps);
 }
 
-static mt_status check_obs(mt_env *env, const char *array, const void *obs, size_t rows) {
+static mt_status check_obs(mt_env *env, const char *array, const void *obs, size_t row, size_t rows) {
     size_t count = (size_t)env->observation.count;
-    if (env->observation.dtype == MANTA_F32 && any_nonfinite(obs, rows * count))
-        return report_nonfinite(env, array, obs, count);
+    const float *x = (const float *)obs + row * count;
+    if (env->observation.dtype == MANTA_F32 && any_nonfinite(env, x, rows * count))
+        return report_nonfinite(env, array, x, row, count);
     return MT_OK;
 }
 
@@ -218,21 +225,31 @@ static mt_status check_mask(mt_env *env, const uint8_t *mask) {
     return MT_OK;
 }
 
-// flags, and the last observation of each episode that ended
-static mt_status check_ends(mt_env *env, const manta_env_batch *batch) {
-    uint8_t any = 0;
-    for (uint32_t i = 0; i < env->count; i++) any |= batch->terminated[i] | batch->truncated[i];
-    if (any == 0) return MT_OK;
-    for (uint32_t i = 0; i < env->count; i++) {
-        uint8_t ended = batch->terminated[i] | batch->truncated[i];
-        if (!ended) continue;
-        if (ended > 1) {
-            env->failed = 1;
-            return MT_FAIL(ENV, "environment %s: terminated is %u and truncated is %u for environment %u in step %llu; they are 0 or 1",
-                env->desc->id, batch->terminated[i], batch->truncated[i], i, (unsigned long long)env->steps);
-        }
-        MT_TRY(check_obs(env, "final_obs", (const char *)batch->final_obs + i * env->observation.bytes, 1));
+static mt_status check_end(mt_env *env, const manta_env_batch *batch, size_t row) {
+    if ((batch->terminated[row] | batch->truncated[row]) > 1) {
+        env->failed = 1;
+        return MT_FAIL(ENV, "environment %s: terminated is %u and truncated is %u for environment %zu in step %llu; they are 0 or 1",
+            env->desc->id, batch->terminated[row], batch->truncated[row], row, (unsigned long long)env->steps);
     }
+    return check_obs(env, "final_obs", batch->final_obs, row, 1);
+}
+
+// Flags, and the last observation of each episode that ended. Few do: eight rows are looked at as one word, of which the
+// lowest byte that is not zero belongs to the first row that ended (every machine manta runs on is little-endian).
+static mt_status check_ends(mt_env *env, const manta_env_batch *batch) {
+    size_t row = 0, count = env->count;
+    for (; row + 8 <= count; row += 8) {
+        uint64_t terminated, ended;
+        memcpy(&terminated, batch->terminated + row, 8);
+        memcpy(&ended, batch->truncated + row, 8);
+        for (ended |= terminated; ended;) {
+            unsigned i = (unsigned)__builtin_ctzll(ended) / 8;
+            ended &= ~(UINT64_C(0xff) << 8 * i);
+            MT_TRY(check_end(env, batch, row + i));
+        }
+    }
+    for (; row < count; row++)
+        if (batch->terminated[row] | batch->truncated[row]) MT_TRY(check_end(env, batch, row));
     return MT_OK;
 }
 
@@ -258,7 +275,7 @@ mt_status mt_env_reset(mt_env *env, const manta_env_batch *batch, const uint64_t
     error[0] = 0;
     if (env->desc->reset(env->raw, batch, seeds, mask, error) != 0) return call_failed(env, "reset after step", error);
     env->ready |= !mask;
-    MT_TRY(check_obs(env, "obs", batch->obs, env->count));
+    MT_TRY(check_obs(env, "obs", batch->obs, 0, env->count));
     return mt_env_has_action_mask(env) ? check_mask(env, batch->action_mask) : MT_OK;
 }
 
@@ -269,8 +286,8 @@ mt_status mt_env_step(mt_env *env, const manta_env_batch *batch) {
     error[0] = 0;
     env->steps++;
     if (env->desc->step(env->raw, batch, error) != 0) return call_failed(env, "step", error);
-    if (any_nonfinite(batch->reward, env->count)) return report_nonfinite(env, "reward", batch->reward, 1);
-    MT_TRY(check_obs(env, "obs", batch->obs, env->count));
+    if (any_nonfinite(env, batch->reward, env->count)) return report_nonfinite(env, "reward", batch->reward, 0, 1);
+    MT_TRY(check_obs(env, "obs", batch->obs, 0, env->count));
     MT_TRY(check_ends(env, batch));
     return mt_env_has_action_mask(env) ? check_mask(env, batch->action_mask) : MT_OK;
 }

@@ -23,6 +23,7 @@ CLASSIC_INLINE classic_lanes physics(manta_env *env, uint32_t row, const void *a
     else
         vd_sincos_libm(theta, &sine, &cosine);
 
+    // the divisions by a constant overlap with the rest: a product with a corrected reciprocal gained 2 % and was rejected
     vd temp = (force + pole_mass_length * (theta_dot * theta_dot) * sine) / total_mass;
     vd theta_acc = (gravity * sine - cosine * temp) /
                    (half_length * (4.0 / 3.0 - pole_mass * (cosine * cosine) / total_mass));

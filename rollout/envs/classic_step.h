@@ -14,66 +14,78 @@ typedef classic_lanes (*classic_physics)(manta_env *env, uint32_t row, const voi
 
 #define CLASSIC_INLINE static inline __attribute__((always_inline))
 
-// The ends of episodes among VD rows: keep the last observation, begin anew, observe.
-CLASSIC_INLINE void classic_restart(manta_env *env, uint32_t row, unsigned ended, uint32_t obs_count,
-    void (*observe)(const manta_env *, uint32_t, float *), float *obs, float *final_obs) {
-    while (ended) {
-        uint32_t lane = (uint32_t)__builtin_ctz(ended);
-        ended &= ended - 1;
-        memcpy(final_obs + lane * obs_count, obs + lane * obs_count, obs_count * sizeof *obs);
-        classic_begin(env, row + lane);
-        observe(env, row + lane, obs + lane * obs_count);
-    }
-}
+// What a step returns of up to 64 rows: bit i = row i of them.
+typedef struct classic_ends {
+    uint64_t ended, bad;
+} classic_ends;
 
-CLASSIC_INLINE classic_lanes classic_step_lanes(manta_env *env, uint32_t row, const void *action, float *obs,
-    float *reward, uint8_t *terminated, uint8_t *truncated, float *final_obs, uint32_t obs_count,
-    classic_physics physics, void (*observe)(const manta_env *, uint32_t, float *)) {
+// VD rows from `row` on: physics, step count, flags. No branch depends on how the episodes go, so that the next rows' work
+// overlaps with this one's; the ends are dealt with once for 64 rows (measured: a third more steps/s than row by row).
+CLASSIC_INLINE classic_ends classic_step_lanes(manta_env *env, uint32_t row, const void *action, float *obs,
+    float *reward, uint8_t *terminated, uint8_t *truncated, classic_physics physics) {
     classic_lanes lanes = physics(env, row, action, obs, reward);
     vl steps = vl_load(env->steps + row) + 1;
     vl cut = steps >= env->max_steps;
     vl_store(env->steps + row, steps);
     vb_store_flags(terminated, lanes.terminated);
     vb_store_flags(truncated, cut);
-    unsigned ended = vl_bits(lanes.terminated | cut);
-    if (ended) classic_restart(env, row, ended, obs_count, observe, obs, final_obs);
-    return lanes;
+    return (classic_ends){vl_bits(lanes.terminated | cut), vl_bits(lanes.bad)};
 }
 
-// All rows: whole vectors straight in the caller's arrays, the rest through buffers on the stack.
+// For each ended row: keep the last observation, begin anew, observe.
+CLASSIC_INLINE void classic_restart(manta_env *env, uint32_t row, uint64_t ended, uint32_t obs_count,
+    void (*observe)(const manta_env *, uint32_t, float *), float *obs, float *final_obs) {
+    while (ended) {
+        uint32_t i = (uint32_t)__builtin_ctzll(ended);
+        ended &= ended - 1;
+        memcpy(final_obs + (size_t)i * obs_count, obs + (size_t)i * obs_count, obs_count * sizeof *obs);
+        classic_begin(env, row + i);
+        observe(env, row + i, obs + (size_t)i * obs_count);
+    }
+}
+
+// The rows that do not fill a vector, through buffers on the stack.
+CLASSIC_INLINE int classic_step_rest(manta_env *env, uint32_t row, const manta_env_batch *batch, char *error, uint32_t obs_count,
+    classic_physics physics, void (*observe)(const manta_env *, uint32_t, float *)) {
+    uint32_t rest = env->num_envs - row;
+    int32_t action[VD] = {0};
+    float obs[VD * CLASSIC_OBS_MAX], final_obs[VD * CLASSIC_OBS_MAX], reward[VD];
+    uint8_t terminated[VD], truncated[VD];
+    memcpy(action, (const int32_t *)batch->action + row, 4 * rest);
+    classic_ends ends = classic_step_lanes(env, row, action, obs, reward, terminated, truncated, physics);
+    if (__builtin_expect(ends.bad != 0, 0))
+        return classic_bad_action(env, row + (uint32_t)__builtin_ctzll(ends.bad), batch->action, error);
+    if (ends.ended) classic_restart(env, row, ends.ended, obs_count, observe, obs, final_obs);
+    memcpy((float *)batch->obs + (size_t)row * obs_count, obs, rest * obs_count * sizeof(float));
+    memcpy(batch->reward + row, reward, rest * sizeof(float));
+    memcpy(batch->terminated + row, terminated, rest);
+    memcpy(batch->truncated + row, truncated, rest);
+    for (uint32_t i = 0; i < rest; i++)
+        if (terminated[i] | truncated[i])
+            memcpy((float *)batch->final_obs + (size_t)(row + i) * obs_count, final_obs + i * obs_count, obs_count * sizeof(float));
+    return 0;
+}
+
+// All rows: whole vectors straight in the caller's arrays, then the rest.
 CLASSIC_INLINE int classic_step(manta_env *env, const manta_env_batch *batch, char *error, uint32_t obs_count,
     classic_physics physics, void (*observe)(const manta_env *, uint32_t, float *)) {
-    const char *action = batch->action;   // actions of 4 bytes each, I32 or F32
+    const int32_t *action = batch->action;   // 4 bytes each, I32 or F32
     float *obs = batch->obs, *final_obs = batch->final_obs;
-    uint32_t row = 0, count = env->num_envs;
-    for (; row + VD <= count; row += VD) {
-        classic_lanes lanes = classic_step_lanes(env, row, action + 4 * (size_t)row, obs + (size_t)row * obs_count,
-            batch->reward + row, batch->terminated + row, batch->truncated + row, final_obs + (size_t)row * obs_count,
-            obs_count, physics, observe);
-        unsigned bad = vl_bits(lanes.bad);
-        if (__builtin_expect(bad != 0, 0))
-            return classic_bad_action(env, row + (uint32_t)__builtin_ctz(bad), batch->action, error);
+    uint32_t row = 0, whole = env->num_envs / VD * VD;
+    while (row < whole) {
+        classic_ends block = {0};
+        uint32_t first = row, end = whole - row > 64 ? row + 64 : whole;
+        for (; row < end; row += VD) {
+            classic_ends ends = classic_step_lanes(env, row, action + row, obs + (size_t)row * obs_count, batch->reward + row,
+                batch->terminated + row, batch->truncated + row, physics);
+            block.ended |= ends.ended << (row - first);
+            block.bad |= ends.bad << (row - first);
+        }
+        if (__builtin_expect(block.bad != 0, 0))
+            return classic_bad_action(env, first + (uint32_t)__builtin_ctzll(block.bad), batch->action, error);
+        classic_restart(env, first, block.ended, obs_count, observe, obs + (size_t)first * obs_count, final_obs + (size_t)first * obs_count);
     }
-    if (row == count) return 0;
-
-    uint32_t rest = count - row;
-    int32_t action_part[VD] = {0};
-    float obs_part[VD * CLASSIC_OBS_MAX], final_part[VD * CLASSIC_OBS_MAX], reward_part[VD];
-    uint8_t terminated_part[VD], truncated_part[VD];
-    memcpy(action_part, action + 4 * (size_t)row, 4 * rest);
-    classic_lanes lanes = classic_step_lanes(env, row, action_part, obs_part, reward_part, terminated_part,
-        truncated_part, final_part, obs_count, physics, observe);
-    unsigned bad = vl_bits(lanes.bad);
-    if (__builtin_expect(bad != 0, 0))
-        return classic_bad_action(env, row + (uint32_t)__builtin_ctz(bad), batch->action, error);
-    memcpy(obs + (size_t)row * obs_count, obs_part, rest * obs_count * sizeof(float));
-    memcpy(batch->reward + row, reward_part, rest * sizeof(float));
-    memcpy(batch->terminated + row, terminated_part, rest);
-    memcpy(batch->truncated + row, truncated_part, rest);
-    for (uint32_t i = 0; i < rest; i++)
-        if (terminated_part[i] | truncated_part[i])
-            memcpy(final_obs + (size_t)(row + i) * obs_count, final_part + i * obs_count, obs_count * sizeof(float));
-    return 0;
+    return row < env->num_envs ? classic_step_rest(env, row, batch, error, obs_count, physics, observe) : 0;
 }
 
 #endif

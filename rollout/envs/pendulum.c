@@ -15,7 +15,7 @@ static inline vd rounded(vd x) { return vd_from(vs_from(x)); }   // to float
 // Python's (x + π) % 2π − π. The remainder is exact, as fmod's: 2π in two parts whose products with n are exact.
 static inline vd angle_normalize(vd x) {
     const double turn = 2 * pi, turn_high = 0x1.921fb544p+2, turn_low = turn - turn_high, round_to_integer = 0x1.8p52;
-    vd shifted = x + pi, size = vd_abs(shifted), rest;
+    vd shifted = x + pi, size = vd_abs(shifted), rest = size;
     if (__builtin_expect(vl_bits(~(size < 1e5)) != 0, 0)) {
         for (int i = 0; i < VD; i++) rest[i] = fmod(size[i], turn);
     } else {

@@ -151,7 +151,7 @@ Test(env, nan_and_infinity_stop_at_the_boundary) {
     wish.reward = 3e38f, wish.obs = -3e38f;
     cr_expect(run_wish(0) == MT_OK);
     wish.terminated = 1, wish.obs = NAN;
-    says(run_wish(0), MT_NUMERIC, "final_obs[1] of environment 0 is nan");
+    says(run_wish(0), MT_NUMERIC, "final_obs[1] of environment 2 is nan");
 }
 
 Test(env, flags_are_0_or_1) {
