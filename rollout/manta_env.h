@@ -16,6 +16,9 @@
  * what to do) into `error` of at least MANTA_ERROR_BYTES bytes, zero-terminated. After a failed step or reset the
  * instance is only destroyed. A plugin never exits, aborts, prints or changes signal handlers, locale or FP modes.
  *
+ * Rows. What happens to environment i depends on its own seed and actions alone, not on i, on B, or on its neighbours:
+ * that is what makes a training run independent of how its environments are spread over threads and ranks.
+ *
  * Shapes. B = num_envs. (B, obs) means: row i, contiguous, belongs to environment i. All arrays are dense, row-major,
  * 64-byte aligned at their start, and owned by the caller.
  */
@@ -93,7 +96,8 @@ typedef struct manta_env_config {
 typedef struct manta_env_batch {
     uint32_t struct_size;
     uint32_t num_envs;     /* B, the same as at create */
-    const void *action;    /* (B, action): read by step. Discrete: (B) */
+    const void *action;    /* (B, action): read by step, never written. Discrete: (B). manta keeps to the action space: values
+                              of a box are clipped to its bounds, others are in range and allowed by action_mask */
     void *obs;             /* (B, obs): the observation to act on next. After an episode's end: the new episode's first */
     float *reward;         /* (B): written by step */
     uint8_t *terminated;   /* (B): 1 where the episode reached a terminal state in this step, else 0 */
@@ -107,7 +111,8 @@ typedef struct manta_env_batch {
 
 typedef enum manta_env_capability {
     MANTA_ENV_HAS_ACTION_MASK = 1u << 0, /* writes action_mask in reset and step */
-    MANTA_ENV_DETERMINISTIC = 1u << 1    /* same seed, same actions: the same bits. `manta plugin check` tests it */
+    MANTA_ENV_DETERMINISTIC = 1u << 1    /* same seed, same actions: the same bits, in any batch. `manta plugin check`
+                                            tests it, and --deterministic asks for it */
 } manta_env_capability;
 
 typedef struct manta_env_desc {
@@ -116,7 +121,8 @@ typedef struct manta_env_desc {
     const char *id;               /* "CartPole-v1": [A-Za-z0-9_./-]+, ends in -vN by custom */
     const char *summary;          /* one line for `manta envs` */
     uint32_t capabilities;        /* or of manta_env_capability */
-    uint32_t max_episode_steps;   /* default time limit, 0 = none. The environment itself truncates */
+    uint32_t max_episode_steps;   /* default time limit, 0 = none. The environment itself truncates; where users may
+                                     change it, it is an option of the same name */
     double reward_threshold;      /* return at which the task counts as solved; NaN = not defined */
     uint32_t option_count;
     const manta_env_option_desc *options; /* (option_count) */
