@@ -16,14 +16,14 @@ static const manta_env_desc *const avx512[] = {MT_ENV_BUILTIN_LIST(MT_X)};
 #endif
 
 const manta_env_desc *const *mt_env_builtins(mt_isa isa, size_t *count) {
+    *count = 0;
+    if (!mt_kernels_cpu(isa)) return NULL;   // it knows what this machine can run
     *count = sizeof plain / sizeof *plain;
 #if defined(__x86_64__)
-    if (isa == MT_ISA_avx512_id && __builtin_cpu_supports("x86-64-v4")) return avx512;
-    if (isa == MT_ISA_avx2_id && __builtin_cpu_supports("x86-64-v3")) return avx2;
+    if (isa == MT_ISA_avx512_id) return avx512;
+    if (isa == MT_ISA_avx2_id) return avx2;
 #endif
-    if (isa == MT_ISA_plain_id) return plain;
-    *count = 0;
-    return NULL;
+    return plain;
 }
 
 mt_status mt_env_builtins_choose(const manta_env_desc *const **out, size_t *count) {
