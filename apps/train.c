@@ -4,6 +4,8 @@
 #include "engine/base/file.h"
 #include "engine/base/signal.h"
 #include "engine/collective/mpi.h"
+#include "scheduler/agree.h"
+#include "scheduler/environment.h"
 #include "scheduler/train.h"
 
 #include <stdio.h>
@@ -48,10 +50,13 @@ static mt_status apply_resume(train_command *c) {
 }
 
 static mt_status configure(train_command *c) {
+    if (*c->train.resume && *c->train.conf_file)
+        return MT_FAIL(CONFIG, "--resume takes its options from the run folder's config.yml; leave out --conf-file %s", c->train.conf_file);
     if (*c->train.resume) MT_TRY(apply_resume(c));
     else if (*c->train.conf_file) MT_TRY(mt_conf_file_apply(&c->options, c->train.conf_file, c->train.env));
     MT_TRY(check_algorithm(c->train.algo));
-    return mt_preset_apply(&c->options, c->train.algo, c->train.env, &c->preset_found);
+    MT_TRY(mt_preset_apply(&c->options, c->train.algo, c->train.env, &c->preset_found));
+    return mt_environment_make_absolute(&c->train);
 }
 
 static mt_status train(train_command *c, int argc, char **argv) {
@@ -61,14 +66,18 @@ static mt_status train(train_command *c, int argc, char **argv) {
     MT_TRY(mt_app_parse(&mt_app_train, &c->options, c->sections, MT_PPO_SECTIONS, argc, argv, extra, 1, &extra_count, &done));
     if (done) return MT_OK;
     if (extra_count) return MT_FAIL(CONFIG, "\"%s\" is not an option of manta train; see manta train --help", extra[0]);
-    MT_TRY(configure(c));
     MT_TRY(mt_signal_start());
-    mt_train_result result;
-    MT_TRY(mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options,
-        .command_line = c->command_line, .preset_found = c->preset_found}, &result));
-    if (mt_mpi_rank() == 0 && c->train.verbose > 0)
-        printf("evaluate it:  manta eval %s\n", result.run_folder);
-    return MT_OK;
+    // files may differ from node to node: what one rank cannot read, all ranks learn
+    mt_comm *comm;
+    mt_train_result result = {0};
+    MT_TRY(mt_comm_world(NULL, &comm));
+    mt_status status = mt_agree(comm, configure(c));
+    if (status == MT_OK)
+        status = mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options, .comm = comm,
+            .command_line = c->command_line, .preset_found = c->preset_found}, &result);
+    mt_comm_destroy(comm);
+    if (status == MT_OK && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);
+    return status;
 }
 
 static mt_status run(int argc, char **argv) {

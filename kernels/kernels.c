@@ -19,10 +19,19 @@ extern const mt_kernels mt_kernels_avx2;
 extern const mt_kernels mt_kernels_avx512;
 #endif
 
+#if defined(__x86_64__)
+// the psABI's levels, by what they add: clang 14 does not know them by name
+static int has_v3(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"); }
+static int has_v4(void) {
+    return has_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+#endif
+
 const mt_kernels *mt_kernels_cpu(mt_isa isa) {
 #if defined(__x86_64__)
-    if (isa == MT_ISA_avx512_id && __builtin_cpu_supports("x86-64-v4")) return &mt_kernels_avx512;
-    if (isa == MT_ISA_avx2_id && __builtin_cpu_supports("x86-64-v3")) return &mt_kernels_avx2;
+    if (isa == MT_ISA_avx512_id && has_v4()) return &mt_kernels_avx512;
+    if (isa == MT_ISA_avx2_id && has_v3()) return &mt_kernels_avx2;
 #endif
     return isa == MT_ISA_plain_id ? &mt_kernels_plain : NULL;
 }

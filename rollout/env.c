@@ -200,12 +200,26 @@ static mt_status report_nonfinite(mt_env *env, const char *array, const float *x
         row + at / row_count, (double)x[at], (unsigned long long)env->steps);
 }
 
+// components of a discrete kind index arrays further on: never let one through that is out of range
+static mt_status check_choices(mt_env *env, const char *array, const void *obs, size_t row, size_t rows) {
+    size_t count = (size_t)env->observation.count;
+    const int32_t *x = (const int32_t *)obs + row * count;
+    for (size_t i = 0; i < rows * count; i++) {
+        int64_t n = env->observation.nvec[i % count];
+        if (x[i] >= 0 && x[i] < n) continue;
+        env->failed = 1;
+        return MT_FAIL(ENV, "environment %s: %s[%zu] of environment %zu is %d in step %llu; the observation space allows 0 to %lld",
+            env->desc->id, array, i % count, row + i / count, x[i], (unsigned long long)env->steps, (long long)n - 1);
+    }
+    return MT_OK;
+}
+
 static mt_status check_obs(mt_env *env, const char *array, const void *obs, size_t row, size_t rows) {
     size_t count = (size_t)env->observation.count;
     const float *x = (const float *)obs + row * count;
     if (env->observation.dtype == MANTA_F32 && any_nonfinite(env, x, rows * count))
         return report_nonfinite(env, array, x, row, count);
-    return MT_OK;
+    return env->observation.kind == MANTA_SPACE_BOX ? MT_OK : check_choices(env, array, obs, row, rows);
 }
 
 static mt_status check_mask(mt_env *env, const uint8_t *mask) {

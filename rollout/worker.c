@@ -61,14 +61,18 @@ static manta_env_batch batch_at(mt_rollout_worker *w, void *obs, uint8_t *mask) 
         .final_obs = w->final_raw, .action_mask = mask};
 }
 
+static void draw_seeds(const mt_rollout_worker *w, uint64_t step, uint64_t *seeds) {
+    for (int i = 0; i < w->desc.envs; i++) {
+        mt_rng rng = mt_rng_at(w->desc.seed, mt_rng_stream(MT_RNG_ENV, w->desc.first_env + (uint64_t)i), step);
+        seeds[i] = mt_rng_u64(&rng);
+    }
+}
+
 static mt_status start_environments(mt_rollout_worker *w) {
     const mt_rollout_worker_desc *d = &w->desc;
     uint64_t *seeds = malloc(sizeof *seeds * (size_t)d->envs);
     if (!seeds) return MT_FAIL(NO_MEMORY, "cannot allocate %d seeds", d->envs);
-    for (int i = 0; i < d->envs; i++) {
-        mt_rng rng = mt_rng_at(d->seed, mt_rng_stream(MT_RNG_ENV, d->first_env + (uint64_t)i), 0);
-        seeds[i] = mt_rng_u64(&rng);
-    }
+    draw_seeds(w, 0, seeds);
     mt_status status = mt_env_create(d->env,
         &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = (uint32_t)d->envs, .seeds = seeds,
             .option_count = d->option_count, .options = d->options}, &w->env);
@@ -245,11 +249,15 @@ int64_t mt_rollout_worker_episodes(const mt_rollout_worker *w, const mt_episode 
 
 // ---- state
 
-void mt_rollout_worker_save(const mt_rollout_worker *w, mt_blob *blob, int *exact) {
+mt_status mt_rollout_worker_save(const mt_rollout_worker *w, mt_blob *blob) {
     size_t n = (size_t)w->desc.envs, bytes = mt_env_snapshot_bytes(w->env);
     uint8_t *snapshot = malloc(bytes ? bytes : 1);
-    if (!snapshot || (bytes && mt_env_snapshot_save(w->env, snapshot) != MT_OK)) bytes = 0;
-    if (exact) *exact = bytes != 0;
+    if (!snapshot) return MT_FAIL(NO_MEMORY, "cannot allocate %zu bytes of snapshots", bytes);
+    mt_status status = bytes ? mt_env_snapshot_save(w->env, snapshot) : MT_OK;
+    if (status != MT_OK) {
+        free(snapshot);
+        return status;
+    }
     mt_blob_put_u64(blob, "step", &w->step, 1);
     mt_blob_put_u8(blob, "environments", snapshot, bytes);
     mt_blob_put_u8(blob, "observations", w->raw, w->codec.observation->bytes * n);
@@ -258,16 +266,22 @@ void mt_rollout_worker_save(const mt_rollout_worker *w, mt_blob *blob, int *exac
     mt_blob_put_i32(blob, "episode_steps", w->episode_steps, n);
     mt_blob_put_f32(blob, "discounted", w->discounted, n);
     free(snapshot);
+    return MT_OK;
 }
 
-// the environments begin new episodes: their reset has filled raw and mask already
+// The environments begin new episodes, keyed by the step so that a resumed run does not see its first ones again.
 static mt_status start_anew(mt_rollout_worker *w) {
     size_t n = (size_t)w->desc.envs;
+    uint64_t *seeds = malloc(sizeof *seeds * n);
+    if (!seeds) return MT_FAIL(NO_MEMORY, "cannot allocate %zu seeds", n);
+    draw_seeds(w, w->step, seeds);
     memset(w->episode_reward, 0, sizeof *w->episode_reward * n);
     memset(w->episode_steps, 0, sizeof *w->episode_steps * n);
     memset(w->discounted, 0, sizeof *w->discounted * n);
     manta_env_batch batch = batch_at(w, w->raw, w->mask);
-    return mt_env_reset(w->env, &batch, NULL, NULL);
+    mt_status status = mt_env_reset(w->env, &batch, seeds, NULL);
+    free(seeds);
+    return status;
 }
 
 mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader, int *exact) {

@@ -52,8 +52,8 @@ int64_t mt_rollout_worker_episodes(const mt_rollout_worker *worker, const mt_epi
 const double *mt_rollout_worker_moments(const mt_rollout_worker *worker);
 
 // Everything needed to go on exactly between two segments. *exact (Nullable) is 0 when the environment has no snapshots:
-// its episodes then start anew on load.
-void mt_rollout_worker_save(const mt_rollout_worker *worker, mt_blob *blob, int *exact);
+// its episodes then start anew, with new random streams.
+mt_status mt_rollout_worker_save(const mt_rollout_worker *worker, mt_blob *blob);
 mt_status mt_rollout_worker_load(mt_rollout_worker *worker, mt_blob_reader *reader, int *exact);
 
 #endif

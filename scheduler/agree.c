@@ -41,3 +41,16 @@ mt_status mt_agree_on_root(mt_comm *comm, mt_status status, void *data, size_t b
         return mt_comm_rank(comm) == 0 ? status : mt_fail((mt_status)v.status, __FILE__, __LINE__, "%s", v.message);
     return bytes ? mt_comm_broadcast(comm, data, bytes, 0) : MT_OK;
 }
+
+mt_status mt_agree_equal(mt_comm *comm, uint64_t value, const char *what) {
+    int ranks = mt_comm_size(comm), odd = 0;
+    if (ranks == 1) return MT_OK;
+    uint64_t *all = calloc((size_t)ranks, sizeof *all);
+    if (!all) return MT_FAIL(NO_MEMORY, "cannot allocate the values of %d ranks", ranks);
+    mt_status status = mt_comm_allgather(comm, &value, all, sizeof value);
+    for (int r = 1; r < ranks && !odd; r++) odd = all[r] == all[0] ? 0 : r;
+    free(all);
+    if (status == MT_OK && odd)
+        return MT_FAIL(CONFIG, "%s of rank %d are not those of rank 0; give every rank the same files and flags", what, odd);
+    return status;
+}

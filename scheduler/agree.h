@@ -11,4 +11,7 @@ mt_status mt_agree(mt_comm *comm, mt_status status);
 // Collective. Rank 0 did something the others wait for: they get its status and message, and `data` (bytes) from it.
 mt_status mt_agree_on_root(mt_comm *comm, mt_status status, void *data, size_t bytes);
 
+// Collective. MT_CONFIG on all ranks when `value` is not the same everywhere; `what` names it ("the options").
+mt_status mt_agree_equal(mt_comm *comm, uint64_t value, const char *what);
+
 #endif

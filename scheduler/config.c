@@ -30,7 +30,7 @@ static const mt_option train_options[] = {
         .help = "threads per rank; 0: this rank's share of the cores"},
     {TRAIN(device), .type = MT_OPT_STRING, .standard = "auto", .group = "Run", .help = "auto, cpu or cuda"},
     {TRAIN(deterministic), .type = MT_OPT_BOOL, .standard = "false", .group = "Run",
-        .help = "the same bits on rerun, on resume, and for 1, 2 or 4 ranks and any threads (sets n_workers to at least 4)"},
+        .help = "the same bits on rerun, on resume, and for 1, 2 or 4 ranks and any threads (n_workers is 4 unless given)"},
     {TRAIN(conf_file), .type = MT_OPT_STRING, .letter = 'f', .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
         .help = "YAML file of options, flat or in RL Zoo's form"},
     {TRAIN(resume), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
@@ -168,15 +168,14 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 
 int mt_train_config_workers(const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads) {
     if (train->n_workers) return train->n_workers;
+    if (train->deterministic) return 4 % ranks == 0 ? 4 : ranks;   // never from the machine
     int workers = ranks * threads;
-    if (train->deterministic && ppo->n_envs >= 4 && workers < 4 && 4 % ranks == 0) workers = 4;
-    // no worker without an environment, as long as every rank has one worker
-    while (workers > ranks && workers > ppo->n_envs) workers -= ranks;
+    // no worker without an environment or without a row of a minibatch, as long as every rank has one worker
+    while (workers > ranks && (workers > ppo->n_envs || workers > ppo->learner.batch_size)) workers -= ranks;
     return workers;
 }
 
 mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo, int ranks) {
-    if (!*train->env) return MT_FAIL(CONFIG, "no environment: say --env, for example --env CartPole-v1 (manta envs lists them)");
     if (train->n_workers % ranks)
         return MT_FAIL(CONFIG, "n_workers %d over %d ranks: every rank has the same number of logical workers; use a multiple of %d",
             train->n_workers, ranks, ranks);
@@ -186,6 +185,9 @@ mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_confi
             (long long)rows, INT32_MAX);
     if (ppo->learner.normalize_advantage && ppo->learner.batch_size == 1)
         return MT_FAIL(CONFIG, "batch_size 1 with normalize_advantage: one row has no deviation; use a larger batch_size");
+    if (ppo->learner.batch_size < train->n_workers)
+        return MT_FAIL(CONFIG, "batch_size %d for %d logical workers: each needs a row of a minibatch; use a larger batch_size or "
+            "fewer n_workers", ppo->learner.batch_size, train->n_workers);
     if (ppo->use_sde && ppo->sde_sample_freq == 0)
         return MT_FAIL(CONFIG, "sde_sample_freq 0: use -1 for once a rollout, or the number of steps between new matrices");
     return MT_OK;

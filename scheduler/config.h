@@ -10,7 +10,7 @@
 enum { MT_NAME_BYTES = 128, MT_OPTION_PATH_BYTES = 1024 };
 
 typedef struct mt_train_config {
-    char algo[MT_NAME_BYTES], env[MT_NAME_BYTES];
+    char algo[MT_NAME_BYTES], env[MT_OPTION_PATH_BYTES];
     char plugin[MT_OPTION_PATH_BYTES];          // "" = none; several separated by ':'
     mt_pairs env_kwargs;
     int64_t n_timesteps;
@@ -59,11 +59,11 @@ mt_status mt_preset_path(const char *algo, char *path, size_t bytes);
 // Applies --conf-file: a flat mapping of options, or RL Zoo's form with the environment's id on top.
 mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *env);
 
-// Checks that cross options: worker counts against ranks and environments, batch sizes, unknown algorithms.
+// Checks that cross options: worker counts against ranks and minibatches, sizes of an update.
 mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo, int ranks);
 
-// W, the number of logical workers: n_workers, else ranks × threads; at least 4 with --deterministic where the environments
-// allow it, so that 1, 2 and 4 ranks agree without being told.
+// W, the number of logical workers: n_workers; else 4 with --deterministic where the ranks divide it, so that 1, 2 and 4 ranks
+// agree without being told; else ranks × threads, as far as there are environments. threads: the fewest of any rank.
 int mt_train_config_workers(const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads);
 
 #endif

@@ -27,10 +27,18 @@ static mt_status load_plugins(mt_env_registry *registry, const char *list) {
     return MT_OK;
 }
 
+// what follows the last ".so" that ends a path: "" or ":ID"; NULL when `env` is no path
+static const char *after_path(const char *env) {
+    const char *end = NULL;
+    for (const char *so = strstr(env, ".so"); so; so = strstr(so + 1, ".so"))
+        if (so[3] == 0 || so[3] == ':') end = so + 3;
+    return end;
+}
+
 // "./my_env.so[:ID]": loads the plugin; *id is then ID or the plugin's only environment
 static mt_status open_path(mt_env_registry *registry, const char *env, const char **id) {
-    const char *end = strstr(env, ".so") + 3;
-    char path[MT_NAME_BYTES];
+    const char *end = after_path(env);
+    char path[MT_OPTION_PATH_BYTES];
     snprintf(path, sizeof path, "%.*s", (int)(end - env), env);
     size_t before = mt_env_registry_count(registry);
     MT_TRY(add_plugin(registry, path));
@@ -43,21 +51,38 @@ static mt_status open_path(mt_env_registry *registry, const char *env, const cha
     return MT_OK;
 }
 
-static int is_path(const char *env) {
-    const char *so = strstr(env, ".so");
-    return so && (so[3] == 0 || so[3] == ':');
-}
-
 static mt_status open_environment(mt_environment *e, const mt_train_config *config) {
     const char *id = config->env;
+    if (!*id) return MT_FAIL(CONFIG, "no environment: say --env, for example --env CartPole-v1 (manta envs lists them)");
     MT_TRY(mt_env_registry_create(&e->registry));
     MT_TRY(load_plugins(e->registry, config->plugin));
-    if (is_path(config->env)) MT_TRY(open_path(e->registry, config->env, &id));
+    if (after_path(config->env)) MT_TRY(open_path(e->registry, config->env, &id));
     MT_TRY(mt_env_registry_find(e->registry, id, &e->desc));
     for (int i = 0; i < config->env_kwargs.count; i++)
         e->options[i] = (manta_env_option){.key = config->env_kwargs.items[i].key, .value = config->env_kwargs.items[i].value};
     e->option_count = (uint32_t)config->env_kwargs.count;
     return mt_env_check_options(e->desc, e->options, e->option_count);
+}
+
+// one path of a configuration, in place
+static mt_status make_absolute(char *path, size_t bytes) {
+    char absolute[PATH_MAX];
+    if (!realpath(path, absolute)) return mt_file_fail(errno, "open plugin", path);
+    if (strlen(absolute) >= bytes) return MT_FAIL(CONFIG, "the path %s is too long", absolute);
+    strcpy(path, absolute);
+    return MT_OK;
+}
+
+mt_status mt_environment_make_absolute(mt_train_config *config) {
+    const char *end = after_path(config->env);
+    if (*config->plugin && !strchr(config->plugin, ':')) MT_TRY(make_absolute(config->plugin, sizeof config->plugin));
+    if (!end) return MT_OK;
+    char id[MT_NAME_BYTES];
+    snprintf(id, sizeof id, "%s", end);
+    config->env[end - config->env] = 0;
+    MT_TRY(make_absolute(config->env, sizeof config->env - sizeof id));
+    strcat(config->env, id);
+    return MT_OK;
 }
 
 mt_status mt_environment_open(mt_environment *out, const mt_train_config *config) {

@@ -16,6 +16,9 @@ typedef struct mt_environment {
 // `--env CartPole-v1`, `--env ./my_env.so` (a plugin with one environment) or `--env ./my_env.so:Other-v0`. Errors of the
 // registry and of plugins; MT_CONFIG for unknown env_kwargs. `config` must outlive *out.
 mt_status mt_environment_open(mt_environment *out, const mt_train_config *config);
+// Replaces relative paths of plugins in the configuration by absolute ones, so that a run folder's config.yml works from
+// everywhere. MT_NOT_FOUND when one is not there.
+mt_status mt_environment_make_absolute(mt_train_config *config);
 void mt_environment_close(mt_environment *environment);
 
 #endif

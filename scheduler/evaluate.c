@@ -6,7 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ENVIRONMENTS_MAX = 16, PICTURE_BYTES = 1 << 16, STEPS_MAX = 100000000 };
+enum { ENVIRONMENTS_MAX = 16, PICTURE_BYTES = 1 << 16, STEPS_MAX = 100000000,
+    RESAMPLE_STEPS = 64 };   // gSDE's matrices are held so long
 
 typedef struct evaluator {
     const mt_evaluate_desc *desc;
@@ -65,7 +66,7 @@ static void act(evaluator *e, uint64_t step) {
     mt_codec_encode(&e->codec, e->envs, e->io.batch.obs, e->obs);
     mt_normaliser_apply(d->normaliser, d->kernels, e->envs, e->obs, e->obs);
     if (d->stochastic) {
-        mt_actor_resample(&e->actor, d->weights, step);
+        if (step % RESAMPLE_STEPS == 0) mt_actor_resample(&e->actor, d->weights, step);
         mt_actor_sample(&e->actor, d->weights, e->obs, e->io.batch.action_mask, step, e->action, choice, e->log_prob);
     } else {
         mt_actor_mode(&e->actor, d->weights, e->obs, e->io.batch.action_mask, e->action, choice);

@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/rng.h"
+#include "scheduler/agree.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -121,7 +122,7 @@ static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
     for (int w = 0; w < desc->workers; w++) l->total_envs += l->worker_envs[w];
     int64_t rows = desc->shape.steps * l->total_envs;
     l->minibatches = (rows + desc->config.batch_size - 1) / desc->config.batch_size;
-    MT_TRY(allocate(l));
+    MT_TRY(mt_agree(desc->comm, allocate(l)));   // the slab is made together or not at all
     MT_TRY(mt_comm_slab_create(desc->comm, desc->local_workers, (size_t)desc->policy->sizes.params + TAIL_FLOATS,
         MT_REDUCE_ORDERED, &l->slab));
     return mt_weights_init(&l->weights, desc->policy, desc->kernels, desc->seed);
@@ -277,6 +278,7 @@ static void add_stats(const mt_learner *l, mt_learner_report *r) {
 }
 
 static mt_status minibatch_update(mt_learner *l, float lr, mt_learner_report *report) {
+    if (!l->rows[l->minibatch]) return MT_OK;   // uneven shares can leave a minibatch without rows
     for (int i = 0; i < l->desc.local_workers; i++) l->local[i].slab = mt_comm_slab_buffer(l->slab, i);
     mt_workers_run(l->desc.threads, share_gradient, l, l->desc.local_workers);
     int64_t before = mt_clock_ns();
@@ -321,6 +323,7 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
     int64_t before_epoch = 0;
     for (l->epoch = 0; l->epoch < c->n_epochs && !report->stopped_early; l->epoch++) {
         before_epoch = report->updates, report->approx_kl = 0;
+        report->epochs++;
         for (l->minibatch = 0; l->minibatch < l->minibatches && !report->stopped_early; l->minibatch++)
             MT_TRY(minibatch_update(l, (float)report->learning_rate, report));
     }
@@ -328,8 +331,9 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
     double inv = report->updates ? 1.0 / (double)report->updates : 0;
     report->policy_loss *= inv, report->value_loss *= inv, report->entropy *= inv;
     report->approx_kl /= (double)(report->updates - before_epoch);   // of the last epoch, as SB3 reports it
-    report->clip_fraction *= inv, report->loss *= inv, report->grad_norm *= inv;
-    report->updates -= report->stopped_early;
+    report->clip_fraction *= inv, report->loss *= inv;
+    report->updates -= report->stopped_early;   // the last minibatch was looked at and not applied
+    report->grad_norm = report->updates ? report->grad_norm / (double)report->updates : NAN;
     report->std = mean_std(l);
     return MT_OK;
 }

@@ -42,6 +42,7 @@ typedef struct mt_learner_report {
     double allreduce_seconds;
     int stopped_early;            // by target_kl
     int64_t updates;              // optimiser steps of this update
+    int epochs;                   // passes begun over the segments
 } mt_learner_report;
 
 typedef struct mt_learner mt_learner;

@@ -23,15 +23,9 @@ static mt_status load_config(const char *folder, mt_saved_run *run) {
 
 // the policy's shape follows from the environment's spaces
 static mt_status make_policy(mt_saved_run *run) {
-    mt_env *probe = NULL;
     mt_codec codec;
-    uint64_t seed = 0;
-    MT_TRY(mt_env_create(run->environment.desc, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = 1,
-        .seeds = &seed, .option_count = run->environment.option_count, .options = run->environment.options}, &probe));
-    mt_status status = mt_codec_init(&codec, probe);
-    if (status == MT_OK) status = mt_on_policy_make_policy(&run->ppo, &codec, &run->policy);
-    mt_env_destroy(probe);
-    MT_TRY(status);
+    MT_TRY(mt_on_policy_probe(&run->ppo, run->environment.desc, run->environment.options, run->environment.option_count, &codec,
+        &run->policy));
     mt_weights_register(&run->weights, run->policy, &run->arena);
     mt_normaliser_register(&run->normaliser, codec.obs, run->ppo.normalize && run->ppo.norm_obs, 0, (float)run->ppo.clip_obs,
         (float)run->ppo.clip_reward, &run->arena);

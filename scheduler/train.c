@@ -28,7 +28,7 @@ typedef struct training {
     const mt_train_config *train;
     const mt_ppo_config *ppo;
     mt_train_result *result;
-    mt_comm *comm;                   // owned
+    mt_comm *comm;                   // borrowed
     int rank, ranks, thread_count, workers;
     mt_device *device;               // owned
     const mt_kernels *kernels;
@@ -56,24 +56,41 @@ static double unix_seconds(void) {
 
 // ---- setting up
 
-static mt_status set_up_machine(training *t) {
-    t->thread_count = t->train->threads;
-    if (!t->thread_count) {
-        int share = mt_cpu_usable() / (mt_comm_node_size(t->comm) > 1 ? mt_comm_node_size(t->comm) : 1);
-        // ranks that mpirun bound to cores of their own have those; others divide what the node has
-        t->thread_count = mt_comm_node_size(t->comm) > 1 && mt_cpu_usable() == 1 ? 1 : share > 1 ? share : 1;
-    }
-    t->workers = mt_train_config_workers(t->train, t->ppo, t->ranks, t->thread_count);
-    if (t->thread_count > t->workers / t->ranks) t->thread_count = t->workers / t->ranks;
+// What this rank has: threads, kernels, the environment.
+static mt_status set_up_rank(training *t) {
+    int share = mt_cpu_usable() / mt_comm_node_size(t->comm);
+    // a rank that mpirun bound to cores of its own sees only those; others divide what the node has
+    t->thread_count = t->train->threads ? t->train->threads : share > 1 ? share : 1;
     MT_TRY(mt_device_open(t->train->device, &t->device));
     MT_TRY(mt_kernels_choose(&t->kernels));
-    return mt_workers_create(t->thread_count, MT_WORKERS_SPIN_AUTO, &t->threads);
+    return mt_environment_open(&t->environment, t->train);
+}
+
+// What all ranks must have alike: the options, the instruction set (its sums differ in their last bits from another's), and
+// the number of logical workers.
+static mt_status agree_on_job(training *t) {
+    mt_text text = {0};
+    mt_status status = mt_options_dump_yaml(t->desc->options, &text);
+    uint64_t digest = status == MT_OK ? mt_digest64_of(text.data, text.length) : 0;
+    mt_text_fini(&text);
+    MT_TRY(mt_agree(t->comm, status));
+    MT_TRY(mt_agree_equal(t->comm, digest, "the options"));
+    int64_t least[2] = {t->thread_count, MT_ISA_COUNT - 1};
+    while (least[1] > 0 && mt_kernels_cpu((mt_isa)least[1]) != t->kernels) least[1]--;
+    MT_TRY(mt_comm_allreduce(t->comm, least, least, 2, MT_I64, MT_REDUCE_MIN, 0));
+    t->kernels = mt_kernels_cpu((mt_isa)least[1]);
+    t->workers = mt_train_config_workers(t->train, t->ppo, t->ranks, (int)least[0]);
+    if (t->thread_count > t->workers / t->ranks) t->thread_count = t->workers / t->ranks;
+    char workers[32];
+    snprintf(workers, sizeof workers, "%d", t->workers);
+    return mt_options_set_text(t->desc->options, "n_workers", workers, MT_FROM_COMMAND_LINE, "chosen at the start");
 }
 
 static mt_status set_up_flow(training *t) {
+    MT_TRY(mt_agree(t->comm, set_up_rank(t)));
+    MT_TRY(agree_on_job(t));
     MT_TRY(mt_train_config_check(t->train, t->ppo, t->ranks));
-    MT_TRY(set_up_machine(t));
-    MT_TRY(mt_environment_open(&t->environment, t->train));
+    MT_TRY(mt_agree(t->comm, mt_workers_create(t->thread_count, MT_WORKERS_SPIN_AUTO, &t->threads)));
     return mt_on_policy_create(&(mt_on_policy_desc){
         .config = t->ppo, .env = t->environment.desc, .options = t->environment.options,
         .option_count = t->environment.option_count, .kernels = t->kernels, .comm = t->comm, .threads = t->threads,
@@ -167,17 +184,25 @@ static mt_status open_reports(training *t) {
     return write_run_info(t, "running");
 }
 
+static mt_status load_checkpoint(training *t) {
+    int exact = 1;
+    mt_status status = mt_train_checkpoint_load(t->comm, t->checkpoints, t->flow, &t->progress, &exact);
+    if (status == MT_NOT_FOUND) {
+        if (t->rank == 0) mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
+        return MT_OK;
+    }
+    if (status == MT_OK && !exact && t->rank == 0)
+        mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->environment.desc->id);
+    return status;
+}
+
 static mt_status set_up(training *t) {
-    MT_TRY(mt_comm_world(NULL, &t->comm));
     t->rank = mt_comm_rank(t->comm), t->ranks = mt_comm_size(t->comm);
     t->folder.lock_fd = -1;
-    MT_TRY(mt_agree(t->comm, set_up_flow(t)));
+    MT_TRY(set_up_flow(t));
     MT_TRY(set_up_folder(t));
     t->progress = (mt_train_progress){.best_eval = -INFINITY, .start_unix = unix_seconds()};
-    int exact = 1;
-    if (*t->train->resume) MT_TRY(mt_train_checkpoint_load(t->comm, t->checkpoints, t->flow, &t->progress, &exact));
-    if (!exact && t->rank == 0)
-        mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->environment.desc->id);
+    if (*t->train->resume) MT_TRY(load_checkpoint(t));
     t->seconds_before = t->progress.seconds;
     t->first_step = t->saved_steps = t->progress.steps;
     t->began_ns = t->saved_ns = mt_clock_ns();
@@ -192,7 +217,6 @@ static void tear_down(training *t) {
     mt_workers_destroy(t->threads);
     mt_device_close(t->device);
     mt_run_folder_close(&t->folder);
-    mt_comm_destroy(t->comm);
 }
 
 // ---- between iterations
@@ -220,6 +244,7 @@ static void fill_row(training *t, const mt_on_policy_report *r, mt_metrics_row *
     if (t->ppo->learner.target_kl > 0) v[MT_METRIC_EARLY_STOPS] = (double)t->early_stops;
 }
 
+// rank 0
 static mt_status save_weights(training *t, const char *name) {
     char path[MT_RUN_PATH_BYTES];
     mt_learner_state s = mt_learner_state_get(mt_on_policy_learner(t->flow));
@@ -252,17 +277,17 @@ static mt_status save(training *t) {
     t->progress.seconds = seconds_now(t);
     mt_status status = mt_train_checkpoint_save(t->comm, t->checkpoints, t->train->keep_checkpoints, t->flow, &t->progress, &generation);
     t->saved_ns = mt_clock_ns(), t->saved_steps = t->progress.steps;
-    if (status == MT_COMM || status == MT_DEADLINE || t->rank) return status;
-    if (status != MT_OK) mt_log(MT_LOG_WARN, "no checkpoint at %lld steps: %s", (long long)t->progress.steps, mt_last_error());
-    else if (save_weights(t, MT_RUN_WEIGHTS) != MT_OK) mt_log(MT_LOG_WARN, "weights not saved: %s", mt_last_error());
+    if (status == MT_OK) status = mt_agree_on_root(t->comm, t->rank == 0 ? save_weights(t, MT_RUN_WEIGHTS) : MT_OK, NULL, 0);
+    if (status != MT_OK && t->rank == 0)
+        mt_log(MT_LOG_WARN, "no checkpoint at %lld steps: %s", (long long)t->progress.steps, mt_last_error());
     return status;
 }
 
 static int crossed(int64_t every, int64_t before, int64_t now) { return every > 0 && now / every > before / every; }
 
 static void remember(training *t, const mt_on_policy_report *r) {
-    t->progress.steps = r->steps, t->progress.episodes = r->total_episodes;
-    t->progress.epochs += t->ppo->learner.n_epochs;
+    t->progress.steps = r->steps, t->progress.episodes = r->listed_episodes;
+    t->progress.epochs += r->learner.epochs;
     t->rollout_seconds += r->rollout_seconds, t->update_seconds += r->update_seconds;
     t->allreduce_seconds += r->learner.allreduce_seconds;
     t->early_stops += r->learner.stopped_early;
@@ -281,7 +306,7 @@ static mt_status report(training *t, const mt_on_policy_report *r, int64_t steps
     if (r->iteration % interval && !evaluated && !last) return MT_OK;
     mt_metrics_row row;
     fill_row(t, r, &row);
-    if (evaluated) MT_TRY(evaluate(t, &row));
+    if (evaluated) MT_TRY(mt_agree(t->comm, evaluate(t, &row)));
     if (t->reporter) mt_reporter_row(t->reporter, &row);
     t->rollout_seconds = t->update_seconds = t->allreduce_seconds = 0, t->early_stops = 0;
     return MT_OK;
@@ -327,17 +352,16 @@ static void finish(training *t, mt_status status) {
     const char *verb = status == MT_INTERRUPTED ? "stopped at" : status == MT_OK ? "trained" : "failed after";
     mt_reporter_finish(t->reporter, t->progress.steps, verb);
     // the message of the failure is still to be printed by the program: keep it
-    if (status == MT_OK || status == MT_INTERRUPTED) {
-        char message[1024];
-        snprintf(message, sizeof message, "%s", mt_last_error());
-        if (write_run_info(t, status == MT_OK ? "done" : "interrupted") != MT_OK) mt_log(MT_LOG_WARN, "%s", mt_last_error());
-        if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
-    }
+    char message[1024];
+    snprintf(message, sizeof message, "%s", mt_last_error());
+    const char *outcome = status == MT_OK ? "done" : status == MT_INTERRUPTED ? "interrupted" : "failed";
+    if (write_run_info(t, outcome) != MT_OK) mt_log(MT_LOG_WARN, "%s", mt_last_error());
+    if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
 }
 
 mt_status mt_train(const mt_train_desc *desc, mt_train_result *result) {
     *result = (mt_train_result){.ep_rew_mean = NAN};
-    training t = {.desc = desc, .train = desc->train, .ppo = desc->ppo, .result = result};
+    training t = {.desc = desc, .comm = desc->comm, .train = desc->train, .ppo = desc->ppo, .result = result};
     mt_status status = set_up(&t);
     if (status == MT_OK) {
         status = train_loop(&t);

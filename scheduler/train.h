@@ -9,7 +9,8 @@
 typedef struct mt_train_desc {
     const mt_train_config *train;    // borrowed
     const mt_ppo_config *ppo;        // borrowed
-    const mt_options *options;       // borrowed: for the resolved config.yml
+    mt_options *options;             // borrowed: n_workers is set in it, then it becomes the resolved config.yml
+    mt_comm *comm;                   // borrowed: the job's ranks
     const char *command_line;        // borrowed: for run.json
     int preset_found;                // for the opening line
 } mt_train_desc;

@@ -55,8 +55,8 @@ static mt_status write_worker(const char *folder, uint64_t generation, mt_on_pol
     if (!worker) return MT_OK;
     worker_file(name, number);
     mt_blob blob = {0};
-    mt_rollout_worker_save(worker, &blob, NULL);
-    mt_status status = mt_blob_finish(&blob);
+    mt_status status = mt_rollout_worker_save(worker, &blob);
+    if (status == MT_OK) status = mt_blob_finish(&blob);
     if (status == MT_OK) status = mt_checkpoint_write_shard(folder, generation, name, blob.data, blob.bytes, out);
     mt_blob_fini(&blob);
     return status;
@@ -177,8 +177,11 @@ mt_status mt_train_checkpoint_load(mt_comm *comm, const char *folder, mt_on_poli
     if (status == MT_OK) status = load_state(c, flow, progress);
     for (int i = 0; i < mt_on_policy_local_workers(flow) && status == MT_OK; i++) status = load_worker(c, flow, i, exact);
     mt_checkpoint_close(c);
-    status = mt_agree(comm, status);
-    if (status == MT_OK && mt_comm_rank(comm) == 0)
+    MT_TRY(mt_agree(comm, status));
+    int64_t all_exact = *exact;
+    MT_TRY(mt_comm_allreduce(comm, &all_exact, &all_exact, 1, MT_I64, MT_REDUCE_MIN, 0));
+    *exact = (int)all_exact;
+    if (mt_comm_rank(comm) == 0)
         mt_log(MT_LOG_INFO, "resumed from generation %llu at %lld steps", (unsigned long long)generation, (long long)progress->steps);
-    return status;
+    return MT_OK;
 }

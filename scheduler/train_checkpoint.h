@@ -13,7 +13,8 @@
 #include "scheduler/flows/on_policy.h"
 
 typedef struct mt_train_progress {   // what the driver keeps beside the flow
-    int64_t steps, episodes, epochs;
+    int64_t steps, epochs;
+    int64_t episodes;                // written to monitor.csv
     double seconds;                  // of training, over all sessions
     double best_eval;                // -inf before the first evaluation
     double start_unix;               // when the run first began

@@ -2,6 +2,7 @@
 #include "scheduler/flows/on_policy.h"
 
 #include "engine/base/clock.h"
+#include "scheduler/agree.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -128,7 +129,7 @@ mt_status mt_on_policy_iterate(mt_on_policy *f, mt_on_policy_request request, do
     report->iteration = ++f->iteration;
     report->steps = f->steps += mt_on_policy_steps_per_iteration(f);
     report->episodes = f->episodes, report->episode_count = f->episode_count;
-    report->total_episodes = f->total_episodes;
+    report->total_episodes = f->total_episodes, report->listed_episodes = f->windowed;
     window_means(f, report);
     report->rollout_seconds = 1e-9 * (double)(collected - began);
     report->update_seconds = 1e-9 * (double)(mt_clock_ns() - collected);
@@ -137,7 +138,7 @@ mt_status mt_on_policy_iterate(mt_on_policy *f, mt_on_policy_request request, do
 
 // ---- creating
 
-mt_status mt_on_policy_make_policy(const mt_ppo_config *c, const mt_codec *codec, mt_policy **out) {
+static mt_status make_policy(const mt_ppo_config *c, const mt_codec *codec, mt_policy **out) {
     mt_policy_desc d = {
         .shared_depth = c->net_arch_shared.count, .pi_depth = c->net_arch[0].count, .vf_depth = c->net_arch[1].count,
         .activation = (mt_activation)(c->activation_fn + 1), .ortho_init = c->ortho_init,
@@ -151,6 +152,19 @@ mt_status mt_on_policy_make_policy(const mt_ppo_config *c, const mt_codec *codec
     memcpy(d.vf, c->net_arch[1].items, sizeof(int) * (size_t)d.vf_depth);
     MT_TRY(mt_codec_describe(codec, c->use_sde, &d));
     return mt_policy_create(&d, out);
+}
+
+mt_status mt_on_policy_probe(const mt_ppo_config *config, const manta_env_desc *env, const manta_env_option *options,
+    uint32_t option_count, mt_codec *codec, mt_policy **policy) {
+    mt_env *probe = NULL;
+    uint64_t seed = 0;
+    MT_TRY(mt_env_create(env, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = 1, .seeds = &seed,
+        .option_count = option_count, .options = options}, &probe));
+    mt_status status = mt_codec_init(codec, probe);
+    if (status == MT_OK) status = make_policy(config, codec, policy);
+    codec->observation = codec->action = NULL;   // they go with the probe
+    mt_env_destroy(probe);
+    return status;
 }
 
 // Environments are numbered through the job; worker w has those from n·w/W on.
@@ -168,19 +182,6 @@ static mt_status share_environments(mt_on_policy *f) {
         f->worker_envs[w] = (int)((int64_t)f->config.n_envs * (w + 1) / workers) - f->first_env[w];
     }
     return MT_OK;
-}
-
-// The spaces decide the policy, and a rank may have no environment: everybody looks at one of his own.
-static mt_status make_policy(mt_on_policy *f, mt_codec *codec) {
-    mt_env *probe = NULL;
-    uint64_t seed = 0;
-    MT_TRY(mt_env_create(f->desc.env, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = 1, .seeds = &seed,
-        .option_count = f->desc.option_count, .options = f->desc.options}, &probe));
-    mt_status status = mt_codec_init(codec, probe);
-    if (status == MT_OK) status = mt_on_policy_make_policy(&f->config, codec, &f->policy);
-    codec->observation = codec->action = NULL;   // they go with the probe
-    mt_env_destroy(probe);
-    return status;
 }
 
 static mt_status make_shared_buffers(mt_on_policy *f, const mt_codec *codec) {
@@ -209,12 +210,18 @@ static mt_status make_worker(mt_on_policy *f, int local) {
     return MT_OK;
 }
 
+static mt_status build_local(mt_on_policy *f, mt_codec *codec) {
+    MT_TRY(share_environments(f));
+    MT_TRY(mt_on_policy_probe(&f->config, f->desc.env, f->desc.options, f->desc.option_count, codec, &f->policy));
+    MT_TRY(make_shared_buffers(f, codec));
+    for (int i = 0; i < f->local; i++) MT_TRY(make_worker(f, i));
+    return MT_OK;
+}
+
 static mt_status build(mt_on_policy *f) {
     mt_codec codec;
-    MT_TRY(share_environments(f));
-    MT_TRY(make_policy(f, &codec));
-    MT_TRY(make_shared_buffers(f, &codec));
-    for (int i = 0; i < f->local; i++) MT_TRY(make_worker(f, i));
+    // what one rank alone may fail at comes first; the learner is made by all ranks together
+    MT_TRY(mt_agree(f->desc.comm, build_local(f, &codec)));
     return mt_learner_create(&(mt_learner_desc){
         .policy = f->policy, .kernels = f->desc.kernels, .comm = f->desc.comm, .threads = f->desc.threads,
         .config = f->config.learner, .workers = f->desc.workers, .local_workers = f->local,

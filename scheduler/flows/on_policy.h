@@ -37,6 +37,7 @@ typedef struct mt_on_policy_report {
     const mt_episode *episodes;          // that ended in this iteration, in worker order; valid until the next
     int64_t episode_count;               // of them; at most MT_EPISODES_SHARED a worker
     int64_t total_episodes;              // ended since the run began
+    int64_t listed_episodes;             // of those, reported one by one
     double ep_rew_mean, ep_len_mean;     // of the last 100; NaN before the first
     int window;                          // episodes in those means
     mt_learner_report learner;
@@ -50,8 +51,8 @@ typedef struct mt_on_policy mt_on_policy;
 mt_status mt_on_policy_create(const mt_on_policy_desc *desc, mt_on_policy **out);
 void mt_on_policy_destroy(mt_on_policy *flow);   // Nullable
 
-// One iteration on all ranks. `remaining` as for mt_learner_update, at the iteration's end. A failure on one rank is
-// returned on all: on the others it names the rank.
+// One iteration on all ranks. `remaining` as for mt_learner_update, at the iteration's end. A rollout that fails on one rank
+// fails on all, with the worker and the rank named.
 mt_status mt_on_policy_iterate(mt_on_policy *flow, mt_on_policy_request request, double remaining, mt_on_policy_report *report);
 
 int64_t mt_on_policy_steps_per_iteration(const mt_on_policy *flow);   // T·n_envs
@@ -67,7 +68,9 @@ mt_rollout_worker *mt_on_policy_worker(mt_on_policy *flow, int local, int *worke
 void mt_on_policy_save(const mt_on_policy *flow, mt_blob *blob);
 mt_status mt_on_policy_load(mt_on_policy *flow, mt_blob_reader *reader);
 
-// The policy that a configuration and an environment's spaces give; shared with evaluation.
-mt_status mt_on_policy_make_policy(const mt_ppo_config *config, const mt_codec *codec, mt_policy **out);
+// The policy that a configuration and an environment's spaces give, found out with an instance of one environment; shared
+// with evaluation. codec: its sizes are set, its spaces are NULL.
+mt_status mt_on_policy_probe(const mt_ppo_config *config, const manta_env_desc *env, const manta_env_option *options,
+    uint32_t option_count, mt_codec *codec, mt_policy **policy);
 
 #endif

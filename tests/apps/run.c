@@ -97,6 +97,7 @@ void run(run_result *out, const char *folder, int limit_seconds, const char *for
     close(ends[0]);
     kill(-child, SIGKILL);   // whatever it left behind
     out->exit_code = expired ? 124 : code_of(status);
+    cr_assert_not(expired, "did not end in %d s: %s\n%s", limit_seconds, command, out->output);
 }
 
 pid_t run_start(const char *folder, const char *format, ...) {

@@ -6,12 +6,12 @@
 #include <sys/types.h>
 
 typedef struct run_result {
-    int exit_code;          // 128 + signal when a signal ended it; 124 when the time limit did
+    int exit_code;          // 128 + signal when a signal ended it
     char output[1 << 16];   // standard output and error together, cut, zero-terminated
 } run_result;
 
 // A shell command line in which $MANTA is the program under test and $MPIRUN is `mpirun --oversubscribe` as fits this machine
-// and user. `folder` becomes the working directory.
+// and user. `folder` becomes the working directory. A program that passes its time limit fails the test.
 void run(run_result *out, const char *folder, int limit_seconds, const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 // The same in the background: its process group, for signals; run_wait collects it.

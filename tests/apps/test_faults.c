@@ -144,13 +144,37 @@ Test(faults, environments_that_break_their_word) {
     run(&r, run_folder(), 60, "$MANTA train --env %s/walk_nan.so --run-folder n " SMALL, MANTA_PLUGINS);
     EXPECT(9, "environment", "rollout worker 0");
     run(&r, run_folder(), 60, "$MPIRUN -n 2 $MANTA train --env %s/walk_nan.so --run-folder n2 " SMALL, MANTA_PLUGINS);
-    cr_expect_neq(r.exit_code, 0, "%s", r.output);
+    EXPECT(9, "rollout worker", "rank");
     run(&r, run_folder(), 60, "$MANTA train --env %s/walk_abi.so --run-folder o " SMALL, MANTA_PLUGINS);
     EXPECT(8, "walk_abi.so", "ABI");
     manta("train --env ./missing.so");
     EXPECT(3, "missing.so");
     run(&r, run_folder(), 60, "echo hello > text.so; $MANTA train --env ./text.so");
     EXPECT(8, "text.so");
+}
+
+// what only one rank fails at ends the job at once, with that rank's reason
+Test(faults, one_rank_alone) {
+    run(&r, run_folder(), 60, "$MPIRUN -n 1 -x MANTA_ISA=avx1024 $MANTA train --env CartPole-v1 --run-folder p " SMALL
+        " : -n 1 $MANTA train --env CartPole-v1 --run-folder p " SMALL);
+    EXPECT(2, "avx1024");
+    run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA train --env CartPole-v1 --run-folder p " SMALL
+        " : -n 1 $MANTA train --env CartPole-v1 --run-folder p --seed 9 " SMALL);
+    EXPECT(2, "rank 1", "rank 0");
+    run(&r, run_folder(), 60, "$MPIRUN -n 1 -x MANTA_ISA=plain $MANTA train --env CartPole-v1 --run-folder q " SMALL
+        " : -n 1 $MANTA train --env CartPole-v1 --run-folder q " SMALL " && grep kernels q/run.json");
+    EXPECT(0, "cpu/plain");
+}
+
+Test(faults, more_ranks_than_slots) {
+    run(&r, run_folder(), 60, "mpirun -n 512 $MANTA train --env CartPole-v1 --run-folder slots " SMALL);
+    cr_expect_neq(r.exit_code, 0, "%s", r.output);
+    cr_expect_not_null(strstr(r.output, "slots"), "%s", r.output);
+}
+
+Test(faults, fewer_rows_than_workers) {
+    manta("train --env CartPole-v1 --n-workers 8 --run-folder b -n 1024 -params n_envs:8 n_steps:32 batch_size:4 normalize_advantage:false");
+    EXPECT(2, "batch_size", "n_workers");
 }
 
 Test(faults, an_instruction_set_that_is_none) {
