@@ -48,12 +48,22 @@ static mt_status world_open(void) {
     return MT_OK;
 }
 
+// A job on one node needs no network: its ranks meet in manta's shared memory and MPI's. Open MPI probes every network driver
+// it was built with all the same, half of a short run's start. The user's own setting, if any, stands.
+static void skip_network_probes(void) {
+    const char *here = getenv("OMPI_COMM_WORLD_LOCAL_SIZE"), *all = getenv("OMPI_COMM_WORLD_SIZE");
+    if (!here || !all || strcmp(here, all) != 0) return;
+    setenv("OMPI_MCA_pml", "ob1", 0);
+    setenv("OMPI_MCA_btl", "self,vader", 0);
+}
+
 mt_status mt_mpi_init(int *argc, char ***argv) {
     int finalized = 0, provided = MPI_THREAD_SINGLE;
     if (mt_mpi_active()) return world_open();
     MPI_Finalized(&finalized);
     if (finalized) return MT_FAIL(COMM, "MPI was finalised already and cannot start again in the same process");
     if (!mt_mpi_launched()) return MT_OK;
+    skip_network_probes();
     MT_TRY(MT_MPI(MPI_Init_thread(argc, argv, MPI_THREAD_SERIALIZED, &provided)));
     mpi_ours = 1;
     if (provided < MPI_THREAD_SERIALIZED)
