@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct mt_arena_slot {
     void **where;
@@ -35,6 +36,9 @@ void mt_arena_add(mt_arena *arena, void **where, size_t bytes, const char *name)
 
 mt_status mt_arena_commit(mt_arena *arena) {
     if (arena->block) return MT_FAIL(INVALID_ARGUMENT, "arena committed twice");
+    // the system promises more than it has, and kills whoever takes the promise up
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && arena->block_bytes / (size_t)page_bytes >= (size_t)pages) arena->failed = 1;
     if (!arena->failed && arena->block_bytes) {
         arena->block = aligned_alloc(MT_ALIGN_BYTES, arena->block_bytes);
         if (!arena->block) arena->failed = 1;
