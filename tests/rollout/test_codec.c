@@ -1,0 +1,156 @@
+// Spaces as a network sees them: one-hot components, integers as floats, clipped actions, a policy's description.
+#include "rollout/codec.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- an environment of the spaces that a test wants; it is made and not stepped
+
+struct manta_env {
+    int unused;
+};
+static manta_space observation, action;   // Criterion runs each test in its own process
+
+static int toy_create(const manta_env_config *config, manta_env **out, char *error) {
+    (void)config, (void)error;
+    return *out = calloc(1, sizeof **out), *out == NULL;
+}
+static void toy_destroy(manta_env *env) { free(env); }
+static const manta_space *toy_observation(const manta_env *env) { return (void)env, &observation; }
+static const manta_space *toy_action(const manta_env *env) { return (void)env, &action; }
+static int toy_reset(manta_env *env, const manta_env_batch *batch, const uint64_t *seeds, const uint8_t *mask, char *error) {
+    return (void)env, (void)batch, (void)seeds, (void)mask, (void)error, 0;
+}
+static int toy_step(manta_env *env, const manta_env_batch *batch, char *error) { return (void)env, (void)batch, (void)error, 0; }
+static const manta_env_desc toy = {.struct_size = sizeof(manta_env_desc), .abi_version = MANTA_ENV_ABI_VERSION, .id = "Toy-v0",
+    .summary = "", .create = toy_create, .destroy = toy_destroy, .observation_space = toy_observation, .action_space = toy_action,
+    .reset = toy_reset, .step = toy_step};
+
+static manta_space box(manta_dtype dtype, int64_t count) {
+    return (manta_space){.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX, .dtype = dtype, .ndim = 1, .shape = {count}};
+}
+static manta_space discrete(const int64_t *n) {
+    return (manta_space){.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_DISCRETE, .dtype = MANTA_I32, .nvec = n};
+}
+static manta_space multi(const int64_t *nvec, int64_t count) {
+    return (manta_space){.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_MULTI_DISCRETE, .dtype = MANTA_I32, .ndim = 1,
+        .shape = {count}, .nvec = nvec};
+}
+static manta_space binary(int64_t count) {
+    return (manta_space){.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_MULTI_BINARY, .dtype = MANTA_I32, .ndim = 1,
+        .shape = {count}};
+}
+
+static mt_env *make(manta_space o, manta_space a) {
+    observation = o, action = a;
+    mt_env *env;
+    cr_assert_eq(mt_env_create(&toy, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = 1,
+        .seeds = (const uint64_t[]){1}}, &env), MT_OK, "%s", mt_last_error());
+    return env;
+}
+
+static const int64_t four[] = {4}, two_three[] = {2, 3};
+
+static void encodes(manta_space o, int64_t rows, const void *raw, int width, int plain, const float *expected) {
+    mt_env *env = make(o, discrete(four));
+    mt_codec codec;
+    float out[64];
+    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(codec.obs, width);
+    cr_expect_eq(codec.obs_is_plain, plain);
+    for (int i = 0; i < 64; i++) out[i] = -7;
+    mt_codec_encode(&codec, rows, raw, out);
+    for (int64_t i = 0; i < rows * width; i++) cr_expect_eq(out[i], expected[i], "%d: %g, not %g", (int)i, (double)out[i], (double)expected[i]);
+    for (int64_t i = rows * width; i < 64; i++) cr_assert_eq(out[i], -7, "written behind the rows");
+    mt_env_destroy(env);
+}
+
+Test(codec, discrete_is_one_hot) {
+    encodes(discrete(four), 3, (const int32_t[]){2, 0, 3}, 4, 0, (const float[]){0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1});
+}
+
+Test(codec, multi_discrete_is_one_hot_by_component) {
+    encodes(multi(two_three, 2), 2, (const int32_t[]){1, 0, 0, 2}, 5, 0, (const float[]){0, 1, 1, 0, 0, 1, 0, 0, 0, 1});
+}
+
+Test(codec, multi_binary_is_one_hot_by_component) {
+    encodes(binary(2), 2, (const int32_t[]){1, 0, 0, 0}, 4, 0, (const float[]){0, 1, 1, 0, 1, 0, 1, 0});
+}
+
+Test(codec, boxes_become_floats) {
+    encodes(box(MANTA_F32, 2), 2, (const float[]){1.5f, -2, 0.25f, 1e30f}, 2, 1, (const float[]){1.5f, -2, 0.25f, 1e30f});
+    encodes(box(MANTA_U8, 3), 2, (const uint8_t[]){0, 1, 255, 128, 7, 9}, 3, 0, (const float[]){0, 1, 255, 128, 7, 9});
+    encodes(box(MANTA_I32, 2), 2, (const int32_t[]){-5, 3, 1 << 24, INT32_MIN}, 2, 0, (const float[]){-5, 3, 16777216, -2147483648.0f});
+}
+
+Test(codec, actions_are_clipped_to_the_bounds) {
+    manta_space a = box(MANTA_F32, 3);
+    a.low = (const float[]){-1, -2, -INFINITY}, a.high = (const float[]){1, 0.5f, INFINITY};
+    mt_env *env = make(box(MANTA_F32, 1), a);
+    mt_codec codec;
+    const float in[] = {-3, 3, 1e9f, 0.5f, -1, -1e9f, 1, 0.5f, 0, -1.0001f, -2.5f, 4};
+    const float expected[] = {-1, 0.5f, 1e9f, 0.5f, -1, -1e9f, 1, 0.5f, 0, -1, -2, 4};
+    float out[12];
+    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    mt_codec_clip(&codec, 4, in, out);
+    for (int i = 0; i < 12; i++) cr_expect_eq(out[i], expected[i], "%d: %g", i, (double)out[i]);
+    mt_env_destroy(env);
+}
+
+Test(codec, unbounded_actions_are_left_alone) {
+    mt_env *env = make(box(MANTA_F32, 1), box(MANTA_F32, 2));
+    mt_codec codec;
+    const float in[] = {-1e30f, 1e30f};
+    float out[2];
+    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    mt_codec_clip(&codec, 1, in, out);
+    cr_expect_arr_eq(out, in, sizeof in);
+    mt_env_destroy(env);
+}
+
+static void says(mt_status status, mt_status expected, const char *words) {
+    cr_expect_eq(status, expected, "got %s: %s", mt_status_name(status), mt_last_error());
+    cr_expect(strstr(mt_last_error(), words), "'%s' is not in: %s", words, mt_last_error());
+}
+
+Test(codec, describes_the_policy) {
+    mt_codec codec;
+    mt_policy_desc d = {0};
+    mt_env *env = make(discrete(four), multi(two_three, 2));
+    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_describe(&codec, 0, &d), MT_OK);
+    cr_expect(d.obs == 4 && d.distribution == MT_DIST_CATEGORICAL && d.action == 2 && d.nvec[0] == 2 && d.nvec[1] == 3);
+    cr_expect_eq(codec.logits, 5);
+    says(mt_codec_describe(&codec, 1, &d), MT_CONFIG, "use_sde needs a box action space");
+    mt_env_destroy(env);
+
+    env = make(box(MANTA_F32, 3), binary(3));
+    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_describe(&codec, 0, &d), MT_OK);
+    cr_expect(d.obs == 3 && d.distribution == MT_DIST_CATEGORICAL && d.action == 3 && d.nvec[0] == 2 && d.nvec[2] == 2);
+    mt_env_destroy(env);
+
+    env = make(box(MANTA_U8, 6), box(MANTA_F32, 2));
+    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_describe(&codec, 0, &d), MT_OK);
+    cr_expect(d.obs == 6 && d.distribution == MT_DIST_GAUSSIAN && d.action == 2 && codec.logits == 0);
+    cr_assert_eq(mt_codec_describe(&codec, 1, &d), MT_OK);
+    cr_expect_eq(d.distribution, MT_DIST_GSDE);
+    mt_env_destroy(env);
+}
+
+static void refused(manta_space o, manta_space a, const char *words) {
+    mt_codec codec;
+    mt_env *env = make(o, a);
+    says(mt_codec_init(&codec, env), MT_UNSUPPORTED, words);
+    mt_env_destroy(env);
+}
+
+Test(codec, what_no_policy_takes_is_refused) {
+    static int64_t many[MT_POLICY_MAX_COMPONENTS + 1];
+    for (size_t i = 0; i < sizeof many / sizeof *many; i++) many[i] = 2;
+    refused(box(MANTA_F32, 2), multi(many, MT_POLICY_MAX_COMPONENTS + 1), "257 components");
+    refused(box(MANTA_F32, MT_MLP_MAX_WIDTH + 1), discrete(four), "MlpPolicy takes at most");
+}
