@@ -81,7 +81,11 @@ static int check_presets(void) {
 }
 
 static mt_status run(int argc, char **argv) {
-    (void)argc, (void)argv;
+    if (argc > 1) {
+        printf("usage: %s\n\n%s\n", mt_app_doctor.usage, mt_app_doctor.summary);
+        return strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0
+            ? MT_OK : MT_FAIL(CONFIG, "\"%s\" is not an option of manta doctor", argv[1]);
+    }
     mt_cpu_info info;
     mt_text text = {0};
     MT_TRY(mt_cpu_query(&info));

@@ -1,12 +1,16 @@
 // manta envs: what can be trained on.
 #include "apps/app.h"
 
+#include "engine/base/file.h"
 #include "rollout/env.h"
 #include "rollout/env_registry.h"
 #include "scheduler/config.h"
 
+#include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct envs_config {
@@ -46,7 +50,12 @@ static mt_status print_one(const mt_env_registry *registry, size_t index) {
 static mt_status list(void) {
     mt_env_registry *registry = NULL;
     MT_TRY(mt_env_registry_create(&registry));
-    mt_status status = *config.plugin ? mt_env_registry_add_plugin(registry, config.plugin) : MT_OK;
+    mt_status status = MT_OK;
+    if (*config.plugin) {
+        char absolute[PATH_MAX];
+        status = realpath(config.plugin, absolute) ? mt_env_registry_add_plugin(registry, absolute)
+                                                   : mt_file_fail(errno, "open plugin", config.plugin);
+    }
     for (size_t i = 0; status == MT_OK && i < mt_env_registry_count(registry); i++) status = print_one(registry, i);
     mt_env_registry_destroy(registry);
     return status;

@@ -103,7 +103,8 @@ const mt_app mt_app_train = {
     .summary = "train a policy; under mpirun on every rank",
     .usage = "manta train --algo ppo --env CartPole-v1 [-n STEPS] [--seed N] [-params key:value ...] [options]",
     .details = "Options come from, in rising order: defaults, presets/ALGO.yml, --conf-file, the command line. The run folder's "
-               "config.yml holds the resolved ones and where each came from. Exit status 75: stopped by a signal, state saved.",
+               "config.yml holds the resolved ones and where each came from. A signal (Ctrl-C once) stops at the next safe point and saves; exit "
+               "status 75, which mpirun may report as its own 1.",
     .uses_mpi = 1,
     .run = run,
     .sections = sections,

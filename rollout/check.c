@@ -102,6 +102,7 @@ static void child(checker *c, check_session *session, void (*check)(check_sessio
     } else {
         check_load(c, session);
     }
+    fflush(NULL);   // what the environment printed counts, also where stdout is buffered
     session->shared->finished = 1;
     _exit(0);
 }

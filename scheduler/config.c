@@ -168,7 +168,7 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 
 int mt_train_config_workers(const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads) {
     if (train->n_workers) return train->n_workers;
-    if (train->deterministic) return 4 % ranks == 0 ? 4 : ranks;   // never from the machine
+    if (train->deterministic) return 4 % ranks == 0 && ppo->learner.batch_size >= 4 ? 4 : ranks;   // never from the machine
     int workers = ranks * threads;
     // no worker without an environment or without a row of a minibatch, as long as every rank has one worker
     while (workers > ranks && (workers > ppo->n_envs || workers > ppo->learner.batch_size)) workers -= ranks;

@@ -110,7 +110,7 @@ static mt_status play(evaluator *e) {
         act(e, step);
         MT_TRY(mt_env_step(e->env, &e->io.batch));
         account(e);
-        MT_TRY(draw(e));
+        if (e->out->episodes < e->desc->episodes) MT_TRY(draw(e));   // the last picture stays
     }
     return MT_OK;
 }
