@@ -105,7 +105,7 @@ part_tests() {
 # Warnings are the first part's matter: gcc's are less sure of themselves in instrumented code.
 # Reports go to files: a leak that a Criterion test's process finds as it ends fails nothing by itself.
 part_asan() {
-    local reports=$PWD/build-asan/reports leaks=1 options file
+    local reports=$PWD/build-asan/reports leaks=1 file
     start_part asan
     configure build-asan --preset asan -DBUILD_TESTING=ON
     if build asan build-asan; then
@@ -115,15 +115,10 @@ part_asan() {
             leaks=0 ran_skipped=1
             left_out+=("asan: leaks: this machine does not let LeakSanitizer look at processes (ptrace)")
         fi
-        # whole stacks, and libraries that stay loaded: tests/lsan.supp knows other people's leaks by their library's name
-        cc -shared -fPIC -o build-asan/keep_loaded.so tests/scripts/keep_loaded.c
-        options=allocator_may_return_null=1:fast_unwind_on_malloc=0:verify_asan_link_order=0
-        launcher=(env LD_PRELOAD="$PWD/build-asan/keep_loaded.so")
-        ASAN_OPTIONS=$options:detect_leaks=$leaks:log_path=$reports/asan:${ASAN_OPTIONS:-} \
+        ASAN_OPTIONS=detect_leaks=$leaks:log_path=$reports/asan:${ASAN_OPTIONS:-} \
             LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-} \
             UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$reports/ubsan:${UBSAN_OPTIONS:-} \
             run_ctest asan build-asan --label-exclude house
-        launcher=()
         for file in "$reports"/*; do
             [ -s "$file" ] || continue
             say "--- $file"
