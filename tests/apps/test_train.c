@@ -155,7 +155,7 @@ Test(train, sigkill_at_random_moments_changes_nothing) {
     const char *folder = run_folder();
     char whole[32], killed[32];
     // the learning rate falls with the steps: a continuation that forgot where it was would differ
-    const char *arguments = "-n 150000 --save-freq 6000 --env CartPole-v1 " COMMON " -params n_steps:64 batch_size:64";
+    const char *arguments = "-n 30000 --save-freq 1500 --env CartPole-v1 " COMMON " -params n_steps:64 batch_size:64";
     train(folder, 2, "whole", arguments);
     digest(folder, "whole", whole);
     srand((unsigned)getpid());
