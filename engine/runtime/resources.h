@@ -1,0 +1,42 @@
+// Resources: fixed vectors of what a rank has, a call wants, or is in use. Pure functions.
+//
+// Amounts are integers, so that taking and giving back balances to zero: CPUs, GPUs and custom resources in ten-thousandths,
+// memory in bytes. The first three kinds are fixed; custom ones get the numbers behind them when the job starts, alike on
+// every rank (mt_resource_names).
+#ifndef MANTA_ENGINE_RUNTIME_RESOURCES_H
+#define MANTA_ENGINE_RUNTIME_RESOURCES_H
+
+#include <stdint.h>
+#include "engine/base/status.h"
+#include "engine/base/text.h"
+
+enum { MT_RESOURCE_CPU, MT_RESOURCE_GPU, MT_RESOURCE_MEMORY, MT_RESOURCE_CUSTOM, MT_RESOURCES = 8 };
+enum { MT_RESOURCE_UNIT = 10000, MT_RESOURCE_NAME_BYTES = 32 };
+
+typedef struct mt_resources {
+    int64_t amount[MT_RESOURCES];
+} mt_resources;
+
+typedef struct mt_resource_names {
+    int count;   // MT_RESOURCE_CUSTOM + custom ones
+    char name[MT_RESOURCES][MT_RESOURCE_NAME_BYTES];   // "CPU", "GPU", "memory", ...
+} mt_resource_names;
+
+void mt_resource_names_init(mt_resource_names *names);
+int mt_resource_number(const mt_resource_names *names, const char *name);   // case-insensitive for the first three; -1: none
+// The number of a custom resource, added when it is new. MT_CONFIG: too many, or a bad name.
+mt_status mt_resource_add(mt_resource_names *names, const char *name, int *number);
+
+int mt_resources_fit(const mt_resources *wanted, const mt_resources *have);   // every amount
+void mt_resources_add(mt_resources *a, const mt_resources *b);
+void mt_resources_subtract(mt_resources *a, const mt_resources *b);
+int mt_resources_zero(const mt_resources *a);
+
+int64_t mt_resource_units(double amount);   // to ten-thousandths, rounded; saturates
+// Amount as a user writes it: "2", "0.5", "1.5 GiB" for memory.
+void mt_resource_format(int number, int64_t amount, char *out, size_t out_bytes);
+
+// "cpu=4,gpu=0.5,memory=2G,tpu=1" over `out` (which holds what was found); new names are added. MT_CONFIG says where.
+mt_status mt_resources_parse(const char *text, mt_resource_names *names, mt_resources *out);
+
+#endif
