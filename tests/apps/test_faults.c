@@ -166,6 +166,26 @@ Test(faults, one_rank_alone) {
     EXPECT(0, "cpu/plain");
 }
 
+// one rank's environment takes 5 s for a step: too long for a short timeout, no matter for a longer one
+static void slow_rank(int slow, const char *timeout, const char *folder) {
+    const char *slowness[] = {"", "-x WALK_SLOW_SECONDS=5"};
+    run(&r, run_folder(), 60, "manta=\"$MANTA train --env %s/walk_slow.so --timeout %s --run-folder %s " SMALL "\"; "
+        "$MPIRUN -n 1 %s $manta : -n 1 %s $manta", MANTA_PLUGINS, timeout, folder, slowness[slow == 0], slowness[slow == 1]);
+}
+
+Test(faults, a_slow_rank_is_waited_for_as_long_as_the_timeout_says) {
+    slow_rank(1, "2", "s1");
+    EXPECT(11, "deadline passed", "rank 1 of 2", "--timeout 2");
+    slow_rank(0, "2", "s0");   // the rank that otherwise prints
+    EXPECT(11, "deadline passed", "rank 0 of 2", "--timeout 2");
+    slow_rank(1, "50", "s2");
+    EXPECT(0, "");
+    slow_rank(0, "0", "s3");
+    EXPECT(0, "");
+    manta("train --env CartPole-v1 --timeout -1");
+    EXPECT(2, "timeout", "0 to 1e9", "wait");
+}
+
 Test(faults, more_ranks_than_slots) {
     run(&r, run_folder(), 60, "mpirun -n 512 $MANTA train --env CartPole-v1 --run-folder slots " SMALL);
     cr_expect_neq(r.exit_code, 0, "%s", r.output);
