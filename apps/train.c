@@ -75,7 +75,7 @@ static mt_status train(train_command *c, int argc, char **argv) {
     mt_status status = mt_agree(comm, configured);
     if (status == MT_OK)
         status = mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options, .comm = comm,
-            .command_line = c->command_line, .preset_found = c->preset_found}, &result);
+            .command_line = c->command_line, .preset_found = c->preset_found, .out = stdout}, &result);
     mt_comm_destroy(comm);
     if (status == MT_OK && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);
     return status;

@@ -153,6 +153,17 @@ Test(faults, environments_that_break_their_word) {
     EXPECT(8, "text.so");
 }
 
+Test(faults, plugin_check_prints_its_verdicts) {
+    run(&r, run_folder(), 60, "cp %s/walk*.so . && $MANTA plugin check walk.so", MANTA_PLUGINS);
+    EXPECT(0, "PASS obs-bounds: ", "walk.so keeps the ABI's promises\n");
+    manta("plugin check walk_prints.so");
+    EXPECT(0, "WARN silent: ", "walk_prints.so keeps the ABI's promises (4 warnings)\n");
+    manta("plugin check walk_nan.so");
+    EXPECT(8, "FAIL finite: ", "walk_nan.so: 3 of the ABI's promises broken");
+    manta("plugin check missing.so");
+    EXPECT(3, "missing.so");
+}
+
 // what only one rank fails at ends the job at once, with that rank's reason
 Test(faults, one_rank_alone) {
     run(&r, run_folder(), 60, "$MPIRUN -n 1 -x MANTA_ISA=avx1024 $MANTA train --env CartPole-v1 --run-folder p " SMALL
