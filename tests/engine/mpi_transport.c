@@ -137,10 +137,10 @@ static void count_kind(void *context, int src, const void *message, size_t bytes
     }
 }
 
-// polls until there is nothing, then sleeps: what the background thread does
+// polls; when there is nothing, sleeps: what the background thread does
 static void wait_asleep(int64_t deadline) {
     t->ops->set_asleep(t, 0);
-    while (t->ops->poll(t, count_kind, NULL, 64)) {}
+    if (t->ops->poll(t, count_kind, NULL, 64)) return;
     t->ops->set_asleep(t, 1);
     if (!t->ops->pending(t)) t->ops->sleep(t, deadline);
 }
@@ -167,6 +167,8 @@ static void mode_sleep(mt_comm *comm) {
         CHECK(!mt_deadline_passed(deadline), "%d questions", questions);
         wait_asleep(deadline);
     }
+    // half a second is the transport's insurance against a sender that died: a missed wake-up would show as that
+    CHECK(longest < 400 * MT_MILLISECOND_NS, "a round took %.3f s", (double)longest * 1e-9);
     if (rank == 0)
         printf("sleep: %.1f us a round of %d, longest %.1f us\n", (double)(mt_clock_ns() - began) * 1e-3 / rounds, size - 1,
             (double)longest * 1e-3);
@@ -197,9 +199,9 @@ static void mode_idle(mt_comm *comm) {
 }
 
 static void mode_killed(mt_comm *comm) {
-    OK(mt_comm_barrier(comm));
     int last = size - 1, here = t->node_of[last] == t->node;
     for (int r = 0; r < size; r++) CHECK(t->ops->alive(t, r), "rank %d", r);
+    OK(mt_comm_barrier(comm));
     if (rank == last) raise(SIGKILL);
     int64_t start = mt_clock_ns(), deadline = start + MT_SECOND_NS;
     // fills his ring, then the queue; all of it is dropped when he is gone
