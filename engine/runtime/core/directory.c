@@ -1,6 +1,6 @@
 // What ranks find by name at one place: actors' names at the head, and the meeting of a collective group's members at the
 // group's owner.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdlib.h>
 

@@ -6,7 +6,7 @@
 #include <string.h>
 #include "engine/runtime/core.h"
 #include "engine/runtime/heap.h"
-#include "engine/runtime/pool.h"
+#include "engine/runtime/core/pool.h"
 #include "engine/runtime/wire.h"
 
 enum {

@@ -2,7 +2,7 @@
 //
 // A large value is in reach when this rank has it pinned: in its own heap, in the heap of a rank of the same host, or in the
 // heap of its host's fetcher, which got it over the network once for all. The pin stays as long as the record does.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 // ---- reach
 //

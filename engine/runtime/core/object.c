@@ -6,7 +6,7 @@
 //
 // Adoption. ADOPT goes to the owner when a rank first meets a reference; until the owner's VALUE has come, this rank's releases
 // and DONEs are deferred (they could be what kept the object alive). See core.h.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdio.h>
 

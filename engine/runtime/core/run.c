@@ -2,7 +2,7 @@
 //
 // Tasks and creations queue for resources in the order of their coming; the first that fits begins (a large one at the front
 // holds up a few behind it at most for as long as nothing fits). Methods queue at their actor (actor.c).
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
 // dependency for every reference among its arguments. It holds those objects until its results are there. When a result
 // lies in another rank's heap and may be lost with it, the record stays (DONE) with lineage in place of holds, so that it can run
 // again.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdio.h>
 

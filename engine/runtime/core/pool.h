@@ -1,7 +1,7 @@
 // Memory of a core's records: freed blocks are kept by size, so that a call costs no malloc once things have run for a
 // moment; and two ways to find a record, by slot and by key. One thread at a time (the core's).
-#ifndef MANTA_ENGINE_RUNTIME_POOL_H
-#define MANTA_ENGINE_RUNTIME_POOL_H
+#ifndef MANTA_ENGINE_RUNTIME_CORE_POOL_H
+#define MANTA_ENGINE_RUNTIME_CORE_POOL_H
 
 #include <stddef.h>
 #include <stdint.h>

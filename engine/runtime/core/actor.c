@@ -6,7 +6,7 @@
 //     caller:  link.rank −1 (not known) ⇄ known: calls are sent in order; what was sent to a rank that died is sent again
 //              first when the actor has max_task_retries, else it fails
 //     host:    CREATE runs ──▶ alive: methods in order, max_concurrency at a time ──ACTOR_END──▶ ending ──▶ destroyed
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdio.h>
 

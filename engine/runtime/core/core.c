@@ -2,7 +2,7 @@
 //
 // An event is one call from the shell. What the rank sends to itself while it handles one waits in a loop and is handled at
 // the end of the event (mt_core_settle), so that no handler runs in the middle of another.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdlib.h>
 

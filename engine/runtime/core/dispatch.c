@@ -6,7 +6,7 @@
 // MT_DEPTH_NS: so short calls queue up at their executor and hide the way there and back, long ones wait here, where they can
 // still go anywhere. Calls that want the same form a shape with one queue; a shape for which no rank has room is saturated and
 // costs nothing until something ends.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdio.h>
 

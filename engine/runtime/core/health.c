@@ -4,7 +4,7 @@
 //
 // A rank that was stopped (SIGSTOP, a suspended machine) sees its own clock jump when it goes on: it does not take the
 // others' silence in that time for death.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 static void send_heartbeat(mt_core *c, int rank) {
     mt_wire_heartbeat m = {.wire.kind = MT_WIRE_HEARTBEAT, .sent_ns = c->now_ns, .available = c->available,

@@ -1,7 +1,7 @@
 // Memory of a core's records. Running out of memory for a record of a hundred bytes ends the process with a message: there is
 // no state in which a rank could go on without its book-keeping, and large objects (where memory really goes) never come from
 // here but from the heap, which answers MANTA_NO_MEMORY.
-#include "engine/runtime/pool.h"
+#include "engine/runtime/core/pool.h"
 
 #include <stdlib.h>
 #include <string.h>

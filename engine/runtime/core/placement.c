@@ -7,7 +7,7 @@
 //
 // The head chooses by what groups have reserved, which it knows exactly; what tasks use at the moment only the rank knows, hence
 // the vote. On a rank a bundle is a purse of its own: calls of the group are paid from it.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
 //
 // A pin keeps an object where it is. FREE from the owner ends it at the last UNPIN. Copies that nobody reads are given up
 // first when room is needed; the owner need not know (its FREE will find nothing). A host's fetcher is its lowest living rank.
-#include "engine/runtime/core_state.h"
+#include "engine/runtime/core/state.h"
 
 #include <stdlib.h>
 
