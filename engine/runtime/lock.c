@@ -1,4 +1,4 @@
-// Lock and sleeper: the slow paths. Protocol in lock.h.
+// Lock and bell: the slow paths. Protocol in lock.h.
 #include "engine/runtime/lock.h"
 
 #include "engine/base/clock.h"
@@ -21,15 +21,15 @@ void mt_lock_slow(mt_lock *lock) {
 
 void mt_lock_wake(mt_lock *lock) { mt_futex_wake_one(&lock->word); }
 
-int mt_sleeper_sleep(mt_sleeper *sleeper, int64_t deadline_ns) {
-    uint32_t seen = MT_SLEEPER_OFF;
-    if (!atomic_compare_exchange_strong_explicit(&sleeper->word, &seen, MT_SLEEPER_ASLEEP, memory_order_acq_rel, memory_order_acquire))
+int mt_bell_sleep(mt_bell *bell, int64_t deadline_ns) {
+    uint32_t seen = MT_BELL_OFF;
+    if (!atomic_compare_exchange_strong_explicit(&bell->word, &seen, MT_BELL_ASLEEP, memory_order_acq_rel, memory_order_acquire))
         return 1;
-    while (atomic_load_explicit(&sleeper->word, memory_order_acquire) == MT_SLEEPER_ASLEEP) {
-        if (mt_futex_wait(&sleeper->word, MT_SLEEPER_ASLEEP, deadline_ns)) continue;
+    while (atomic_load_explicit(&bell->word, memory_order_acquire) == MT_BELL_ASLEEP) {
+        if (mt_futex_wait(&bell->word, MT_BELL_ASLEEP, deadline_ns)) continue;
         // the deadline passed, unless somebody rang at the same moment
-        seen = MT_SLEEPER_ASLEEP;
-        if (atomic_compare_exchange_strong_explicit(&sleeper->word, &seen, MT_SLEEPER_OFF, memory_order_acq_rel, memory_order_acquire))
+        seen = MT_BELL_ASLEEP;
+        if (atomic_compare_exchange_strong_explicit(&bell->word, &seen, MT_BELL_OFF, memory_order_acq_rel, memory_order_acquire))
             return 0;
     }
     return 1;
