@@ -23,6 +23,11 @@
 #include "engine/runtime/transport.h"
 #include "engine/runtime/value.h"
 
+// An actor's class travels in its handle: bits 48 to 63 of the serial of a CREATE's out[0] are class_number + 1, so that whoever
+// is handed the actor finds its methods, their signatures and numbers of results without asking anybody. 0 there: no actor, or
+// one whose creation had failed at once (failed_code). Every other serial is below 2^48.
+enum { MT_SERIAL_CLASS_SHIFT = 48 };
+
 typedef struct mt_core mt_core;
 typedef struct mt_object mt_object;
 typedef struct mt_hosted mt_hosted;   // an actor that lives on this rank
