@@ -22,3 +22,5 @@ int mt_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns
 }
 
 void mt_futex_wake_all(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); }
+
+void mt_futex_wake_one(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0); }

@@ -10,6 +10,7 @@
 int mt_futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t deadline_ns);
 
 void mt_futex_wake_all(_Atomic uint32_t *word);
+void mt_futex_wake_one(_Atomic uint32_t *word);
 
 // Tells the core that this is a spin loop.
 static inline void mt_cpu_relax(void) {

@@ -1,0 +1,248 @@
+// Executors: the threads that run tasks, methods, creations and destructions. Made when a run has nobody who would take it, idle
+// afterwards, ended with the node. A thread that waits in a get inside a body counts as busy, so that others are made beside it.
+//
+// Handing over. Under the lock a run goes, in this order, to the executor whose own thread is in the core at this moment with
+// free hands (it has just finished something, or it polls and has received the call: no other thread takes part); to the newest
+// idle one (its caches are warm), which is rung; into the queue, which executors look at before they go idle. An executor on
+// the idle list has neither run nor destruction; it leaves the list when it is given one.
+#include "engine/runtime/executor.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "engine/base/clock.h"
+#include "engine/base/futex.h"
+#include "engine/runtime/context.h"
+
+// ---- with the lock held
+
+static void idle_add(mt_node *node, mt_executor *e) {
+    mt_bell_reset(&e->bell);
+    e->next = node->idle;
+    if (e->next) e->next->previous = &e->next;
+    e->previous = &node->idle;
+    node->idle = e;
+}
+
+static void idle_remove(mt_executor *e) {
+    if (!e->previous) return;
+    *e->previous = e->next;
+    if (e->next) e->next->previous = e->previous;
+    e->previous = NULL;
+}
+
+static bool is_free(const mt_executor *e) { return !e->run && !e->dead; }
+
+// somebody who can take something now; NULL: nobody
+static mt_executor *free_executor(mt_node *node) {
+    mt_executor *e = node->inside && is_free(node->inside) ? node->inside : node->idle;
+    if (e) idle_remove(e);
+    return e;
+}
+
+static void need_thread(mt_node *node) {
+    node->queued++;
+    if (node->queued > node->starting && node->executors < node->desc.executors_max) node->later = 1;
+}
+
+void mt_node_run(mt_node *node, mt_run *run) {
+    mt_executor *e = free_executor(node);
+    run->shell = NULL;
+    if (e) {
+        e->run = run;
+        mt_node_ring(node, &e->bell);
+        return;
+    }
+    if (node->queue_tail) node->queue_tail->shell = run;
+    else node->queue_head = run;
+    node->queue_tail = run;
+    need_thread(node);
+}
+
+void mt_node_destroy_state(mt_node *node, mt_actor_state *state, int at_end) {
+    if (state->dying) return;
+    state->dying = at_end ? MT_DYING_AT_END : MT_DYING;
+    state->dead_next = NULL;
+    mt_executor *e = free_executor(node);
+    if (e) {
+        e->dead = state;
+        mt_node_ring(node, &e->bell);
+        return;
+    }
+    if (node->dead_tail) node->dead_tail->dead_next = state;
+    else node->dead_head = state;
+    node->dead_tail = state;
+    need_thread(node);
+}
+
+// destructions first: they give memory back
+static void take_queued(mt_node *node, mt_executor *e) {
+    if (!is_free(e)) return;
+    if (node->dead_head) {
+        e->dead = node->dead_head;
+        node->dead_head = e->dead->dead_next;
+        if (!node->dead_head) node->dead_tail = NULL;
+        node->queued--;
+    } else if (node->queue_head) {
+        e->run = node->queue_head;
+        node->queue_head = e->run->shell;
+        if (!node->queue_head) node->queue_tail = NULL;
+        e->run->shell = NULL;
+        node->queued--;
+    }
+}
+
+mt_hint *mt_node_hint_of(const mt_node *node, const mt_run *run) {
+    const manta_program *desc = node->program->desc;
+    if (!run) return &node->hints[0];
+    if (run->call_kind == MT_CALL_TASK) return &node->hints[1 + (run->function < desc->task_count ? run->function : 0)];
+    return &node->hints[1 + desc->task_count + (run->class_number < desc->class_count ? run->class_number : 0)];
+}
+
+mt_hint *mt_executor_hint(const mt_executor *self) {
+    return self->run ? mt_node_hint_of(self->node, self->run) : &self->node->hints[0];
+}
+
+void mt_node_what_runs(mt_node *node, char *out, size_t out_bytes) {
+    size_t used = 0;
+    *out = '\0';
+    for (const mt_executor *e = node->all; e && used + 1 < out_bytes; e = e->all_next) {
+        if (is_free(e)) continue;
+        const mt_function *f =
+            e->run ? mt_program_function(node->program, e->run->call_kind, e->run->class_number, e->run->function) : NULL;
+        const char *name = f ? f->name : e->dead ? "a destroy function" : "?";
+        int n = snprintf(out + used, out_bytes - used, "%s%s", used ? ", " : "", name);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+// ---- the threads
+
+// Lock held on entry and on return.
+static void work(mt_executor *e) {
+    mt_node *node = e->node;
+    node->working++;
+    mt_node_leave(node);
+    if (e->dead) {
+        mt_actor_state *state = e->dead;
+        mt_context_destroy_state(e->context, state);
+        mt_node_enter(node);
+        node->inside = e;
+        e->dead = NULL;
+        if (state->dying == MT_DYING_AT_END) state->dying = MT_DESTROYED;   // the core still knows it: freed with the node
+        else {
+            mt_core_actor_destroyed(node->core, mt_actor_state_user(state));
+            mt_context_free_state(state);
+        }
+    } else {
+        mt_run *run = e->run;
+        mt_context_run(e->context, run);
+        mt_node_enter(node);
+        node->inside = e;
+        e->run = NULL;
+        mt_context_finish(e->context, run);
+    }
+    node->inside = NULL;
+    node->working--;
+    if (node->ending && node->main_bell) mt_node_ring(node, node->main_bell);
+}
+
+static void *executor_main(void *argument) {
+    mt_executor *e = argument;
+    mt_node *node = e->node;
+    mt_node_enter(node);
+    node->starting--;
+    for (;;) {
+        take_queued(node, e);
+        if (!is_free(e)) {
+            work(e);
+            continue;
+        }
+        if (node->stopping) break;
+        idle_add(node, e);
+        mt_node_leave(node);
+        mt_node_wait(node, &e->bell, e, NULL, MT_NEVER);
+        mt_node_enter(node);
+        idle_remove(e);
+    }
+    mt_node_leave(node);
+    mt_context_destroy(e->context);
+    atomic_fetch_add(&node->executors_gone, 1);
+    mt_futex_wake_all(&node->executors_gone);
+    return NULL;
+}
+
+static int start_one(mt_node *node, int number) {
+    sigset_t all, before;
+    mt_executor *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
+    if (!e) return 0;
+    memset(e, 0, sizeof *e);
+    e->node = node;
+    e->number = number;
+    e->context = mt_context_create(node, number);
+    if (!e->context) {
+        free(e);
+        return 0;
+    }
+    mt_node_enter(node);
+    e->all_next = node->all;
+    node->all = e;
+    mt_node_leave(node);
+    // signals are the main thread's: threads inherit this mask
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&e->thread, &node->thread_attributes, executor_main, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0) return 1;
+    mt_node_enter(node);
+    mt_executor **at = &node->all;
+    while (*at != e) at = &(*at)->all_next;
+    *at = e->all_next;
+    mt_node_leave(node);
+    mt_context_destroy(e->context);
+    free(e);
+    return 0;
+}
+
+// When the system gives no more threads, those there are go on alone: what is queued waits for them.
+void mt_node_start_executors(mt_node *node) {
+    for (;;) {
+        mt_node_enter(node);
+        int number = node->executors;
+        bool more = !node->stopping && node->queued > node->starting && node->executors < node->desc.executors_max;
+        if (more) {
+            node->starting++;
+            node->executors++;
+        }
+        mt_lock_give(&node->lock);
+        if (!more) return;
+        if (start_one(node, number + 1)) continue;
+        mt_node_enter(node);
+        node->starting--;
+        node->executors--;
+        mt_lock_give(&node->lock);
+        return;
+    }
+}
+
+bool mt_node_executors_stop(mt_node *node, int64_t deadline_ns) {
+    mt_node_enter(node);
+    node->stopping = 1;
+    for (mt_executor *e = node->idle; e; e = e->next) mt_node_ring(node, &e->bell);
+    int wanted = node->executors;
+    mt_node_leave(node);
+    for (;;) {
+        uint32_t gone = atomic_load(&node->executors_gone);
+        if (gone >= (uint32_t)wanted) break;
+        if (!mt_futex_wait(&node->executors_gone, gone, deadline_ns) && atomic_load(&node->executors_gone) < (uint32_t)wanted) return false;
+    }
+    for (mt_executor *e = node->all, *next; e; e = next) {
+        next = e->all_next;
+        pthread_join(e->thread, NULL);
+        free(e);
+    }
+    node->all = NULL;
+    node->executors = 0;
+    return true;
+}
