@@ -238,6 +238,13 @@ void mt_workload_submit(mt_body *b) {
             // inside a placement group: what a bundle has, or less
             int number = b->groups[mt_body_below(b, (uint32_t)b->group_count)];
             const mt_group_entry *g = &l->groups[number];
+            int held = 0;
+            for (int i = 0; i < b->held_count; i++) held |= b->held[i].record == g->record;
+            if (!held) {
+                // released: it is not there any more
+                end_call(b, c, MT_MADE_CALL, stalls, 0);
+                continue;
+            }
             int bundle = (int)mt_body_below(b, (uint32_t)g->count);
             c->submit.demand = g->bundle[bundle];
             if (mt_body_chance(b, 0.4)) c->submit.demand.amount[MT_RESOURCE_CUSTOM] /= 2;
@@ -276,6 +283,7 @@ static int create(mt_body *b, int meets) {
     if (meets) {
         p->role = MT_ROLE_MEET;
         c->submit.demand.amount[MT_RESOURCE_CPU] = 0;
+        a->max_concurrency = 1;   // in two rounds of one meeting at a time it would be a member twice
     } else {
         want(b, c);
         add_arguments(b, c, 2);

@@ -252,7 +252,7 @@ static void check_ranks(mt_ledger *l, mt_entry *r, const mt_value *v, const void
     mt_group_entry *g = &l->groups[r->group];
     char text[256];
     mt_ledger_describe(l, (int)(r - l->records), text);
-    if (v->head->type != MANTA_TYPE_BYTES || v->head->bytes != sizeof(uint32_t) * (uint64_t)g->count) {
+    if ((v->head->type != MANTA_TYPE_BYTES && v->head->type != MANTA_TYPE_U32) || v->head->bytes != sizeof(uint32_t) * (uint64_t)g->count) {
         mt_ledger_violate(l, "%s: %llu bytes of type %d are not the ranks of %d bundles", text, (unsigned long long)v->head->bytes,
             v->head->type, g->count);
         return;

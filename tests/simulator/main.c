@@ -16,7 +16,7 @@ static const char usage[] =
     "                 [--seed S] [--seeds COUNT] [--seconds T] [--twice] [--mutate KIND] [--verbose]\n"
     "       manta_sim --list FILE      seeds of a file, a command line each\n"
     "       manta_sim --scale [--ranks N]\n"
-    "What is not given is drawn from the seed. KIND: drop-release, twice, release-twice, lose-done, free-early.\n";
+    "What is not given is drawn from the seed. --verbose twice prints every event. KIND: drop-release, twice, release-twice, lose-done, free-early.\n";
 
 static const char *const mutations[] = {"none", "drop-release", "twice", "release-twice", "lose-done", "free-early"};
 
@@ -84,7 +84,7 @@ static int parse(int argc, char **argv, arguments *out) {
         case 'p': out->desc.partitions = (int)x; break;
         case 'u': out->desc.duplicates = x; break;
         case 't': out->desc.tasks = (int)x; break;
-        case 'v': out->desc.verbose = 1; break;
+        case 'v': out->desc.verbose++; break;
         case 'S': out->scale = 1; break;
         case 'T': out->seconds = x; break;
         case '2': out->twice = 1; break;

@@ -174,12 +174,41 @@ static void partition(mt_simulator *sim, int many) {
     free(side);
 }
 
+static void trace(const mt_simulator *sim, const mt_event *e) {
+    static const char *const kinds[] = {"message", "served", "tick", "start", "step", "wake", "deadline", "spilled", "restored", "destroy",
+        "named", "met", "fenced", "gone", "death", "partition"};
+    if (e->idle) return;
+    printf("%.9f  %-9s", (double)sim->now_ns * 1e-9, kinds[e->kind]);
+    if (e->kind == MT_EVENT_MESSAGE) {
+        const mt_packet *p = e->data;
+        const mt_wire *w = (const void *)p->data;
+        printf(" %d → %d  %u %s", p->source, p->target, w->sequence, mt_wire_name_of(w->kind));
+        if (w->kind == MT_WIRE_CALL || w->kind == MT_WIRE_DONE || w->kind == MT_WIRE_KEPT || w->kind == MT_WIRE_RETURNED || w->kind == MT_WIRE_CANCEL) {
+            uint64_t task = ((const mt_wire_task *)w)->task;
+            printf(" task %llu.%llu", (unsigned long long)(task >> 32), (unsigned long long)(task & UINT32_MAX));
+            if (w->kind == MT_WIRE_DONE) printf(" code %d", ((const mt_wire_done *)w)->code);
+        } else if (p->bytes >= sizeof(mt_wire_ref)) {
+            const mt_wire_ref *m = (const void *)w;
+            printf(" (%u, %u, %llu) %llu", m->ref.owner, m->ref.slot, (unsigned long long)m->ref.serial, (unsigned long long)m->argument);
+            if (w->kind == MT_WIRE_VALUE)
+                printf(" state %u adopted %u", ((const mt_wire_value *)w)->state, ((const mt_wire_value *)w)->adopted);
+        }
+    } else {
+        printf(" rank %d", e->rank);
+        if (e->kind >= MT_EVENT_START && e->kind <= MT_EVENT_DEADLINE) printf(" plan %d", ((const mt_body *)e->data)->plan);
+        else printf(" %llu", (unsigned long long)e->number);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
 int mt_simulator_next(mt_simulator *sim) {
     mt_event e;
     if (!mt_queue_pop(&sim->queue, &e)) return 0;
     MT_ASSERT(e.at_ns >= sim->now_ns);
     sim->now_ns = e.at_ns;
     sim->events++;
+    if (sim->desc.verbose > 1) trace(sim, &e);
     mt_host *h = &sim->hosts[e.rank];
     uint64_t what = (uint64_t)e.kind << 32 | (uint32_t)e.rank;
     if (e.kind == MT_EVENT_MESSAGE) what ^= (uint64_t)((mt_packet *)e.data)->bytes << 40 ^ (uint64_t)((mt_packet *)e.data)->kind << 24;
