@@ -238,7 +238,7 @@ static void share_gradient(void *context, int index, int thread) {
     int64_t first = share_start(l, w->envs, l->minibatch), end = share_start(l, w->envs, l->minibatch + 1);
     const double *scale = l->scale + 2 * (l->epoch * l->minibatches + l->minibatch);
     mt_ppo_share share = {
-        .segment = w->segment, .index = w->order + w->rows * l->epoch + first, .rows = end - first,
+        .parts = MT_POLICY_BOTH, .segment = w->segment, .index = w->order + w->rows * l->epoch + first, .rows = end - first,
         .inv_rows = (float)(1.0 / (double)l->rows[l->minibatch]),
         .adv_mean = (float)scale[0], .adv_inv_std = (float)scale[1],
     };
@@ -263,7 +263,7 @@ static mt_status apply_gradient(mt_learner *l, float lr, double *norm_sum) {
         .lr = lr, .beta1 = 0.9f, .beta2 = 0.999f, .eps = (float)l->desc.config.adam_eps,
         .weight_decay = (float)l->desc.config.weight_decay, .step = ++l->step,
     });
-    mt_weights_pack(&l->weights, l->desc.policy, k);
+    mt_weights_pack(&l->weights, l->desc.policy, k, MT_POLICY_BOTH);
     l->weights.version++;
     *norm_sum += norm;
     return MT_OK;
@@ -348,5 +348,5 @@ mt_learner_state mt_learner_state_get(mt_learner *l) {
 
 void mt_learner_state_set(mt_learner *l, int64_t step) {
     l->step = step;
-    mt_weights_pack(&l->weights, l->desc.policy, l->desc.kernels);
+    mt_weights_pack(&l->weights, l->desc.policy, l->desc.kernels, MT_POLICY_BOTH);
 }
