@@ -17,7 +17,9 @@ static mt_status run(int argc, char **argv) {
 int main(int argc, char **argv) {
     mt_status status = run(argc, argv);
     int code = mt_status_exit_code(status);
+    // a deadline is told by whoever waited: rank 0 may be the one that the others missed
     if (status != MT_OK && mt_mpi_rank() == 0) fprintf(stderr, "manta: %s\n", mt_last_error());
+    else if (status == MT_DEADLINE) fprintf(stderr, "manta: rank %d: %s\n", mt_mpi_rank(), mt_last_error());
     // ranks that still wait for a missing one must not wait for ever
     if (status == MT_COMM || status == MT_DEADLINE) mt_mpi_abort(code);
     if (mt_mpi_active() && mt_mpi_finalize() != MT_OK) mt_mpi_abort(code ? code : 1);

@@ -70,11 +70,12 @@ static mt_status train(train_command *c, int argc, char **argv) {
     // files may differ from node to node: what one rank cannot read, all ranks learn
     mt_comm *comm;
     mt_train_result result = {0};
-    MT_TRY(mt_comm_world(NULL, &comm));
-    mt_status status = mt_agree(comm, configure(c));
+    mt_status configured = configure(c);   // first: the timeout is an option, too
+    MT_TRY(mt_comm_world(&(mt_comm_desc){.timeout_ns = mt_train_config_timeout_ns(&c->train)}, &comm));
+    mt_status status = mt_agree(comm, configured);
     if (status == MT_OK)
         status = mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options, .comm = comm,
-            .command_line = c->command_line, .preset_found = c->preset_found}, &result);
+            .command_line = c->command_line, .preset_found = c->preset_found, .out = stdout}, &result);
     mt_comm_destroy(comm);
     if (status == MT_OK && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);
     return status;
@@ -86,6 +87,9 @@ static mt_status run(int argc, char **argv) {
     join_arguments(argc, argv, c->command_line, sizeof c->command_line);
     mt_ppo_sections(&c->train, &c->ppo, c->sections);
     mt_status status = train(c, argc, argv);
+    if (status == MT_DEADLINE)   // the floors below know of a deadline and not where it comes from
+        status = MT_FAIL(DEADLINE, "%s When it is only slow (environments, evaluation, a busy machine), give more than --timeout %g (seconds; 0: no limit)",
+            mt_last_error(), c->train.timeout);
     mt_options_fini(&c->options);
     free(c);
     return status;

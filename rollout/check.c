@@ -267,32 +267,13 @@ mt_status mt_env_check(const manta_env_desc *desc, const mt_check_options *optio
 }
 
 mt_status mt_plugin_check(const char *path, const mt_check_options *options, mt_check_line_fn line, void *context, int *failures) {
-    checker c = {.path = path};
+    char resolved[PATH_MAX];   // a plugin is opened by an absolute path alone
+    *failures = 0;
+    if (!realpath(path, resolved)) return MT_FAIL(NOT_FOUND, "plugin %s: %s; check the path", path, strerror(errno));
+    checker c = {.path = resolved};
     set_up(&c, options, line, context);
     mt_status status = run(&c, NULL);
     for (c.index = 0; c.index < c.env_count && status == MT_OK; c.index++) status = run_all(&c);
     *failures = c.failures;
     return status;
-}
-
-// ---------------------------------------------------------------- manta plugin check
-
-static void print_line(void *context, mt_verdict verdict, const char *check, const char *text) {
-    int *warnings = context;
-    *warnings += verdict == MT_VERDICT_WARN;
-    printf("%s %s: %s\n", mt_verdict_name(verdict), check, text);
-    fflush(stdout);
-}
-
-mt_status mt_check_plugin(const char *path) {
-    char resolved[PATH_MAX];
-    int failures = 0, warnings = 0;
-    if (!realpath(path, resolved)) return MT_FAIL(NOT_FOUND, "plugin %s: %s; check the path", path, strerror(errno));
-    MT_TRY(mt_plugin_check(resolved, NULL, print_line, &warnings, &failures));
-    if (failures)
-        return MT_FAIL(PLUGIN, "%s: %d of the ABI's promises broken, see the lines with FAIL", path, failures);
-    printf("%s keeps the ABI's promises", path);
-    if (warnings) printf(" (%d warning%s)", warnings, warnings == 1 ? "" : "s");
-    printf("\n");
-    return MT_OK;
 }

@@ -29,12 +29,9 @@ typedef void (*mt_check_line_fn)(void *context, mt_verdict verdict, const char *
 mt_status mt_env_check(const manta_env_desc *desc, const mt_check_options *options, mt_check_line_fn line, void *context,
     int *failures);
 
-// The same for a plugin by path and every environment in it. It is loaded in child processes alone.
+// The same for a plugin by path and every environment in it. A relative path is resolved; MT_NOT_FOUND when nothing is there.
+// The plugin is loaded in child processes alone.
 mt_status mt_plugin_check(const char *path, const mt_check_options *options, mt_check_line_fn line, void *context, int *failures);
-
-// `manta plugin check FILE.so`: prints the lines to stdout, then a summary. A relative path is resolved. MT_PLUGIN when a
-// promise is broken.
-mt_status mt_check_plugin(const char *path);
 
 const char *mt_verdict_name(mt_verdict verdict);   // "PASS"
 

@@ -1,6 +1,7 @@
 // The option tables of a training run and of PPO, presets, and the checks that cross options. One thread, at start-up.
 #include "scheduler/config.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "engine/base/yaml.h"
 
@@ -31,6 +32,9 @@ static const mt_option train_options[] = {
     {TRAIN(device), .type = MT_OPT_STRING, .standard = "auto", .group = "Run", .help = "auto, cpu or cuda"},
     {TRAIN(deterministic), .type = MT_OPT_BOOL, .standard = "false", .group = "Run",
         .help = "the same bits on rerun, on resume, and for 1, 2 or 4 ranks and any threads (n_workers is 4 unless given)"},
+    {TRAIN(timeout), .type = MT_OPT_FLOAT, .standard = "120", .range = "[0, 1e9]", .why = "it is a wait; 0 is the one without end", .unit = "seconds",
+        .group = "Run", .help = "the job ends when a rank waits longer for another; more for environments whose steps or rollouts may take longer on one "
+            "rank; 0: waits for ever, though a process that died on the same node is still noticed"},
     {TRAIN(conf_file), .type = MT_OPT_STRING, .letter = 'f', .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
         .help = "YAML file of options, flat or in RL Zoo's form"},
     {TRAIN(resume), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
@@ -162,6 +166,14 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
     mt_status status = mt_options_set_yaml(options, entry ? entry : root, MT_FROM_FILE);
     mt_yaml_destroy(doc);
     return status;
+}
+
+// ---- what follows from options
+
+int64_t mt_train_config_timeout_ns(const mt_train_config *train) {
+    if (train->timeout == 0) return MT_NEVER;
+    int64_t ns = (int64_t)(train->timeout * MT_SECOND_NS);
+    return ns > 0 ? ns : 1;   // 0 would be the communicator's own choice
 }
 
 // ---- checks that cross options

@@ -19,6 +19,7 @@ typedef struct mt_train_config {
     int threads;                         // per rank; 0: chosen
     char device[32];
     bool deterministic;
+    double timeout;                      // seconds; 0: never
     char log_folder[MT_OPTION_PATH_BYTES], run_folder[MT_OPTION_PATH_BYTES], tensorboard_log[MT_OPTION_PATH_BYTES];
     char conf_file[MT_OPTION_PATH_BYTES], resume[MT_OPTION_PATH_BYTES];
     int64_t eval_freq, save_freq;        // environment steps; 0: never / by time alone
@@ -61,6 +62,9 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 
 // Checks that cross options: worker counts against ranks and minibatches, sizes of an update.
 mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo, int ranks);
+
+// The deadline of the job's collectives, for mt_comm_desc.timeout_ns: MT_NEVER for 0.
+int64_t mt_train_config_timeout_ns(const mt_train_config *train);
 
 // W, the number of logical workers: n_workers; else 4 with --deterministic where the ranks divide it, so that 1, 2 and 4 ranks
 // agree without being told; else ranks × threads, as far as there are environments. threads: the fewest of any rank.

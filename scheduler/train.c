@@ -159,12 +159,12 @@ static mt_metric_set columns_of(const training *t) {
 static void announce(const training *t) {
     const mt_train_config *c = t->train;
     if (c->verbose == 0) return;
-    printf("%s on %s: %d rank%s x %d thread%s, %d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
+    fprintf(t->desc->out, "%s on %s: %d rank%s x %d thread%s, %d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
         t->environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->thread_count, t->thread_count > 1 ? "s" : "", t->workers,
         t->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
         (long long)mt_policy_parameter_count(mt_on_policy_policy(t->flow)), t->kernels->name,
         t->desc->preset_found ? ", preset of RL Baselines3 Zoo" : "", t->folder.path);
-    fflush(stdout);
+    fflush(t->desc->out);
 }
 
 static mt_status open_reports(training *t) {
@@ -177,7 +177,7 @@ static mt_status open_reports(training *t) {
         .tensorboard = *c->tensorboard_log ? c->tensorboard_log : NULL, .columns = columns_of(t),
         .start_unix = t->progress.start_unix, .resume = *c->resume != 0, .resume_step = t->progress.steps,
         .resume_episodes = (uint64_t)t->progress.episodes,
-        .progress = {.title = t->environment.desc->id, .total_steps = c->n_timesteps, .verbose = c->verbose,
+        .progress = {.title = t->environment.desc->id, .total_steps = c->n_timesteps, .verbose = c->verbose, .out = t->desc->out,
             .mode = c->progress ? MT_PROGRESS_LIVE : MT_PROGRESS_AUTO},
     }, &t->reporter));
     mt_log_start(&(mt_log_desc){.level = MT_LOG_INFO, .rank = t->rank, .size = t->ranks, .write = print_log_line, .context = t->reporter});

@@ -6,6 +6,8 @@
 #include "scheduler/config.h"
 #include "scheduler/report/run_folder.h"
 
+#include <stdio.h>
+
 typedef struct mt_train_desc {
     const mt_train_config *train;    // borrowed
     const mt_ppo_config *ppo;        // borrowed
@@ -13,6 +15,7 @@ typedef struct mt_train_desc {
     mt_comm *comm;                   // borrowed: the job's ranks
     const char *command_line;        // borrowed: for run.json
     int preset_found;                // for the opening line
+    FILE *out;                       // borrowed: where rank 0's opening line and progress go
 } mt_train_desc;
 
 typedef struct mt_train_result {

@@ -23,11 +23,6 @@
 #include "engine/runtime/transport.h"
 #include "engine/runtime/value.h"
 
-// An actor's class travels in its handle: bits 48 to 63 of the serial of a CREATE's out[0] are class_number + 1, so that whoever
-// is handed the actor finds its methods, their signatures and numbers of results without asking anybody. 0 there: no actor, or
-// one whose creation had failed at once (failed_code). Every other serial is below 2^48.
-enum { MT_SERIAL_CLASS_SHIFT = 48 };
-
 typedef struct mt_core mt_core;
 typedef struct mt_object mt_object;
 typedef struct mt_hosted mt_hosted;   // an actor that lives on this rank
@@ -71,6 +66,11 @@ typedef struct mt_run_result {
     const manta_ref *inner;         // references inside a value of type REF or ACTOR in the heap
 } mt_run_result;
 
+// The class of the actor that a reference stands for, plus 1: in its serial's upper 16 bits, so that whoever is handed an actor
+// finds its methods, their signatures and numbers of results without asking. -1: no actor, or one that was never made.
+enum { MT_ACTOR_CLASS_SHIFT = 48 };
+static inline int mt_actor_class(manta_ref ref) { return (int)(ref.serial >> MT_ACTOR_CLASS_SHIFT) - 1; }
+
 // ---- waiting
 
 typedef struct mt_wait_link {
@@ -85,6 +85,7 @@ struct mt_waiter {
     int wanted, satisfied;
     int view;                       // large values must be in reach, too (get); 0: ready is enough (wait)
     int done;
+    int internal;                   // the core's own: 0 for everybody else
     void *shell;
 };
 
@@ -99,7 +100,8 @@ typedef struct mt_look {
 
 // ---- the shell's table
 
-typedef enum mt_trace_kind { MT_TRACE_TRANSFER_BEGIN, MT_TRACE_TRANSFER_END } mt_trace_kind;
+// Why a rank is out of the job.
+typedef enum mt_reason { MT_REASON_GONE, MT_REASON_SILENT } mt_reason;   // its process ended; nothing was heard of it
 
 typedef struct mt_core_ops {
     void (*send)(void *shell, int rank, const mt_piece *pieces, int count);
@@ -171,6 +173,7 @@ void mt_core_submit(mt_core *core, const mt_submit *submit, manta_ref *out);
 // A value that the caller has: inline (encoded), or in this rank's heap. Held once.
 manta_ref mt_core_put(mt_core *core, const mt_run_result *value);
 uint64_t mt_core_allocate(mt_core *core, uint64_t bytes);   // in the heap, making room if need be; MT_HEAP_NO_OFFSET: full
+int mt_core_making_room(const mt_core *core);   // objects are on their way to disk: allocate may succeed soon
 
 void mt_core_hold(mt_core *core, manta_ref ref);      // adopts it when this rank does not know it
 void mt_core_release(mt_core *core, manta_ref ref);

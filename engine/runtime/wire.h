@@ -85,8 +85,12 @@ typedef struct mt_wire_call {
     int32_t bundle;
     uint64_t placement_serial;
     uint32_t cpu_afterwards;  // CREATE: keep the CPUs while it lives (they were asked for)
-    uint32_t name_bytes;      // spare
+    uint32_t placement_owner;
+    uint32_t stay;            // it may run on that rank only: never RETURNED
+    int32_t max_pending, max_task_retries;   // CREATE: for the actor's callers
+    uint32_t spare2[3];
 } mt_wire_call;
+_Static_assert(sizeof(mt_wire_call) % 16 == 0, "what follows begins on 16 bytes");
 
 typedef struct mt_wire_done {
     mt_wire wire;
@@ -97,6 +101,7 @@ typedef struct mt_wire_done {
     uint32_t run_ns;          // saturating
     uint32_t keep;            // the results hold references: answer with KEPT
 } mt_wire_done;
+_Static_assert(sizeof(mt_wire_done) % 16 == 0, "what follows begins on 16 bytes");
 
 typedef struct mt_wire_task { mt_wire wire; uint64_t task; manta_ref actor; uint64_t argument; } mt_wire_task;
 typedef struct mt_wire_ref { mt_wire wire; manta_ref ref; uint64_t argument; } mt_wire_ref;
@@ -110,7 +115,9 @@ typedef struct mt_wire_value {
     uint32_t state, adopted;  // adopted 1: the answer to an ADOPT
     int32_t code;
     uint32_t error_rank, text_bytes, spare;
+    uint64_t spare2;
 } mt_wire_value;
+_Static_assert(sizeof(mt_wire_value) % 16 == 0, "what follows begins on 16 bytes");
 
 typedef struct mt_wire_pinned {
     mt_wire wire;

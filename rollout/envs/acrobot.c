@@ -133,10 +133,8 @@ static void draw(const manta_env *env, uint32_t row, mt_canvas *canvas) {
 
 static const float high[OBS] = {1, 1, 1, 1, (float)(4 * 3.141592653589793), (float)(9 * 3.141592653589793)};
 static const float low[OBS] = {-1, -1, -1, -1, -(float)(4 * 3.141592653589793), -(float)(9 * 3.141592653589793)};
-static const manta_space observation_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX,
-    .dtype = MANTA_F32, .ndim = 1, .shape = {OBS}, .low = low, .high = high};
-static const manta_space action_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_DISCRETE,
-    .dtype = MANTA_I32, .nvec = (const int64_t[]){3}};
+static const manta_space observation_space = CLASSIC_BOX(OBS, low, high);
+static const manta_space action_space = CLASSIC_CHOICES(3);
 
 static const classic_kind kind = {
     .desc = &MT_ISA_NAME(mt_env_acrobot),
@@ -150,31 +148,18 @@ static const classic_kind kind = {
     .draw = draw,
 };
 
-static int create(const manta_env_config *config, manta_env **out, char *error) {
-    return classic_create(&kind, config, out, error);
-}
+CLASSIC_CREATE(kind)
+
 static int step(manta_env *env, const manta_env_batch *batch, char *error) {
     if (env->param[FAST_MATH] != 0) return classic_step(env, batch, error, OBS, physics_fast, observe);
     return classic_step(env, batch, error, OBS, physics_libm, observe);
 }
 
 const manta_env_desc MT_ISA_NAME(mt_env_acrobot) = {
-    .struct_size = sizeof(manta_env_desc),
-    .abi_version = MANTA_ENV_ABI_VERSION,
+    CLASSIC_COMMON,
     .id = "Acrobot-v1",
     .summary = "swing the tip of a two-link robot up with a torque at its elbow",
-    .capabilities = MANTA_ENV_DETERMINISTIC,
-    .max_episode_steps = 500,
     .reward_threshold = -100,
-    .option_count = 2,
-    .options = (const manta_env_option_desc[]){
-        {"max_episode_steps", "500", "steps after which an episode is cut; 0 = never"},
-        {"fast_math", "false", "true: own sine and cosine, ten times as fast; a long episode then drifts from Gymnasium's"}},
-    .create = create,
-    .destroy = classic_destroy,
-    .observation_space = classic_observation_space,
-    .action_space = classic_action_space,
-    .reset = classic_reset,
-    .step = step,
-    .extension = classic_extension,
+    CLASSIC_OPTIONS(500,
+        {"fast_math", "false", "true: own sine and cosine, ten times as fast; a long episode then drifts from Gymnasium's"}),
 };

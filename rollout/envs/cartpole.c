@@ -67,10 +67,8 @@ static void draw(const manta_env *env, uint32_t row, mt_canvas *canvas) {
 
 static const float high[OBS] = {(float)(2.4 * 2), INFINITY, (float)(12 * 2 * 3.141592653589793 / 360 * 2), INFINITY};
 static const float low[OBS] = {-(float)(2.4 * 2), -INFINITY, -(float)(12 * 2 * 3.141592653589793 / 360 * 2), -INFINITY};
-static const manta_space observation_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX,
-    .dtype = MANTA_F32, .ndim = 1, .shape = {OBS}, .low = low, .high = high};
-static const manta_space action_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_DISCRETE,
-    .dtype = MANTA_I32, .nvec = (const int64_t[]){2}};
+static const manta_space observation_space = CLASSIC_BOX(OBS, low, high);
+static const manta_space action_space = CLASSIC_CHOICES(2);
 
 static const classic_kind kind = {
     .desc = &MT_ISA_NAME(mt_env_cartpole),
@@ -84,30 +82,14 @@ static const classic_kind kind = {
     .draw = draw,
 };
 
-static int create(const manta_env_config *config, manta_env **out, char *error) {
-    return classic_create(&kind, config, out, error);
-}
-static int step(manta_env *env, const manta_env_batch *batch, char *error) {
-    return classic_step(env, batch, error, OBS, physics, observe);
-}
+CLASSIC_CREATE(kind)
+CLASSIC_STEP(OBS, physics, observe)
 
 const manta_env_desc MT_ISA_NAME(mt_env_cartpole) = {
-    .struct_size = sizeof(manta_env_desc),
-    .abi_version = MANTA_ENV_ABI_VERSION,
+    CLASSIC_COMMON,
     .id = "CartPole-v1",
     .summary = "balance a pole on a cart that is pushed left or right",
-    .capabilities = MANTA_ENV_DETERMINISTIC,
-    .max_episode_steps = 500,
     .reward_threshold = 475,
-    .option_count = 2,
-    .options = (const manta_env_option_desc[]){
-        {"max_episode_steps", "500", "steps after which an episode is cut; 0 = never"},
-        {"sutton_barto_reward", "false", "true: reward 0 a step and -1 at the end, as in Sutton and Barto; else 1 a step"}},
-    .create = create,
-    .destroy = classic_destroy,
-    .observation_space = classic_observation_space,
-    .action_space = classic_action_space,
-    .reset = classic_reset,
-    .step = step,
-    .extension = classic_extension,
+    CLASSIC_OPTIONS(500,
+        {"sutton_barto_reward", "false", "true: reward 0 a step and -1 at the end, as in Sutton and Barto; else 1 a step"}),
 };

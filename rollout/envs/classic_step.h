@@ -1,4 +1,4 @@
-// The step loop of the classic environments, inlined into each with its physics.
+// The step loop of the classic environments, inlined into each with its physics, and what their files end in alike.
 #ifndef MANTA_ROLLOUT_ENVS_CLASSIC_STEP_H
 #define MANTA_ROLLOUT_ENVS_CLASSIC_STEP_H
 
@@ -87,5 +87,40 @@ CLASSIC_INLINE int classic_step(manta_env *env, const manta_env_batch *batch, ch
     }
     return row < env->num_envs ? classic_step_rest(env, row, batch, error, obs_count, physics, observe) : 0;
 }
+
+// ---- what a file ends in. The functions differ in what they call, and being of one file each lets physics be inlined.
+
+#define CLASSIC_CREATE(kind)                                                                                           \
+    static int create(const manta_env_config *config, manta_env **out, char *error) {                                  \
+        return classic_create(&(kind), config, out, error);                                                            \
+    }
+
+#define CLASSIC_STEP(obs_count, physics, observe)                                                                      \
+    static int step(manta_env *env, const manta_env_batch *batch, char *error) {                                       \
+        return classic_step(env, batch, error, obs_count, physics, observe);                                           \
+    }
+
+// The fields of a descriptor that are the same in all; create and step are the file's.
+#define CLASSIC_COMMON                                                                                                 \
+    .struct_size = sizeof(manta_env_desc), .abi_version = MANTA_ENV_ABI_VERSION,                                       \
+    .capabilities = MANTA_ENV_DETERMINISTIC, .create = create, .destroy = classic_destroy,                             \
+    .observation_space = classic_observation_space, .action_space = classic_action_space, .reset = classic_reset,      \
+    .step = step, .extension = classic_extension
+
+// The time limit, and the options: the limit again and those given, each {key, default, help}.
+#define CLASSIC_OPTIONS(limit, ...)                                                                                    \
+    .max_episode_steps = limit,                                                                                        \
+    .option_count = sizeof((const manta_env_option_desc[]){__VA_ARGS__}) / sizeof(manta_env_option_desc) + 1,          \
+    .options = (const manta_env_option_desc[]) {                                                                       \
+        {"max_episode_steps", #limit, "steps after which an episode is cut; 0 = never"}, __VA_ARGS__                   \
+    }
+
+// The spaces. low, high: (count).
+#define CLASSIC_BOX(count, low_, high_)                                                                                \
+    {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX, .dtype = MANTA_F32, .ndim = 1, .shape = {count},     \
+        .low = (low_), .high = (high_)}
+#define CLASSIC_CHOICES(count)                                                                                         \
+    {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_DISCRETE, .dtype = MANTA_I32,                             \
+        .nvec = (const int64_t[]){count}}
 
 #endif

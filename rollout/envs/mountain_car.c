@@ -42,10 +42,8 @@ static void draw(const manta_env *env, uint32_t row, mt_canvas *canvas) {
     mt_mountain_draw(canvas, "MountainCar", env->state[POSITION][row], env->state[VELOCITY][row], goal_position, env->steps[row]);
 }
 
-static const manta_space observation_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX,
-    .dtype = MANTA_F32, .ndim = 1, .shape = {OBS}, .low = (const float[]){-1.2f, -0.07f}, .high = (const float[]){0.6f, 0.07f}};
-static const manta_space action_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_DISCRETE,
-    .dtype = MANTA_I32, .nvec = (const int64_t[]){3}};
+static const manta_space observation_space = CLASSIC_BOX(OBS, ((const float[]){-1.2f, -0.07f}), ((const float[]){0.6f, 0.07f}));
+static const manta_space action_space = CLASSIC_CHOICES(3);
 
 static const classic_kind kind = {
     .desc = &MT_ISA_NAME(mt_env_mountain_car),
@@ -59,30 +57,14 @@ static const classic_kind kind = {
     .draw = draw,
 };
 
-static int create(const manta_env_config *config, manta_env **out, char *error) {
-    return classic_create(&kind, config, out, error);
-}
-static int step(manta_env *env, const manta_env_batch *batch, char *error) {
-    return classic_step(env, batch, error, OBS, physics, observe);
-}
+CLASSIC_CREATE(kind)
+CLASSIC_STEP(OBS, physics, observe)
 
 const manta_env_desc MT_ISA_NAME(mt_env_mountain_car) = {
-    .struct_size = sizeof(manta_env_desc),
-    .abi_version = MANTA_ENV_ABI_VERSION,
+    CLASSIC_COMMON,
     .id = "MountainCar-v0",
     .summary = "swing a weak car out of a valley: left, nothing or right",
-    .capabilities = MANTA_ENV_DETERMINISTIC,
-    .max_episode_steps = 200,
     .reward_threshold = -110,
-    .option_count = 2,
-    .options = (const manta_env_option_desc[]){
-        {"max_episode_steps", "200", "steps after which an episode is cut; 0 = never"},
-        {"goal_velocity", "0", "least velocity at the flag for the episode to end, position units a step"}},
-    .create = create,
-    .destroy = classic_destroy,
-    .observation_space = classic_observation_space,
-    .action_space = classic_action_space,
-    .reset = classic_reset,
-    .step = step,
-    .extension = classic_extension,
+    CLASSIC_OPTIONS(200,
+        {"goal_velocity", "0", "least velocity at the flag for the episode to end, position units a step"}),
 };

@@ -11,8 +11,6 @@ enum { GOAL_VELOCITY };   // param
 
 static const double min_position = -1.2, max_position = 0.6, max_speed = 0.07, goal_position = 0.45, power = 0.0015;
 
-static inline vd rounded(vd x) { return vd_from(vs_from(x)); }   // to float
-
 // `fresh`: the state is that of a reset, in double; then bounds are compared as doubles, else as floats
 static inline vd clip_as(vl fresh, vd x, double low, double high) {
     return vd_select(fresh, vd_clip(x, low, high), vd_clip(x, (float)low, (float)high));
@@ -24,19 +22,19 @@ CLASSIC_INLINE classic_lanes physics(manta_env *env, uint32_t row, const void *a
     vd push = vd_from(vs_load(action));
 
     vd angle = 3 * position, sine, cosine;
-    vd_sincos(vd_select(fresh, angle, rounded(angle)), &sine, &cosine);
+    vd_sincos(vd_select(fresh, angle, vd_to_float(angle)), &sine, &cosine);
     vd pull = 0.0025 * cosine, force = vd_clip(push, -1, 1);
     vl clipped = force != push;
-    vd change = vd_select(clipped, force * power - pull, rounded(rounded(force * (float)power) - rounded(pull)));
-    velocity = vd_select(fresh, velocity + change, rounded(velocity + rounded(change)));
+    vd change = vd_select(clipped, force * power - pull, vd_to_float(vd_to_float(force * (float)power) - vd_to_float(pull)));
+    velocity = vd_select(fresh, velocity + change, vd_to_float(velocity + vd_to_float(change)));
     velocity = clip_as(fresh, velocity, -max_speed, max_speed);
-    position = vd_select(fresh, position + velocity, rounded(position + velocity));
+    position = vd_select(fresh, position + velocity, vd_to_float(position + velocity));
     position = clip_as(fresh, position, min_position, max_position);
     vl wall = (position == min_position) | (position == (float)min_position);
     velocity = vd_select(wall & (velocity < 0), vd_set(0), velocity);
 
-    position = rounded(position);
-    velocity = rounded(velocity);
+    position = vd_to_float(position);
+    velocity = vd_to_float(velocity);
     vl terminated = (position >= (float)goal_position) & (velocity >= (float)env->param[GOAL_VELOCITY]);
     vd_store(env->state[POSITION] + row, position);
     vd_store(env->state[VELOCITY] + row, velocity);
@@ -59,10 +57,8 @@ static void draw(const manta_env *env, uint32_t row, mt_canvas *canvas) {
         env->steps[row]);
 }
 
-static const manta_space observation_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX,
-    .dtype = MANTA_F32, .ndim = 1, .shape = {OBS}, .low = (const float[]){-1.2f, -0.07f}, .high = (const float[]){0.6f, 0.07f}};
-static const manta_space action_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX, .dtype = MANTA_F32,
-    .ndim = 1, .shape = {1}, .low = (const float[]){-1}, .high = (const float[]){1}};
+static const manta_space observation_space = CLASSIC_BOX(OBS, ((const float[]){-1.2f, -0.07f}), ((const float[]){0.6f, 0.07f}));
+static const manta_space action_space = CLASSIC_BOX(1, ((const float[]){-1}), ((const float[]){1}));
 
 static const classic_kind kind = {
     .desc = &MT_ISA_NAME(mt_env_mountain_car_continuous),
@@ -76,30 +72,14 @@ static const classic_kind kind = {
     .draw = draw,
 };
 
-static int create(const manta_env_config *config, manta_env **out, char *error) {
-    return classic_create(&kind, config, out, error);
-}
-static int step(manta_env *env, const manta_env_batch *batch, char *error) {
-    return classic_step(env, batch, error, OBS, physics, observe);
-}
+CLASSIC_CREATE(kind)
+CLASSIC_STEP(OBS, physics, observe)
 
 const manta_env_desc MT_ISA_NAME(mt_env_mountain_car_continuous) = {
-    .struct_size = sizeof(manta_env_desc),
-    .abi_version = MANTA_ENV_ABI_VERSION,
+    CLASSIC_COMMON,
     .id = "MountainCarContinuous-v0",
     .summary = "swing a weak car out of a valley with a force in [-1, 1]; force costs",
-    .capabilities = MANTA_ENV_DETERMINISTIC,
-    .max_episode_steps = 999,
     .reward_threshold = 90,
-    .option_count = 2,
-    .options = (const manta_env_option_desc[]){
-        {"max_episode_steps", "999", "steps after which an episode is cut; 0 = never"},
-        {"goal_velocity", "0", "least velocity at the flag for the episode to end, position units a step"}},
-    .create = create,
-    .destroy = classic_destroy,
-    .observation_space = classic_observation_space,
-    .action_space = classic_action_space,
-    .reset = classic_reset,
-    .step = step,
-    .extension = classic_extension,
+    CLASSIC_OPTIONS(999,
+        {"goal_velocity", "0", "least velocity at the flag for the episode to end, position units a step"}),
 };

@@ -10,8 +10,6 @@ enum { GRAVITY };   // param
 
 static const double pi = 3.141592653589793, max_speed = 8, max_torque = 2, dt = 0.05, mass = 1, length = 1;
 
-static inline vd rounded(vd x) { return vd_from(vs_from(x)); }   // to float
-
 // Python's (x + π) % 2π − π. The remainder is exact, as fmod's: 2π in two parts whose products with n are exact.
 static inline vd angle_normalize(vd x) {
     const double turn = 2 * pi, turn_high = 0x1.921fb544p+2, turn_low = turn - turn_high, round_to_integer = 0x1.8p52;
@@ -34,10 +32,10 @@ CLASSIC_INLINE classic_lanes physics(manta_env *env, uint32_t row, const void *a
     vd sine = vd_load(env->cache + row), cosine;
 
     vd angle = angle_normalize(theta);
-    vd effort = rounded((double)0.001f * rounded(torque * torque));
+    vd effort = vd_to_float((double)0.001f * vd_to_float(torque * torque));
     vd cost = angle * angle + 0.1 * (theta_dot * theta_dot) + effort;
     double pull = 3 * env->param[GRAVITY] / (2 * length);
-    theta_dot = theta_dot + (pull * sine + rounded(3.0 / (mass * length * length) * torque)) * dt;
+    theta_dot = theta_dot + (pull * sine + vd_to_float(3.0 / (mass * length * length) * torque)) * dt;
     theta_dot = vd_clip(theta_dot, -max_speed, max_speed);
     theta = theta + theta_dot * dt;
 
@@ -83,10 +81,8 @@ static void draw(const manta_env *env, uint32_t row, mt_canvas *canvas) {
     mt_canvas_print(canvas, 2, 0, "speed %+.1f rad/s", env->state[THETA_DOT][row]);
 }
 
-static const manta_space observation_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX,
-    .dtype = MANTA_F32, .ndim = 1, .shape = {OBS}, .low = (const float[]){-1, -1, -8}, .high = (const float[]){1, 1, 8}};
-static const manta_space action_space = {.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_BOX, .dtype = MANTA_F32,
-    .ndim = 1, .shape = {1}, .low = (const float[]){-2}, .high = (const float[]){2}};
+static const manta_space observation_space = CLASSIC_BOX(OBS, ((const float[]){-1, -1, -8}), ((const float[]){1, 1, 8}));
+static const manta_space action_space = CLASSIC_BOX(1, ((const float[]){-2}), ((const float[]){2}));
 
 static const classic_kind kind = {
     .desc = &MT_ISA_NAME(mt_env_pendulum),
@@ -101,30 +97,13 @@ static const classic_kind kind = {
     .draw = draw,
 };
 
-static int create(const manta_env_config *config, manta_env **out, char *error) {
-    return classic_create(&kind, config, out, error);
-}
-static int step(manta_env *env, const manta_env_batch *batch, char *error) {
-    return classic_step(env, batch, error, OBS, physics, observe);
-}
+CLASSIC_CREATE(kind)
+CLASSIC_STEP(OBS, physics, observe)
 
 const manta_env_desc MT_ISA_NAME(mt_env_pendulum) = {
-    .struct_size = sizeof(manta_env_desc),
-    .abi_version = MANTA_ENV_ABI_VERSION,
+    CLASSIC_COMMON,
     .id = "Pendulum-v1",
     .summary = "swing a pendulum up and hold it with a torque in [-2, 2]",
-    .capabilities = MANTA_ENV_DETERMINISTIC,
-    .max_episode_steps = 200,
     .reward_threshold = NAN,
-    .option_count = 2,
-    .options = (const manta_env_option_desc[]){
-        {"max_episode_steps", "200", "steps after which an episode is cut; 0 = never"},
-        {"g", "10", "acceleration of gravity, m/s^2"}},
-    .create = create,
-    .destroy = classic_destroy,
-    .observation_space = classic_observation_space,
-    .action_space = classic_action_space,
-    .reset = classic_reset,
-    .step = step,
-    .extension = classic_extension,
+    CLASSIC_OPTIONS(200, {"g", "10", "acceleration of gravity, m/s^2"}),
 };

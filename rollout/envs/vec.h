@@ -42,6 +42,7 @@ static inline vd vd_set(double x) { return x - (vd){}; }
 static inline vl vl_set(int64_t x) { return x - (vl){}; }
 static inline vs vs_from(vd v) { return __builtin_convertvector(v, vs); }
 static inline vd vd_from(vs v) { return __builtin_convertvector(v, vd); }
+static inline vd vd_to_float(vd v) { return vd_from(vs_from(v)); }   // rounded to float, still doubles
 static inline vs vs_load(const float *p) { return *(const vs_unaligned *)p; }
 static inline void vs_store(float *p, vs v) { *(vs_unaligned *)p = v; }
 static inline vw vw_load(const int32_t *p) { return *(const vw_unaligned *)p; }

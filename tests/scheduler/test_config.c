@@ -1,4 +1,5 @@
 // What a training run is told: logical workers, checks that cross options, presets, the forms of a conf file.
+#include "engine/base/clock.h"
 #include "scheduler/config.h"
 
 #include <criterion/criterion.h>
@@ -57,6 +58,23 @@ Test(config, deterministic_workers_never_come_from_the_threads) {
     for (size_t i = 0; i < MT_COUNT(ranks); i++)
         for (int threads = 1; threads <= 64; threads++)
             cr_expect_eq(mt_train_config_workers(&train, &ppo, ranks[i], threads), expected[i], "%d ranks, %d threads", ranks[i], threads);
+}
+
+// ---- the timeout
+
+Test(config, timeout_in_nanoseconds) {
+    fixture f;
+    set_up(&f);
+    cr_expect_eq(mt_train_config_timeout_ns(&f.train), 120 * MT_SECOND_NS);
+    f.train.timeout = 0.25;
+    cr_expect_eq(mt_train_config_timeout_ns(&f.train), MT_SECOND_NS / 4);
+    f.train.timeout = 1e9;
+    cr_expect_eq(mt_train_config_timeout_ns(&f.train), (int64_t)1e18);
+    f.train.timeout = 0;
+    cr_expect_eq(mt_train_config_timeout_ns(&f.train), MT_NEVER);
+    f.train.timeout = 1e-12;   // less than the clock can tell: a deadline all the same, not the default
+    cr_expect_eq(mt_train_config_timeout_ns(&f.train), 1);
+    tear_down(&f);
 }
 
 // ---- checks

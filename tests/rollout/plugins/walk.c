@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 #include <time.h>
 
 enum { LIMIT = 20, EDGE = 5 };
@@ -102,6 +103,9 @@ static int misbehave(manta_env *env, const manta_env_batch *batch, uint64_t call
 #endif
 #ifdef FAULT_PRINTS
     if (call == 17) printf("step %d\n", (int)call), fflush(stdout);
+#endif
+#ifdef FAULT_SLOW /* no fault for the checker: a step that takes WALK_SLOW_SECONDS, which each rank may have its own of */
+    if (call == 17 && getenv("WALK_SLOW_SECONDS")) thrd_sleep(&(struct timespec){.tv_sec = atoi(getenv("WALK_SLOW_SECONDS"))}, NULL);
 #endif
 #ifdef FAULT_NAN
     if (call == 17) ((float *)batch->obs)[3 % env->count] = (float)sqrt(-1.0 - (double)call);
