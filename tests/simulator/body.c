@@ -72,8 +72,15 @@ static int at_of(const mt_body *b, int record) {
     return -1;
 }
 
+static void trace(const mt_body *b, const char *what, int record) {
+    char text[256];
+    if (b->host->sim->desc.verbose > 1)
+        printf("             rank %d plan %d %s %s\n", b->host->rank, b->plan, what, mt_ledger_describe(&b->host->sim->ledger, record, text));
+}
+
 void mt_body_got(mt_body *b, int record) {
     int at = at_of(b, record);
+    trace(b, "holds", record);
     if (at < 0) {
         if (b->held_count == b->held_capacity) {
             b->held_capacity = b->held_capacity ? 2 * b->held_capacity : 16;
@@ -94,6 +101,7 @@ int mt_body_hold(mt_body *b, int record) {
 
 void mt_body_drop(mt_body *b, int at) {
     manta_ref ref = mt_body_sim(b)->ledger.records[b->held[at].record].ref;
+    trace(b, "drops", b->held[at].record);
     if (!--b->held[at].holds) b->held[at] = b->held[--b->held_count];
     mt_core_release(b->host->core, ref);
 }

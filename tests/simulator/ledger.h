@@ -67,6 +67,7 @@ typedef struct mt_actor_entry {
     int max_restarts, max_task_retries, max_concurrency, max_pending, detached, holds_resources, stalls;
     int killed, name;                // killed: somebody asked for it; name: -1 none
     int creations;
+    int found;                       // by its name, which holds nobody: it may end at the same moment
     struct mt_instance *live;        // the newest
     uint64_t *sent;                  // owned (size): calls by caller
 } mt_actor_entry;

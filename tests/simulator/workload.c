@@ -257,6 +257,8 @@ void mt_workload_named(mt_body *b, int code, manta_actor actor) {
             mt_ledger_violate(l, "rank %d asks for name %d and is given what never had it", b->host->rank, b->asked_name);
             return;
         }
+        mt_actor_entry *a = &l->actors[l->records[record].actor];
+        if (!a->detached || a->killed) a->found = 1;
         int at = mt_body_hold(b, record);
         if (sweeping) {
             l->actors[l->records[record].actor].killed = 1;
