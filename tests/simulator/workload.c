@@ -84,7 +84,7 @@ void mt_workload_look(mt_body *b, int number, int view) {
         mt_ledger_error(l, number, b->host->rank, look.code, look.error_rank, look.message);
         return;
     }
-    int lossy = l->deaths || l->partitions || l->disk_failures;
+    int lossy = l->deaths || l->partitions || l->disk_failures || l->tight;
     if (look.state != MT_STATE_READY) {
         if (!lossy) mt_ledger_violate(l, "rank %d: object %d was there and is not any more", b->host->rank, number);
         return;

@@ -191,8 +191,9 @@ static int take_views(mt_run_core *r, char *text, size_t bytes) {
         if (a->value.head->form != MT_VALUE_PLACE) continue;
         const mt_object *o = r->links[a->view_rank].object;
         if (!o || o->state != MT_STATE_READY || o->pin != MT_PIN_HELD) {
-            snprintf(text, bytes, "argument %d: %s", i, o && o->message ? o->message : "the object is gone");
-            return o && o->state == MT_STATE_FAILED ? o->code : MANTA_OBJECT_LOST;
+            int no_room = o && o->state == MT_STATE_READY;   // wait.c: it was asked for, and refused
+            snprintf(text, bytes, "argument %d: %s", i, no_room ? mt_wait_no_room_text : o && o->message ? o->message : "the object is gone");
+            return no_room ? MANTA_NO_MEMORY : o && o->state == MT_STATE_FAILED ? o->code : MANTA_OBJECT_LOST;
         }
         a->view_rank = o->view_rank, a->view_offset = o->view_offset;
     }

@@ -51,6 +51,7 @@ struct mt_object {
     uint8_t owned, state, adopting, evicted, is_actor;
     uint8_t pin;                         // mt_pin_state
     uint8_t result_index, freeing, is_group;
+    uint8_t no_room;                     // the last reader found no memory for it; the next one asks again
     int32_t pin_rank, view_rank;
     uint64_t view_offset;
     uint64_t ticket;                     // of its adoption
@@ -358,6 +359,7 @@ void mt_object_discard_result(mt_core *core, const void *encoded, size_t bytes);
 void mt_wait_changed(mt_core *core, mt_object *o);               // state or reach changed: looks at links and dependents
 int mt_object_in_reach(mt_core *core, mt_object *o);             // 1: value can be read here; else asks for it when it can be
 void mt_object_unpin(mt_core *core, mt_object *o);
+extern const char mt_wait_no_room_text[];
 void mt_wait_on_pinned(mt_core *core, int source, const mt_wire_pinned *m);
 void mt_wait_unlink_all(mt_core *core, mt_wait_link *links, int count);
 void mt_wait_link_all(mt_core *core, mt_waiter *waiter, mt_object *const *objects, int count, mt_wait_link *links);
