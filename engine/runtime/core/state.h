@@ -135,6 +135,7 @@ typedef struct mt_shape {
     int on_rank;
     mt_task *first, **last;
     uint32_t count, cursor;
+    int64_t sent;                        // of those bound to a rank
     uint8_t saturated;                   // no rank has room; cleared when one may have
     struct mt_shape *next;
 } mt_shape;
@@ -167,7 +168,7 @@ typedef enum mt_run_state { MT_RUN_PINNING, MT_RUN_QUEUED, MT_RUN_RUNNING, MT_RU
 
 typedef struct mt_run_core {
     mt_run run;
-    uint8_t state, reserved, blocked;
+    uint8_t state, reserved, blocked, arriving;
     uint32_t bytes;                      // of this block
     uint64_t task;
     mt_wire_call *call;                  // view of this block
@@ -284,6 +285,7 @@ struct mt_core {
     mt_shape *shapes;
     mt_task *group_waiters;              // calls whose placement group is not placed yet
     mt_map pace;                         // by function
+    mt_resources arriving;               // of own calls on their way to this rank's queue: as good as taken
     uint8_t own_turn;                    // a run from elsewhere began last: own tasks come first now
 
     mt_resources available;              // of this rank; can be negative while blocked runs came back
