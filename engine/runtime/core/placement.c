@@ -15,7 +15,7 @@
 enum { RETRY_NS = 50 * 1000 * 1000, BUNDLES_MAX = 512 };
 
 typedef enum group_state { WAITING, RESERVING, PLACED } group_state;
-typedef enum vote { ASKED, YES, NO } vote;
+enum { ASKED, YES, NO };   // a bundle's vote
 
 typedef struct mt_group {
     manta_ref ref;

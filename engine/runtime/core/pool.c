@@ -33,11 +33,27 @@ static void *cut_block(mt_pool *pool, size_t bytes) {
     return block;
 }
 
+// Large blocks are malloc's, in a list of their own so that none is forgotten at the end.
+static void *take_large(mt_pool *pool, size_t class) {
+    mt_pool_large *large = need(aligned_alloc(MT_POOL_STEP, (class + 1) * MT_POOL_STEP));
+    large->next = pool->large, large->previous = &pool->large;
+    if (pool->large) pool->large->previous = &large->next;
+    pool->large = large;
+    return memset((char *)large + MT_POOL_STEP, 0, class * MT_POOL_STEP);
+}
+
+static void give_large(void *block) {
+    mt_pool_large *large = (mt_pool_large *)(void *)((char *)block - MT_POOL_STEP);
+    *large->previous = large->next;
+    if (large->next) large->next->previous = large->previous;
+    free(large);
+}
+
 void *mt_pool_take(mt_pool *pool, size_t bytes) {
     size_t class = (bytes + MT_POOL_STEP - 1) / MT_POOL_STEP;
     pool->bytes += bytes;
     if (class == 0) class = 1;
-    if (class > MT_POOL_CLASSES) return memset(need(aligned_alloc(MT_POOL_STEP, class * MT_POOL_STEP)), 0, bytes);
+    if (class > MT_POOL_CLASSES) return take_large(pool, class);
     void *block = pool->free[class - 1];
     if (block) memcpy(&pool->free[class - 1], block, sizeof(void *));
     else block = cut_block(pool, class * MT_POOL_STEP);
@@ -50,7 +66,7 @@ void mt_pool_give(mt_pool *pool, void *block, size_t bytes) {
     pool->bytes -= bytes;
     if (class == 0) class = 1;
     if (class > MT_POOL_CLASSES) {
-        free(block);
+        give_large(block);
         return;
     }
     memcpy(block, &pool->free[class - 1], sizeof(void *));
@@ -60,6 +76,10 @@ void mt_pool_give(mt_pool *pool, void *block, size_t bytes) {
 void mt_pool_fini(mt_pool *pool) {
     for (int i = 0; i < pool->chunk_count; i++) free(pool->chunks[i]);
     free(pool->chunks);
+    for (mt_pool_large *l = pool->large, *next; l; l = next) {
+        next = l->next;
+        free(l);
+    }
     *pool = (mt_pool){0};
 }
 

@@ -8,12 +8,15 @@
 
 enum { MT_POOL_STEP = 64, MT_POOL_CLASSES = 64 };   // blocks of up to 4096 bytes are kept
 
+typedef struct mt_pool_large { struct mt_pool_large *next, **previous; } mt_pool_large;   // one step before its block
+
 typedef struct mt_pool {
     void *free[MT_POOL_CLASSES];
     void **chunks;              // owned: what the small blocks are cut from
     int chunk_count, chunk_capacity;
     char *cut;                  // rest of the newest chunk
     size_t cut_bytes;
+    mt_pool_large *large;       // owned
     uint64_t bytes;             // given out
 } mt_pool;
 
