@@ -118,12 +118,13 @@ void mt_body_check_freed(mt_host *h, const mt_heap_piece *block) {
             sim->ledger.suspect[r] || sim->ledger.suspect[h->rank])
             continue;
         for (const mt_body *b = sim->hosts[r].bodies; b; b = b->next) {
-            int seen = sees(&b->result_view, h->rank, block);
-            for (int i = 0; i < b->held_count; i++) seen |= sees(&b->held[i].view, h->rank, block);
+            int seen = sees(&b->result_view, h->rank, block), what = -1;
+            for (int i = 0; i < b->held_count; i++)
+                if (sees(&b->held[i].view, h->rank, block)) seen = 1, what = b->held[i].record;
             for (int i = 0; i <= MT_PLAN_ARGUMENTS; i++) seen |= sees(&b->argument[i], h->rank, block);
             if (seen)
-                mt_ledger_violate(&sim->ledger, "rank %d frees offset %llu of its heap, which plan %d on rank %d looks at", h->rank,
-                    (unsigned long long)block->offset, b->plan, r);
+                mt_ledger_violate(&sim->ledger, "rank %d frees offset %llu of its heap, which plan %d on rank %d looks at: %s %d", h->rank,
+                    (unsigned long long)block->offset, b->plan, r, what < 0 ? "an argument of task" : "object", what < 0 ? b->plan : what);
         }
     }
 }

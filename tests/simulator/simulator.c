@@ -260,10 +260,22 @@ static int deaths_are_known(const mt_simulator *sim, int *who, int *whom) {
     return 1;
 }
 
-static int detached_alive(const mt_simulator *sim) {
+static int any_actor(const mt_simulator *sim, int detached) {
     for (const mt_instance *x = sim->ledger.instances; x; x = x->next)
-        if (!x->ended && !x->failed && sim->hosts[x->rank].alive && sim->ledger.actors[x->actor].detached) return 1;
+        if (!x->ended && !x->failed && sim->hosts[x->rank].alive && (!detached || sim->ledger.actors[x->actor].detached)) return 1;
     return 0;
+}
+
+// A program can lock itself up: a call to an actor waits for a task that wants what the actor keeps. Only from outside can
+// that be ended.
+static void kill_actors(mt_simulator *sim) {
+    for (const mt_instance *x = sim->ledger.instances; x; x = x->next) {
+        mt_actor_entry *a = &sim->ledger.actors[x->actor];
+        const mt_entry *r = &sim->ledger.records[a->record];
+        if (x->ended || x->failed || !sim->hosts[x->rank].alive || !sim->hosts[r->owner].alive) continue;
+        a->killed = 1;
+        mt_core_stop(sim->hosts[r->owner].core, r->ref, 1);
+    }
 }
 
 static void report_waiting(mt_simulator *sim, const char *what) {
@@ -278,11 +290,13 @@ static void report_waiting(mt_simulator *sim, const char *what) {
         }
     for (const mt_instance *x = sim->ledger.instances; x; x = x->next)
         if (!x->ended && !x->failed && sim->hosts[x->rank].alive && at + 100 < sizeof text)
-            at += (size_t)snprintf(text + at, sizeof text - at, "\n    actor %d lives on rank %d", x->actor, x->rank);
+            at += (size_t)snprintf(text + at, sizeof text - at, "\n    actor %d lives on rank %d%s%s", x->actor, x->rank,
+                sim->ledger.actors[x->actor].detached ? ", detached" : "", sim->ledger.actors[x->actor].killed ? ", killed" : "");
     mt_ledger_violate(&sim->ledger, "%s, and %d bodies have not ended:%s", what, sim->bodies, text);
 }
 
-// Takes events until nothing but heartbeats has happened for a while. 0: it never comes to that.
+// Takes events until nothing but heartbeats has happened for a while. 0: it never comes to that; 2: what goes on are calls that
+// wait for what actors keep.
 static int settle(mt_simulator *sim) {
     int64_t quiet_ns = sim->now_ns, began_ns = sim->now_ns, beats = 3 * sim->mood.heartbeat_ns + 20000000;
     int who = 0, whom = 0;
@@ -295,8 +309,8 @@ static int settle(mt_simulator *sim) {
                 return 0;
             }
         }
-        // calls may wait for what a detached actor has: they go to and fro until it is ended
-        if (sim->driver_done && !sim->bodies && sim->now_ns - began_ns > 20 * sim->mood.dead_ns && detached_alive(sim)) return 1;
+        // calls may wait for what an actor keeps: they go to and fro until it is ended
+        if (sim->driver_done && !sim->bodies && sim->now_ns - began_ns > 20 * sim->mood.dead_ns && any_actor(sim, 0)) return 2;
         if (!mt_simulator_next(sim)) return 1;
         if (sim->events > EVENTS_MOST) report_waiting(sim, "no end after too many events");
     }
@@ -356,9 +370,12 @@ void mt_simulator_run(const mt_sim_desc *desc, mt_sim_report *out) {
     }
     // detached actors end when they are told to, and what they held may set others free
     int told = 0;
-    while (settle(sim)) {
+    for (int how; (how = settle(sim)) != 0;) {
         if (sim->bodies) report_waiting(sim, "a deadlock: nothing is on its way");
-        else if (detached_alive(sim) && told++ < 20) {
+        else if (how == 2 && told >= 3 && told++ < 20) {
+            kill_actors(sim);
+            continue;
+        } else if ((how == 2 || any_actor(sim, 1)) && told++ < 20) {
             mt_body *sweeper = mt_body_create(&sim->hosts[0], NULL, -1);
             sweeper->sweep = 0;
             mt_simulator_post(sim, 0, MT_EVENT_START, 0, 0, sweeper);

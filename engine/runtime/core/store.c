@@ -315,6 +315,8 @@ void mt_store_on_chunk(mt_core *c, int source, const mt_wire_chunk *m, size_t by
 
 // Readers that wait: those of this host get their pin, those of others begin their fetch again.
 static void back_again(mt_core *c, mt_stored *s) {
+    manta_ref ref = s->ref;
+    mt_ranks_add(&s->pins, (uint32_t)c->rank);   // or the end of the first fetch would send it to the disk again
     for (uint32_t i = 0; i < s->asked.count;) {
         uint32_t rank = s->asked.rank[i] & ~FETCHER;
         if (rank == s->asked.rank[i]) {
@@ -326,6 +328,7 @@ static void back_again(mt_core *c, mt_stored *s) {
         mt_store_on_fetch(c, (int)rank, &again);
     }
     serve_asked(c, s);
+    mt_store_on_unpin(c, c->rank, ref);
 }
 
 void mt_core_spilled(mt_core *c, uint64_t ticket, uint64_t file, int ok) {
