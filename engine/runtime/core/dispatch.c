@@ -263,6 +263,7 @@ void mt_dispatch_ended(mt_core *c, mt_task *t) {
         }
         p->outstanding_count--;
         mt_task_unlink(t);
+        t->state = MT_TASK_WAITING;   // counted off once: whoever fails it next finds it so
     } else mt_task_unlink(t);
 }
 
