@@ -191,6 +191,11 @@ void mt_dispatch_add(mt_core *c, mt_task *t, int first) {
         } else add_to_group(c, t);
         return;
     }
+    char text[512];
+    if (c->dead.count && mt_dispatch_infeasible(c, &t->demand, t->on_rank, text, sizeof text)) {
+        mt_task_fail(c, t, MANTA_INFEASIBLE, c->rank, text);   // it waited for arguments while the last rank for it died
+        return;
+    }
     mt_shape *s = t->shape = shape_of(c, t);
     if (first && s->first) {
         t->next = s->first, t->previous = &s->first;
