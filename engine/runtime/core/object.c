@@ -332,6 +332,12 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
     mt_object_drop(c, o);
 }
 
+// The host's fetcher is gone: whoever waits asks the next one.
+static void ask_another(mt_core *c, mt_object *o) {
+    o->pin = MT_PIN_NONE, o->view_rank = -1;
+    mt_wait_changed(c, o);
+}
+
 static void owned_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_object_hold(o);
     mt_object_lost(c, o, rank);
@@ -339,6 +345,7 @@ static void owned_rank_dead(mt_core *c, mt_object *o, int rank) {
         while (mt_ranks_remove(&o->more->copies, (uint32_t)rank)) {}
         while (mt_ranks_remove(&o->more->holders, (uint32_t)rank)) {}
     }
+    if (o->pin != MT_PIN_NONE && o->pin_rank == rank) ask_another(c, o);
     mt_object_drop(c, o);
 }
 
@@ -354,9 +361,7 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
         // its owner will say where it is now
         mt_object_set_pending(c, o);
     } else if (o->pin != MT_PIN_NONE && o->pin_rank == rank) {
-        // the host's fetcher is gone: whoever waits asks the next one
-        o->pin = MT_PIN_NONE, o->view_rank = -1;
-        mt_wait_changed(c, o);
+        ask_another(c, o);
     }
     mt_object_drop(c, o);
 }
