@@ -171,6 +171,7 @@ static void add_to_group(mt_core *c, mt_task *t) {
             ? "its placement group has no such bundle, or the bundle's rank died" : "every rank of its placement group died");
         return;
     }
+    if (!mt_task_may_go(c, t)) return;
     int asked = t->call->bundle;
     t->call->bundle = bundle;
     send_to(c, t, rank);
@@ -228,6 +229,7 @@ void mt_dispatch_shape(mt_core *c, mt_shape *s) {
             s->saturated = 1;
             return;
         }
+        if (!mt_task_may_go(c, t)) continue;
         pop(s, t);
         send_to(c, t, rank);
     }
@@ -243,6 +245,7 @@ void mt_dispatch_room(mt_core *c, int rank) {
             int room = rank == c->rank ? has_room(c, s, rank, 0)
                                        : has_room(c, s, rank, s->on_rank >= 0 ? depth + 1 : depth);
             if (!room) break;
+            if (!mt_task_may_go(c, t)) continue;
             pop(s, t);
             send_to(c, t, rank);
         }

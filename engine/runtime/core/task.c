@@ -263,6 +263,18 @@ static void wait_for_arguments(mt_core *c, mt_task *t) {
     if (!t->waiting) queue_call(c, t);
 }
 
+// Between its last argument's coming and its going out an argument can be lost again: then it waits anew, or has failed.
+int mt_task_may_go(mt_core *c, mt_task *t) {
+    for (uint32_t i = 0; i < t->dependency_count; i++) {
+        const mt_dependency *d = &t->dependency[i];
+        if (!d->value || (d->object->state == MT_STATE_READY && !d->object->evicted)) continue;
+        if (t->call_kind != MT_CALL_METHOD) mt_dispatch_ended(c, t);
+        wait_for_arguments(c, t);
+        return 0;
+    }
+    return 1;
+}
+
 void mt_task_create_again(mt_core *c, mt_task *t) {
     c->stats.pending_tasks++, c->stats.retried++;
     wait_for_arguments(c, t);
