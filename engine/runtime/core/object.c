@@ -354,6 +354,12 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_object_hold(o);
     if ((int)o->ref.owner == rank) {
         adoption_ends(c, o);
+        // what is in reach stays so until it is released: somebody may be looking at it
+        int far = mt_object_place(o, &place, NULL) && (o->pin != MT_PIN_HELD || o->pin_rank == rank);
+        if (o->state == MT_STATE_FAILED || (o->state == MT_STATE_READY && !o->is_actor && !far)) {
+            mt_object_drop(c, o);
+            return;
+        }
         char text[96];
         snprintf(text, sizeof text, "rank %d, which owned %s, is gone", rank, o->is_actor ? "the actor" : "the object");
         mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, rank, text);
