@@ -54,8 +54,10 @@ mt_object *mt_object_adopt(mt_core *c, manta_ref ref) {
     c->stats.borrowed++;
     if (mt_core_dead(c, (int)ref.owner)) {
         char text[96];
-        snprintf(text, sizeof text, "rank %u, which owned the object, is gone", ref.owner);
-        mt_object_set_error(c, o, MANTA_OBJECT_LOST, (int)ref.owner, text);
+        snprintf(text, sizeof text, "rank %u, which owned %s, is gone", ref.owner, o->is_actor ? "the actor" : "the object");
+        o->holds = 1;   // it is not held yet, and must not be freed for that
+        mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, (int)ref.owner, text);
+        o->holds = 0;
     } else {
         adoption_begins(c, o);
         mt_core_send_ref(c, (int)ref.owner, MT_WIRE_ADOPT, ref, 0);
