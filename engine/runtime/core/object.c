@@ -161,6 +161,7 @@ void mt_object_set_value(mt_core *c, mt_object *o, const void *encoded, size_t b
 
 void mt_object_set_error(mt_core *c, mt_object *o, int code, int rank, const char *message) {
     mt_object_unpin(c, o);
+    if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_FAILED, o->evicted = 0;
     o->code = code, o->error_rank = (uint32_t)rank;
@@ -174,6 +175,7 @@ void mt_object_set_error(mt_core *c, mt_object *o, int code, int rank, const cha
 
 void mt_object_set_pending(mt_core *c, mt_object *o) {
     mt_object_unpin(c, o);
+    if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_PENDING, o->evicted = 0;
     tell_holders(c, o);

@@ -463,7 +463,8 @@ int mt_task_again(mt_core *c, mt_task *t) {
         mt_object *o = t->result[i];
         mt_wire_place place;
         if (!o) continue;
-        if (o->evicted || (mt_object_place(o, &place, NULL) && mt_core_dead(c, (int)place.rank))) mt_object_set_pending(c, o);
+        int copied = o->more && o->more->copies.count;   // another rank has it: mt_object_lost finds that
+        if (o->evicted || (!copied && mt_object_place(o, &place, NULL) && mt_core_dead(c, (int)place.rank))) mt_object_set_pending(c, o);
     }
     wait_for_arguments(c, t);
     return 1;
