@@ -90,6 +90,8 @@ static void bury(mt_core *c, mt_actor *a, manta_ref ref, int code, int rank, con
     drop_name(c, a, ref);
     if (!o) return;
     mt_object_hold(o);
+    // its arguments were kept for a restart
+    if (a->creation && a->creation->state == MT_TASK_DONE) mt_task_drop_dependencies(c, a->creation);
     mt_object_set_error(c, o, code, rank, text);
     if (a->detached) a->detached = 0, mt_object_drop(c, o);
     mt_object_drop(c, o);

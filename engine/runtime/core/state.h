@@ -79,11 +79,13 @@ typedef struct mt_stored {
     mt_object **inner;                   // owned (inner_count): references inside it, held. Nullable
     uint32_t inner_count;
     uint8_t state, copy, doomed;         // doomed: freed by its owner, somebody still reads it
+    uint8_t retired;                     // doomed, and its task has put another result in its place
     mt_ranks pins;                       // ranks that read it, once per pin
     mt_ranks asked;                      // ranks that wait for it (pins that cannot be granted yet)
     uint64_t fetched, requested;         // FETCHING: bytes that have come, and that were asked for
     uint32_t source;                     // FETCHING: from where
     struct mt_stored *older, *newer;     // least recently used first
+    struct mt_stored *next_retired;
 } mt_stored;
 
 // ---- calls of this rank (task.c, dispatch.c)
@@ -275,7 +277,7 @@ struct mt_core {
 
     mt_map stored;                       // by ref
     mt_map tickets;                      // disk operations
-    mt_stored *oldest, *newest;
+    mt_stored *oldest, *newest, *retired;
     uint64_t spilling_bytes;
     uint32_t disk_pending;
 
@@ -371,7 +373,7 @@ mt_stored *mt_store_find(const mt_core *core, manta_ref ref);
 int mt_store_pin(mt_core *core, manta_ref ref, int reader, uint64_t *offset);   // 1: granted; 0: not now or not here
 void mt_store_add(mt_core *core, manta_ref ref, const mt_run_result *value);   // in this rank's heap
 void mt_store_on_pin(mt_core *core, int source, const mt_wire_ref *m);
-void mt_store_on_unpin(mt_core *core, int source, manta_ref ref);
+void mt_store_on_unpin(mt_core *core, int source, manta_ref ref, uint64_t offset_1);
 void mt_store_on_free(mt_core *core, manta_ref ref);
 void mt_store_on_fetch(mt_core *core, int source, const mt_wire_ref *m);
 void mt_store_on_chunk(mt_core *core, int source, const mt_wire_chunk *m, size_t bytes);
