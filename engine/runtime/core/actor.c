@@ -149,15 +149,20 @@ void mt_actor_object_freed(mt_core *c, mt_object *o) {
     free_record(c, a);
 }
 
-void mt_actor_stop(mt_core *c, mt_object *o) {
+static void end_actor(mt_core *c, mt_object *o, int at_once, const char *text) {
     mt_actor *a = o->more ? o->more->actor : NULL;
     if (!a || a->ended) return;
     mt_task *t = a->creation;
     a->restarts = 0;
-    if (a->alive) end_at_host(c, a, o->ref, 1);
-    if (t && (t->state == MT_TASK_WAITING || t->state == MT_TASK_QUEUED)) mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, "it was killed");
-    else bury(c, a, o->ref, MANTA_ACTOR_DIED, c->rank, "it was killed");
+    if (a->alive) end_at_host(c, a, o->ref, at_once);
+    if (t && (t->state == MT_TASK_WAITING || t->state == MT_TASK_QUEUED)) mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, text);
+    else bury(c, a, o->ref, MANTA_ACTOR_DIED, c->rank, text);
 }
+
+void mt_actor_stop(mt_core *c, mt_object *o) { end_actor(c, o, 1, "it was killed"); }
+
+// Only finished tasks have it among their arguments, should they run again: that keeps no actor alive.
+void mt_actor_let_go(mt_core *c, mt_object *o) { end_actor(c, o, 0, "nobody held it any more"); }
 
 static void owner_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_actor *a = o->more ? o->more->actor : NULL;

@@ -240,7 +240,8 @@ static void evict(mt_core *c, mt_object *o) {
 void mt_object_check_free(mt_core *c, mt_object *o) {
     if (o->holds || o->freeing || o->adopting) return;
     if (o->owned && o->more && o->more->holders.count) return;
-    if (o->lineage) evict(c, o);
+    if (o->lineage && o->is_actor && o->owned) mt_actor_let_go(c, o);
+    else if (o->lineage) evict(c, o);
     else free_object(c, o);
 }
 

@@ -435,6 +435,7 @@ void mt_run_give_back(mt_core *core, const mt_resources *what, mt_reserved *bund
 void mt_actor_created(mt_core *core, mt_object *o, mt_task *creation, const mt_submit *submit);
 void mt_actor_creation_done(mt_core *core, mt_task *task, int source, int code, int error_rank, const char *message, const void *encoded, size_t bytes);
 void mt_actor_stop(mt_core *core, mt_object *o);                 // owner: kill
+void mt_actor_let_go(mt_core *core, mt_object *actor);           // nobody holds it but lineage
 void mt_actor_object_freed(mt_core *core, mt_object *o);
 void mt_actor_changed(mt_core *core, mt_object *o);              // caller: its object's state changed
 void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor);
