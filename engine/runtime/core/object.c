@@ -178,6 +178,8 @@ void mt_object_set_pending(mt_core *c, mt_object *o) {
     if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_PENDING, o->evicted = 0;
+    for (mt_wait_link *l = o->links; l; l = l->next)
+        if (l->waiter->internal) mt_run_argument_lost(c, l->waiter);
     tell_holders(c, o);
     if (o->is_actor) mt_actor_changed(c, o);
 }
