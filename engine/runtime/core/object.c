@@ -337,12 +337,18 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
         _Alignas(16) uint8_t encoded[MT_PLACE_BYTES_MAX];
         mt_value_encode_place(&head, shape, &place, encoded);
         mt_object_set_value(c, o, encoded, mt_value_place_bytes(head.ndim));
-    } else if (o->producer && mt_task_again(c, o->producer)) {
-        c->stats.retried++;
     } else {
+        // its task may be running again already, for a sister's sake: then this one waits for it, too
+        int producer = o->producer != NULL;
+        if (producer) mt_object_set_pending(c, o);
+        if (producer && mt_task_again(c, o->producer)) {
+            c->stats.retried++;
+            mt_object_drop(c, o);
+            return;
+        }
         char text[160];
         snprintf(text, sizeof text, "its only copy was on rank %d, %s", rank,
-            o->producer ? "and its task has no retries left" : "and no task can make it again");
+            producer ? "and its task has no retries left" : "and no task can make it again");
         mt_object_set_error(c, o, MANTA_OBJECT_LOST, rank, text);
     }
     mt_object_drop(c, o);
