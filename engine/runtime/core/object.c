@@ -193,6 +193,15 @@ const manta_ref *mt_encoded_refs(const void *encoded, size_t bytes, uint32_t *co
     return *count ? v.payload : NULL;
 }
 
+// A result that came again, and nobody waited for it: it has taken the place of the first one there (mt_store_add).
+int mt_object_lies_there(const mt_object *o, const void *encoded, size_t bytes) {
+    mt_wire_place place;
+    mt_value v;
+    size_t used;
+    if (mt_value_decode(encoded, bytes, &v, &used) != MT_OK || v.head->form != MT_VALUE_PLACE || !mt_object_place(o, &place, NULL)) return 0;
+    return v.place.rank == place.rank || (o->more && mt_ranks_has(&o->more->copies, v.place.rank));
+}
+
 void mt_object_discard_result(mt_core *c, const void *encoded, size_t bytes) {
     mt_value v;
     size_t used;

@@ -306,7 +306,7 @@ static void set_results(mt_core *c, mt_task *t, const uint8_t *encoded, const si
     for (int i = 0; i < t->result_count; i++) {
         mt_object *o = t->result[i];
         if (o && o->state == MT_STATE_PENDING) mt_object_set_value(c, o, encoded + at[i], bytes[i]);
-        else mt_object_discard_result(c, encoded + at[i], bytes[i]);
+        else if (!o || !mt_object_lies_there(o, encoded + at[i], bytes[i])) mt_object_discard_result(c, encoded + at[i], bytes[i]);
     }
 }
 
