@@ -240,7 +240,7 @@ static void free_object(mt_core *c, mt_object *o) {
 
 // nobody holds it, but a task may need it again: its value goes, its record stays
 static void evict(mt_core *c, mt_object *o) {
-    if (o->state != MT_STATE_READY || o->evicted || !o->producer) return;
+    if (o->state != MT_STATE_READY || o->evicted || !o->producer || o->producer->retries <= 0) return;
     mt_object_unpin(c, o);
     free_copies(c, o);
     drop_inner(c, o);
