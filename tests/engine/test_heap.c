@@ -214,7 +214,13 @@ Test(heap, written_bytes_are_where_they_belong) {
     cr_assert_eq(mt_heap_local_create(1, BYTES, &heap), MT_OK);
     cr_assert_eq(mt_heap_alloc(heap, BYTES), 0);
     unsigned char *model = calloc(1, BYTES), *source = malloc(BYTES);
+    // pages that are there alternate with pages that are not
+    for (uint64_t page = 0; page < 3 << 20; page += 2 * 4096)
+        cr_assert_eq(mt_heap_write(heap, page + 17, "x", 1), MT_OK);
     for (size_t i = 0; i < BYTES; i++) source[i] = (unsigned char)(i * 31 + i / 4099);
+    memcpy(model, source, 3 << 20);
+    cr_assert_eq(mt_heap_write(heap, 0, source, 3 << 20), MT_OK);
+    cr_assert(memcmp(mt_heap_at(heap, 0), model, BYTES) == 0);
     for (int step = 0; step < 120; step++) {
         uint64_t bytes = step % 3 ? draw(20000) : draw(6 << 20), offset = draw(BYTES - bytes), from = draw(BYTES - bytes);
         if (step % 5 == 4) {

@@ -30,6 +30,7 @@ static manta_value round_trip(manta_arg arg) {
     cr_assert_eq(view.bytes, arg.value.bytes);
     cr_assert_arr_eq(view.shape, arg.value.shape, sizeof view.shape);
     // what pads it is zero, so that equal values are equal bytes
+    for (const char *p = (const char *)(value.shape + view.ndim); p < (const char *)value.payload; p++) cr_assert_eq(*p, 0);
     for (const char *p = (const char *)view.data + view.bytes; p < wire + bytes; p++) cr_assert_eq(*p, 0);
     return view;
 }
