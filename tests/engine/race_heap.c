@@ -1,5 +1,5 @@
-// Race test of the runtime's memory, for ThreadSanitizer: threads that allocate under a lock, write, read back and free without
-// it, over pages that they share at the edges, and spill. Exits 0 when every byte was right.
+// Race test of the runtime's memory, for ThreadSanitizer: threads that allocate under a lock, write, read back and free
+// without it, over pages that they share at the edges, and spill. Exits 0 when every byte was right.
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,8 +26,10 @@ static void *work(void *argument) {
         pthread_mutex_unlock(&lock);
         if (at == MT_HEAP_NO_OFFSET) return (void *)1;
         if (round % 3 == 0) wrong += mt_heap_prepare(heap, at, bytes) != MT_OK;
-        if (round % 3 == 1) memcpy(mt_heap_at(heap, at), data, bytes);
-        else wrong += mt_heap_write(heap, at, data, bytes) != MT_OK;
+        if (round % 3 == 1)
+            memcpy(mt_heap_at(heap, at), data, bytes);
+        else
+            wrong += mt_heap_write(heap, at, data, bytes) != MT_OK;
         wrong += memcmp(mt_heap_view(heap, 0, at, bytes), data, bytes) != 0;
         if (round % 4 == 0) {
             wrong += mt_spill_write(spill, mt_heap_at(heap, at), bytes, &spilled) != MT_OK;

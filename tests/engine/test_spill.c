@@ -59,7 +59,7 @@ Test(spill, objects_come_back) {
         total += i * 100;
         cr_assert_eq(mt_spill_bytes(spill), total);
     }
-    for (int round = 0; round < 2; round++)   // reading keeps the file
+    for (int round = 0; round < 2; round++) // reading keeps the file
         for (uint64_t i = 0; i < OBJECTS; i++) {
             memset(back, 0, sizeof back);
             cr_assert_eq(mt_spill_read(spill, ids[i], back, i * 100), MT_OK, "%s", mt_last_error());
@@ -71,7 +71,7 @@ Test(spill, objects_come_back) {
         cr_assert_eq(mt_spill_bytes(spill), total);
         cr_assert_eq(mt_spill_read(spill, ids[i], back, i * 100), MT_NOT_FOUND);
     }
-    mt_spill_drop(spill, ids[0]);   // again: nothing happens
+    mt_spill_drop(spill, ids[0]); // again: nothing happens
     uint64_t id;
     cr_assert_eq(mt_spill_write(spill, data, 5, &id), MT_OK);
     for (uint64_t i = 0; i < OBJECTS; i++) cr_assert_neq(id, ids[i], "an old id must not name a new object");
@@ -99,7 +99,7 @@ Test(spill, every_flipped_byte_is_noticed) {
     cr_assert_eq(mt_spill_write(spill, data, sizeof data, &id), MT_OK);
     the_file(path);
     int fd = open(path, O_RDWR);
-    for (off_t at = 0; at < 164; at += at == 39 ? 25 : 1) {   // 40 to 63 are reserved
+    for (off_t at = 0; at < 164; at += at == 39 ? 25 : 1) { // 40 to 63 are reserved
         char byte, flipped;
         cr_assert_eq(pread(fd, &byte, 1, at), 1);
         flipped = byte ^ 16;
