@@ -19,16 +19,17 @@ enum { GPUS_MAX = 64 };
 
 #define ROW(field) MT_OPTION(mt_job_options, field)
 static const mt_option job_options[] = {
-    {ROW(resources), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY, .standard = "", .group = "Runtime",
+    {ROW(resources), .type = MT_OPT_STRING, .standard = "", .group = "Runtime",
         .help = "what this rank has, over what is found: cpu=4,gpu=1,memory=8G,tpu=2"},
-    {ROW(object_memory), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY, .standard = "", .group = "Runtime",
+    {ROW(object_memory), .type = MT_OPT_STRING, .standard = "", .group = "Runtime",
         .help = "memory for large objects of each rank, for example 2G; 30 % of its memory unless told otherwise"},
-    {ROW(spill_folder), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Runtime",
+    {ROW(spill_folder), .type = MT_OPT_STRING, .flags = MT_OPTION_PATH, .standard = "", .group = "Runtime",
         .help = "folder for objects that do not fit into memory"},
-    {ROW(spill), .type = MT_OPT_BOOL, .flags = MT_OPTION_CLI_ONLY, .standard = "true", .group = "Runtime",
+    {ROW(spill), .type = MT_OPT_BOOL, .standard = "true", .group = "Runtime",
         .help = "move objects to disk when their memory is nearly full"},
-    {ROW(timeout), .type = MT_OPT_FLOAT, .flags = MT_OPTION_CLI_ONLY, .standard = "120", .range = "(0, 1e9]",
-        .why = "nothing waits for ever", .group = "Runtime", .unit = "seconds", .help = "how long a wait lasts that names no time"},
+    {ROW(timeout), .type = MT_OPT_FLOAT, .standard = "120", .range = "[0, 1e9]", .why = "it is a wait; 0 is the one without end",
+        .group = "Runtime", .unit = "seconds", .help = "how long a rank waits for another, and a call for its result, unless it names a "
+            "time; more for environments whose rollouts take longer; 0: for ever, though a process that died is still noticed"},
     {ROW(end_timeout), .type = MT_OPT_FLOAT, .flags = MT_OPTION_CLI_ONLY, .standard = "30", .range = "[0, 1e6]",
         .why = "a body that never ends must not keep the job", .group = "Runtime", .unit = "seconds",
         .help = "how long tasks that still run have at the end of the job"},
@@ -191,7 +192,7 @@ static mt_status node_start(mt_job *job) {
         .arguments = job->argv,
         .seed = (uint64_t)job->rank * UINT64_C(0x9e3779b97f4a7c15) + 1,
         .object_bytes = h->object_bytes,
-        .timeout_ns = (int64_t)(job->options.timeout * 1e9),
+        .timeout_ns = job->options.timeout > 0 ? (int64_t)(job->options.timeout * 1e9) : MT_NEVER,
         .spinners_max = cores,
         .crowded = h->node_size > h->usable && h->usable > 1,
         .gpu_first = h->gpu_first,
