@@ -140,7 +140,9 @@ void mt_actor_object_freed(mt_core *c, mt_object *o) {
     o->more->actor = NULL;
     a->object = NULL;
     if (a->alive) end_at_host(c, a, o->ref, 0);
-    if (t && t->state != MT_TASK_DONE) return;   // still being created: creation_done ends it
+    if (t && t->state == MT_TASK_SENT) return;   // still being created: creation_done ends it
+    if (t && t->state != MT_TASK_DONE) mt_dispatch_ended(c, t);   // nobody wants it made any more
+    if (a->named == 1) a->named = 0;             // the head's answer will find nobody and give the name back
     drop_name(c, a, o->ref);
     free_record(c, a);
 }
