@@ -168,7 +168,10 @@ mt_status mt_comm_split(mt_comm *parent, int color, int key, const mt_comm_desc 
         mt_mpi_unlock();
     }
     if (status != MT_OK || color < 0) return status;
-    return comm_open(size == 1 ? MPI_COMM_NULL : all, rank, size, desc, out);
+    MT_TRY(comm_open(size == 1 ? MPI_COMM_NULL : all, rank, size, desc, out));
+    // its ranks alone may fit on the cores, but those of the parent are there too
+    if (parent->group.crowded) (*out)->group.crowded = 1;
+    return MT_OK;
 }
 
 mt_status mt_comm_dup(mt_comm *parent, const mt_comm_desc *desc, mt_comm **out) {

@@ -8,6 +8,8 @@
 #include <string.h>
 #include "engine/base/clock.h"
 
+#define ROOM_LOOK_NS (200 * MT_MICROSECOND_NS)
+
 // ---- life
 
 manta_context *mt_context_create(mt_node *node, int number) {
@@ -161,9 +163,16 @@ static void *draft_large(manta_context *c, mt_draft *draft, const manta_arg *arg
     mt_node *node = c->node;
     draft->head = mt_value_head_of(arg);
     memcpy(draft->shape, arg->value.shape, sizeof draft->shape);
-    mt_node_enter(node);
-    draft->offset = mt_core_allocate(node->core, draft->head.bytes);
-    mt_node_leave(node);
+    // objects that are on their way to disk make room; the disk thread and the background thread see to it
+    for (int64_t deadline = 0;;) {
+        mt_node_enter(node);
+        draft->offset = mt_core_allocate(node->core, draft->head.bytes);
+        int soon = draft->offset == MT_HEAP_NO_OFFSET && mt_core_making_room(node->core);
+        mt_node_leave(node);
+        if (!soon || (deadline && mt_deadline_passed(deadline))) break;
+        if (!deadline) deadline = mt_context_deadline(c, MANTA_DEFAULT_TIMEOUT);
+        mt_sleep_ns(ROOM_LOOK_NS);
+    }
     if (draft->offset == MT_HEAP_NO_OFFSET) {
         mt_heap_stats heap = mt_heap_stats_get(node->heap);
         mt_context_fail(c, MANTA_NO_MEMORY,
