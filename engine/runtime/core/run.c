@@ -351,10 +351,17 @@ void mt_core_finish(mt_core *c, mt_run *run, int code, const char *message, cons
 
 // ---- a thread that waits lends its CPUs
 
+// lent: CPUs that are free again while their call waits. For calls of this rank its own account says the same, or its next calls
+// would wait for room that only they can make.
+static void lend(mt_core *c, const mt_run_core *r, int64_t lent) {
+    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] += lent;
+    if (!r->bundle && r->run.caller == c->rank) mt_core_peer(c, c->rank)->outstanding.amount[MT_RESOURCE_CPU] -= lent;
+}
+
 void mt_core_blocked(mt_core *c, mt_run *run) {
     mt_run_core *r = run->core;
     if (r->blocked++ || run->call_kind == MT_CALL_METHOD) return;
-    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] += r->demand.amount[MT_RESOURCE_CPU];
+    lend(c, r, r->demand.amount[MT_RESOURCE_CPU]);
     mt_run_resources_back(c);
     mt_core_settle(c);
 }
@@ -363,7 +370,7 @@ void mt_core_unblocked(mt_core *c, mt_run *run) {
     mt_run_core *r = run->core;
     if (--r->blocked || run->call_kind == MT_CALL_METHOD) return;
     // whoever began meanwhile is not stopped: less than nothing is left for a moment
-    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] -= r->demand.amount[MT_RESOURCE_CPU];
+    lend(c, r, -r->demand.amount[MT_RESOURCE_CPU]);
 }
 
 // ---- cancelling, keeping, dying

@@ -276,6 +276,7 @@ struct mt_core {
     mt_stored *oldest, *newest;
     uint64_t spilling_bytes;
     uint32_t disk_pending;
+    int restores_wait;                   // readers wait for room (store.c)
 
     mt_map peers;
     mt_peer *last_peer;
