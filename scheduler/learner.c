@@ -284,6 +284,7 @@ static mt_status minibatch_update(mt_learner *l, float lr, mt_learner_report *re
     int64_t before = mt_clock_ns();
     MT_TRY(mt_comm_slab_allreduce(l->slab, (size_t)l->desc.policy->sizes.params + TAIL_FLOATS, l->sum));
     report->allreduce_seconds += 1e-9 * (double)(mt_clock_ns() - before);
+    mt_pulse_beat(l->desc.pulse);
     add_stats(l, report);
     report->updates++;
     double kl = l->sum[l->desc.policy->sizes.params + 3] / (double)l->rows[l->minibatch];

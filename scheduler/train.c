@@ -6,6 +6,7 @@
 #include "engine/base/digest.h"
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "engine/base/pulse.h"
 #include "engine/base/signal.h"
 #include "engine/device/device.h"
 #include "scheduler/agree.h"
@@ -23,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PULSE_NS MT_SECOND_NS   // a file of 42 bytes written so often is no load, and a watcher's patience is longer
+
 typedef struct training {
     const mt_train_desc *desc;
     const mt_train_config *train;
@@ -38,6 +41,7 @@ typedef struct training {
     mt_run_folder folder;            // rank 0: locked
     char checkpoints[MT_RUN_PATH_BYTES + 32];
     mt_reporter *reporter;           // rank 0; NULL elsewhere
+    mt_pulse *pulse;                 // rank 0; NULL elsewhere
     mt_train_progress progress;
     int64_t began_ns, saved_ns, saved_steps, first_step;
     double seconds_before;           // of earlier sessions
@@ -63,6 +67,7 @@ static mt_status set_up_rank(training *t) {
     t->thread_count = t->train->threads ? t->train->threads : share > 1 ? share : 1;
     MT_TRY(mt_device_open(t->train->device, &t->device));
     MT_TRY(mt_kernels_choose(&t->kernels));
+    if (t->rank == 0) MT_TRY(mt_pulse_create(PULSE_NS, &t->pulse));
     return mt_environment_open(&t->environment, t->train);
 }
 
@@ -94,7 +99,7 @@ static mt_status set_up_flow(training *t) {
     return mt_on_policy_create(&(mt_on_policy_desc){
         .config = t->ppo, .env = t->environment.desc, .options = t->environment.options,
         .option_count = t->environment.option_count, .kernels = t->kernels, .comm = t->comm, .threads = t->threads,
-        .workers = t->workers, .seed = (uint64_t)t->train->seed,
+        .workers = t->workers, .seed = (uint64_t)t->train->seed, .pulse = t->pulse,
     }, &t->flow);
 }
 
@@ -169,8 +174,11 @@ static void announce(const training *t) {
 
 static mt_status open_reports(training *t) {
     const mt_train_config *c = t->train;
+    char pulse[MT_RUN_PATH_BYTES];
     MT_TRY(write_config(t));
     MT_TRY(mt_checkpoint_prepare(t->checkpoints));
+    MT_TRY(mt_run_folder_file(&t->folder, MT_RUN_PULSE, pulse, sizeof pulse));
+    MT_TRY(mt_pulse_start(t->pulse, pulse));
     announce(t);
     MT_TRY(mt_reporter_create(&(mt_reporter_desc){
         .run_folder = t->folder.path, .env_id = t->environment.desc->id,
@@ -213,6 +221,7 @@ static void tear_down(training *t) {
     mt_log_start(&(mt_log_desc){.level = MT_LOG_INFO, .rank = t->rank, .size = t->ranks});
     mt_reporter_destroy(t->reporter);
     mt_on_policy_destroy(t->flow);
+    mt_pulse_destroy(t->pulse);
     mt_environment_close(&t->environment);
     mt_workers_destroy(t->threads);
     mt_device_close(t->device);
@@ -259,7 +268,7 @@ static mt_status evaluate(training *t, mt_metrics_row *row) {
         .env = t->environment.desc, .options = t->environment.options, .option_count = t->environment.option_count,
         .policy = mt_on_policy_policy(t->flow), .kernels = t->kernels,
         .weights = mt_learner_weights(mt_on_policy_learner(t->flow)), .normaliser = mt_on_policy_normaliser(t->flow),
-        .episodes = t->train->n_eval_episodes, .seed = (uint64_t)t->train->seed,
+        .episodes = t->train->n_eval_episodes, .seed = (uint64_t)t->train->seed, .pulse = t->pulse,
     }, &e));
     row->value[MT_METRIC_EVAL_MEAN_REWARD] = e.mean_reward, row->value[MT_METRIC_EVAL_STD_REWARD] = e.std_reward;
     row->value[MT_METRIC_EVAL_MEAN_EP_LENGTH] = e.mean_ep_length;
@@ -275,6 +284,7 @@ static mt_status evaluate(training *t, mt_metrics_row *row) {
 static mt_status save(training *t) {
     uint64_t generation;
     t->progress.seconds = seconds_now(t);
+    mt_pulse_beat(t->pulse);
     mt_status status = mt_train_checkpoint_save(t->comm, t->checkpoints, t->train->keep_checkpoints, t->flow, &t->progress, &generation);
     t->saved_ns = mt_clock_ns(), t->saved_steps = t->progress.steps;
     if (status == MT_OK) status = mt_agree_on_root(t->comm, t->rank == 0 ? save_weights(t, MT_RUN_WEIGHTS) : MT_OK, NULL, 0);

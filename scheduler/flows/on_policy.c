@@ -203,7 +203,7 @@ static mt_status make_worker(mt_on_policy *f, int local) {
         .env = f->desc.env, .options = f->desc.options, .option_count = f->desc.option_count, .policy = f->policy,
         .kernels = f->desc.kernels, .normaliser = &f->normaliser, .first_env = (uint64_t)f->first_env[w],
         .envs = f->worker_envs[w], .steps = f->config.n_steps, .gamma = f->config.gamma,
-        .gae_lambda = f->config.gae_lambda, .sde_sample_freq = f->config.sde_sample_freq, .seed = f->desc.seed,
+        .gae_lambda = f->config.gae_lambda, .sde_sample_freq = f->config.sde_sample_freq, .seed = f->desc.seed, .pulse = f->desc.pulse,
     };
     MT_TRY(mt_rollout_worker_create(&d, &f->workers[local]));
     f->segments[local] = mt_rollout_worker_segment(f->workers[local]);
@@ -225,7 +225,7 @@ static mt_status build(mt_on_policy *f) {
     return mt_learner_create(&(mt_learner_desc){
         .policy = f->policy, .kernels = f->desc.kernels, .comm = f->desc.comm, .threads = f->desc.threads,
         .config = f->config.learner, .workers = f->desc.workers, .local_workers = f->local,
-        .worker_envs = f->worker_envs, .seed = f->desc.seed,
+        .worker_envs = f->worker_envs, .seed = f->desc.seed, .pulse = f->desc.pulse,
         .shape = {.steps = f->config.n_steps, .obs = codec.obs, .action = codec.action_count, .logits = codec.logits,
             .masked = (f->desc.env->capabilities & MANTA_ENV_HAS_ACTION_MASK) != 0},
     }, &f->learner);

@@ -23,6 +23,7 @@ typedef struct mt_on_policy_desc {
     mt_workers *threads;                // borrowed. Nullable
     int workers;                        // W, a multiple of the ranks
     uint64_t seed;
+    mt_pulse *pulse;                    // borrowed. Nullable: beaten while it works
 } mt_on_policy_desc;
 
 // What every rank can ask of all ranks in the next exchange; the largest value wins.

@@ -177,6 +177,20 @@ mt_status mt_run_folder_resume(const char *path, mt_run_folder *out) {
     return take_lock(out);
 }
 
+void mt_run_folder_remove_unused(const char *path) {
+    mt_folder_names names;
+    char lock[MT_PATH_BYTES];
+    if (!mt_file_is_folder(path) || mt_folder_list(path, &names) != MT_OK) return;
+    int unused = names.count == 0 || (names.count == 1 && strcmp(names.names[0], MT_RUN_LOCK) == 0);
+    mt_folder_names_fini(&names);
+    // the message of why it is unused is still to be told: nothing here may fail loudly
+    if (!unused || snprintf(lock, sizeof lock, "%s/%s", path, MT_RUN_LOCK) >= (int)sizeof lock) return;
+    int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!held) unlink(lock), rmdir(path);
+    if (fd >= 0) close(fd);
+}
+
 mt_status mt_run_folder_file(const mt_run_folder *folder, const char *name, char *buffer, size_t bytes) {
     return mt_path_join(buffer, bytes, folder->path, name);
 }
