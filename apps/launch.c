@@ -32,7 +32,7 @@ static const mt_option options_table[] = {
     {ROW(backoff), .type = MT_OPT_FLOAT, .standard = "1", .range = "[0, 3600]", .why = "it is a wait", .unit = "seconds", .group = "Relaunching",
         .help = "wait before a relaunch, doubled for each one without progress, up to a minute"},
     {ROW(hang_timeout), .type = MT_OPT_FLOAT, .standard = "1800", .range = "[0, 1e9]", .why = "it is a wait; 0 is the one without end", .unit = "seconds",
-        .group = "Relaunching", .help = "a job is hung when no environment step, minibatch or evaluation step ended on rank 0 for so long; more than "
+        .group = "Relaunching", .help = "a job is hung when no environment step, minibatch or evaluation step ended on any rank for so long; more than "
             "--timeout, which names the rank that is missed; 0: never"},
     {ROW(sweep), .type = MT_OPT_STRING, .flags = MT_OPTION_HIDDEN, .standard = "", .group = "Job", .help = "kill the processes of this job on this host, and end"},
 };

@@ -89,7 +89,7 @@ static mt_status run(int argc, char **argv) {
     mt_status status = train(c, argc, argv);
     if (status == MT_DEADLINE)   // the floors below know of a deadline and not where it comes from
         status = MT_FAIL(DEADLINE, "%s When it is only slow (environments, evaluation, a busy machine), give more than --timeout %g (seconds; 0: no limit)",
-            mt_last_error(), c->train.timeout);
+            mt_last_error(), c->train.job.timeout);
     mt_options_fini(&c->options);
     free(c);
     return status;

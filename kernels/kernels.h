@@ -86,9 +86,9 @@ typedef struct mt_gaussian {
 typedef struct mt_ppo_rows {
     const float *old_log_prob;   // (B)
     const float *advantage;      // (B)
-    const float *returns;        // (B)
+    const float *returns;        // (B). Nullable without the value term
     const float *old_value;      // (B). Nullable unless clip_range_vf ≥ 0
-    const float *value;          // (B)
+    const float *value;          // (B). Nullable: without the value term, whose gradient and sum are then not computed
     float adv_mean, adv_inv_std; // 0 and 1: advantages as they are
     float clip_range;            // > 0
     float clip_range_vf;         // < 0: no clipping
@@ -180,6 +180,8 @@ typedef struct mt_kernels {
     // d_log_std has the shape of log_std; the shared form is written as a sum over rows, or added to with accumulate
     void (*ppo_loss_gaussian)(const mt_gaussian *d, const float *action, const mt_ppo_rows *rows,
         float *d_mean /* (B, A) */, float *d_log_std, int accumulate, mt_ppo_stats *stats);
+    // The value term of `count` rows alone, the same bits as above; nothing of the policy's rows is read.
+    void (*ppo_loss_value)(int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats);
 
     // ---- advantages
     void (*gae)(const mt_gae *a);

@@ -61,6 +61,6 @@ mt_status mt_weights_init(mt_weights *weights, const mt_policy *p, const mt_kern
     MT_TRY(init_mlp(&p->vf, weights->param, p->desc.ortho_init, 1.0, seed, &tensor));
     for (int64_t i = 0; i < p->log_std_count; i++) weights->param[p->log_std + i] = p->desc.log_std_init;
     weights->version = 0;
-    mt_weights_pack(weights, p, k);
+    mt_weights_pack(weights, p, k, MT_POLICY_BOTH);
     return MT_OK;
 }

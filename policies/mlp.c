@@ -10,6 +10,7 @@ mt_status mt_mlp_add(mt_mlp *mlp, int in, int out, mt_activation activation, mt_
         return MT_FAIL(CONFIG, "a network of more than %d layers; use a shorter net_arch", MT_MLP_MAX_LAYERS);
     if (in < 1 || out < 1 || in > MT_MLP_MAX_WIDTH || out > MT_MLP_MAX_WIDTH)
         return MT_FAIL(CONFIG, "a layer from %d to %d units; each must be between 1 and %d", in, out, MT_MLP_MAX_WIDTH);
+    if (mlp->depth == 0) mlp->first = sizes->params;
     mt_mlp_layer *l = &mlp->layer[mlp->depth++];
     *l = (mt_mlp_layer){.in = in, .out = out, .activation = activation, .pre = -1};
     l->weight = sizes->params, sizes->params += pad16((int64_t)in * out);
@@ -50,7 +51,7 @@ void mt_mlp_backward(const mt_mlp *mlp, const mt_kernels *k, const float *param,
             .x = below ? space + below->output * max_rows : x,
             .x_activation = below ? below->activation : x_activation,
             .x_pre = below ? pre_of(below, space, max_rows) : x_pre,
-            .dx = down, .dw = grad + l->weight, .db = grad + l->bias, .accumulate = accumulate,
+            .dx = down, .dw = grad + (l->weight - mlp->first), .db = grad + (l->bias - mlp->first), .accumulate = accumulate,
         });
         dz = down;
         float *swap = scratch_a;

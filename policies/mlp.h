@@ -19,6 +19,7 @@ typedef struct mt_mlp_layer {
 
 typedef struct mt_mlp {
     int depth;
+    int64_t first;          // where its parameters begin in the parameter slab
     mt_mlp_layer layer[MT_MLP_MAX_LAYERS];
 } mt_mlp;
 
@@ -35,8 +36,8 @@ mt_status mt_mlp_add(mt_mlp *mlp, int in, int out, mt_activation activation, mt_
 const float *mt_mlp_forward(const mt_mlp *mlp, const mt_kernels *k, const float *param, const float *packed, const float *x,
     int64_t rows, float *space, int64_t max_rows);
 
-// Given dz (rows, out) of the last layer's pre-activation, writes (or adds) every layer's gradients. `scratch_a` and
-// `scratch_b` hold rows·widest floats each and are overwritten. x_activation and x_pre belong to whatever made x; dx,
+// Given dz (rows, out) of the last layer's pre-activation, writes (or adds) every layer's gradients; `grad` begins with
+// this network's own (at `first` of a whole slab). `scratch_a` and `scratch_b` hold rows·widest floats each and are overwritten. x_activation and x_pre belong to whatever made x; dx,
 // Nullable, receives that maker's dz.
 void mt_mlp_backward(const mt_mlp *mlp, const mt_kernels *k, const float *param, const float *x, int64_t rows,
     const float *space, int64_t max_rows, const float *dz, mt_activation x_activation, const float *x_pre, float *dx,

@@ -53,14 +53,15 @@ static mt_status build(mt_policy *p) {
     MT_TRY(add_hidden(&p->trunk, d->obs, d->shared, d->shared_depth, d->activation, &p->sizes, &trunk_out));
     MT_TRY(add_hidden(&p->pi, trunk_out, d->pi, d->pi_depth, d->activation, &p->sizes, &p->latent));
     MT_TRY(mt_mlp_add(&p->pi, p->latent, p->head, MT_ACT_identity, &p->sizes));
-    MT_TRY(add_hidden(&p->vf, trunk_out, d->vf, d->vf_depth, d->activation, &p->sizes, &vf_in));
-    MT_TRY(mt_mlp_add(&p->vf, vf_in, 1, MT_ACT_identity, &p->sizes));
     p->log_std = -1;
     if (d->distribution != MT_DIST_CATEGORICAL) {
         p->log_std = p->sizes.params;
         p->log_std_count = (int64_t)d->action * (d->distribution == MT_DIST_GSDE ? p->latent : 1);
         p->sizes.params += (p->log_std_count + 15) / 16 * 16;
     }
+    p->critic = p->sizes.params;
+    MT_TRY(add_hidden(&p->vf, trunk_out, d->vf, d->vf_depth, d->activation, &p->sizes, &vf_in));
+    MT_TRY(mt_mlp_add(&p->vf, vf_in, 1, MT_ACT_identity, &p->sizes));
     p->widest = d->obs;
     widen(&p->widest, &p->trunk), widen(&p->widest, &p->pi), widen(&p->widest, &p->vf);
     return MT_OK;
@@ -142,10 +143,12 @@ void mt_weights_register(mt_weights *weights, const mt_policy *policy, mt_arena 
     MT_ARENA_ADD(arena, weights->packed, policy->sizes.packed);
 }
 
-void mt_weights_pack(mt_weights *weights, const mt_policy *policy, const mt_kernels *k) {
-    mt_mlp_pack(&policy->trunk, k, weights->param, weights->packed);
-    mt_mlp_pack(&policy->pi, k, weights->param, weights->packed);
-    mt_mlp_pack(&policy->vf, k, weights->param, weights->packed);
+void mt_weights_pack(mt_weights *weights, const mt_policy *policy, const mt_kernels *k, int parts) {
+    if (parts & MT_POLICY_ACTOR) {
+        mt_mlp_pack(&policy->trunk, k, weights->param, weights->packed);
+        mt_mlp_pack(&policy->pi, k, weights->param, weights->packed);
+    }
+    if (parts & MT_POLICY_CRITIC) mt_mlp_pack(&policy->vf, k, weights->param, weights->packed);
 }
 
 void mt_policy_space_register(mt_policy_space *space, const mt_policy *policy, int64_t max_rows, mt_arena *arena) {
@@ -181,35 +184,46 @@ mt_policy_output mt_policy_forward(const mt_policy *p, const mt_kernels *k, cons
     return out;
 }
 
-void mt_policy_backward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,
-    const float *d_head, const float *d_value, const float *d_log_std, mt_policy_space *space, float *grad, int accumulate) {
-    const mt_mlp_layer *top = p->trunk.depth ? &p->trunk.layer[p->trunk.depth - 1] : NULL;
-    const float *trunk = top ? space->layers + top->output * space->max_rows : obs;
-    const float *trunk_pre = top && top->pre >= 0 ? space->layers + top->pre * space->max_rows : NULL;
-    mt_activation trunk_act = top ? top->activation : MT_ACT_identity;
-    float *a = space->scratch[0], *b = space->scratch[1], *d_trunk = top ? space->scratch[2] : NULL;
-
-    mt_mlp_backward(&p->vf, k, w->param, trunk, rows, space->layers, space->max_rows, d_value, trunk_act, trunk_pre, d_trunk,
-        grad, accumulate, a, b);
-    if (!top) {
-        mt_mlp_backward(&p->pi, k, w->param, obs, rows, space->layers, space->max_rows, d_head, MT_ACT_identity, NULL, NULL,
-            grad, accumulate, a, b);
-    } else {
-        // both nets' gradients meet at the trunk's output
-        float *d_pi = space->scratch[3];
-        int64_t count = rows * mt_mlp_out(&p->trunk);
-        mt_mlp_backward(&p->pi, k, w->param, trunk, rows, space->layers, space->max_rows, d_head, trunk_act, trunk_pre, d_pi,
-            grad, accumulate, a, b);
-        k->axpy(count, 1.0f, d_pi, d_trunk);
-        mt_mlp_backward(&p->trunk, k, w->param, obs, rows, space->layers, space->max_rows, d_trunk, MT_ACT_identity, NULL,
-            NULL, grad, accumulate, a, b);
-    }
+// log σ's own gradient; grad is the actor's range
+static void log_std_backward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, int64_t rows, const float *trunk,
+    const float *d_log_std, mt_policy_space *space, float *grad, int accumulate) {
     if (p->desc.distribution == MT_DIST_GSDE)
         k->gsde_log_std_backward(rows, p->latent, p->desc.action, latent_of(p, trunk, space), w->param + p->log_std,
             space->row_log_std, d_log_std, grad + p->log_std, accumulate);
     else if (p->desc.distribution == MT_DIST_GAUSSIAN)
         for (int i = 0; i < p->desc.action; i++)
             grad[p->log_std + i] = d_log_std[i] + (accumulate ? grad[p->log_std + i] : 0);
+}
+
+void mt_policy_backward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,
+    int parts, const float *d_head, const float *d_value, const float *d_log_std, mt_policy_space *space, float *grad,
+    int accumulate) {
+    const mt_mlp_layer *top = p->trunk.depth ? &p->trunk.layer[p->trunk.depth - 1] : NULL;
+    MT_ASSERT(!top || parts == MT_POLICY_BOTH);
+    const float *trunk = top ? space->layers + top->output * space->max_rows : obs;
+    const float *trunk_pre = top && top->pre >= 0 ? space->layers + top->pre * space->max_rows : NULL;
+    mt_activation trunk_act = top ? top->activation : MT_ACT_identity;
+    float *a = space->scratch[0], *b = space->scratch[1], *d_trunk = top ? space->scratch[2] : NULL;
+    int64_t first = mt_policy_range_of(p, parts).first;
+
+    if (parts & MT_POLICY_CRITIC)
+        mt_mlp_backward(&p->vf, k, w->param, trunk, rows, space->layers, space->max_rows, d_value, trunk_act, trunk_pre,
+            d_trunk, grad + (p->vf.first - first), accumulate, a, b);
+    if (!(parts & MT_POLICY_ACTOR)) return;
+    if (!top) {
+        mt_mlp_backward(&p->pi, k, w->param, obs, rows, space->layers, space->max_rows, d_head, MT_ACT_identity, NULL, NULL,
+            grad + p->pi.first, accumulate, a, b);
+    } else {
+        // both nets' gradients meet at the trunk's output
+        float *d_pi = space->scratch[3];
+        int64_t count = rows * mt_mlp_out(&p->trunk);
+        mt_mlp_backward(&p->pi, k, w->param, trunk, rows, space->layers, space->max_rows, d_head, trunk_act, trunk_pre, d_pi,
+            grad + p->pi.first, accumulate, a, b);
+        k->axpy(count, 1.0f, d_pi, d_trunk);
+        mt_mlp_backward(&p->trunk, k, w->param, obs, rows, space->layers, space->max_rows, d_trunk, MT_ACT_identity, NULL,
+            NULL, grad + p->trunk.first, accumulate, a, b);
+    }
+    log_std_backward(p, k, w, rows, trunk, d_log_std, space, grad, accumulate);
 }
 
 mt_categorical mt_policy_categorical(const mt_policy *p, const mt_policy_output *out, const uint8_t *mask, int64_t rows) {

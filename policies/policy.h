@@ -38,6 +38,7 @@ typedef struct mt_policy {
     mt_mlp trunk, pi, vf;   // pi and vf end in their heads
     int64_t log_std;        // offset; (A) or (L, A); -1 for categorical
     int64_t log_std_count;
+    int64_t critic;         // the slab's parameters before this one are the trunk's and the actor's, the rest the critic's
     mt_slab_sizes sizes;    // of the parameter slab, the packed slab, and one row of a workspace
     int widest;             // units of the widest layer or the observation
 } mt_policy;
@@ -52,6 +53,18 @@ typedef mt_status (*mt_tensor_visit)(void *ctx, const char *name, const mt_tenso
 mt_status mt_policy_visit(const mt_policy *policy, float *param, mt_tensor_visit visit, void *ctx);
 int64_t mt_policy_parameter_count(const mt_policy *policy);   // without the slab's padding
 
+// The two nets, for what can be done for one of them; the trunk belongs to the actor.
+enum { MT_POLICY_ACTOR = 1, MT_POLICY_CRITIC = 2, MT_POLICY_BOTH = MT_POLICY_ACTOR | MT_POLICY_CRITIC };
+
+// The parameters of some parts: [first, first + count) of a slab.
+typedef struct mt_policy_range {
+    int64_t first, count;
+} mt_policy_range;
+static inline mt_policy_range mt_policy_range_of(const mt_policy *policy, int parts) {
+    int64_t first = parts & MT_POLICY_ACTOR ? 0 : policy->critic;
+    return (mt_policy_range){first, (parts & MT_POLICY_CRITIC ? policy->sizes.params : policy->critic) - first};
+}
+
 typedef struct mt_weights {
     float *param;        // (sizes.params) owned by an arena
     float *packed;       // (sizes.packed) transposes, refreshed by mt_weights_pack
@@ -61,7 +74,7 @@ typedef struct mt_weights {
 void mt_weights_register(mt_weights *weights, const mt_policy *policy, mt_arena *arena);
 // Draws initial parameters from (seed, MT_RNG_INIT) and packs them.
 mt_status mt_weights_init(mt_weights *weights, const mt_policy *policy, const mt_kernels *k, uint64_t seed);
-void mt_weights_pack(mt_weights *weights, const mt_policy *policy, const mt_kernels *k);
+void mt_weights_pack(mt_weights *weights, const mt_policy *policy, const mt_kernels *k, int parts);
 
 // ---- evaluating
 
@@ -82,17 +95,16 @@ typedef struct mt_policy_output {
     const float *value;    // (B). NULL when not asked for
 } mt_policy_output;
 
-enum { MT_POLICY_ACTOR = 1, MT_POLICY_CRITIC = 2 };
-
-// obs (rows, O), rows ≤ max_rows; `parts` is an or of the two above.
+// obs (rows, O), rows ≤ max_rows.
 mt_policy_output mt_policy_forward(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const float *obs,
     int64_t rows, int parts, mt_policy_space *space);
 
-// After a forward of both parts on the same obs: writes (or adds) the gradient slab from the loss's gradients.
-// d_log_std: (A), or (B, A) with gSDE; ignored for categorical.
+// After a forward of the same parts on the same obs: writes (or adds) the gradient from the loss's gradients. `grad` holds
+// the parts' range of the slab. With a shared trunk both parts are wanted, since they meet there. d_log_std: (A), or (B, A)
+// with gSDE; ignored for categorical. What belongs to a part that is not wanted is not read.
 void mt_policy_backward(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const float *obs,
-    int64_t rows, const float *d_head, const float *d_value, const float *d_log_std, mt_policy_space *space, float *grad,
-    int accumulate);
+    int64_t rows, int parts, const float *d_head, const float *d_value, const float *d_log_std, mt_policy_space *space,
+    float *grad, int accumulate);
 
 // The output as the kernels' distribution structs. mask: (B, K), Nullable.
 mt_categorical mt_policy_categorical(const mt_policy *policy, const mt_policy_output *out, const uint8_t *mask, int64_t rows);

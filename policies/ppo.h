@@ -18,6 +18,7 @@ typedef struct mt_ppo_coefficients {
 
 // One worker's share of one minibatch.
 typedef struct mt_ppo_share {
+    int parts;                    // the nets whose gradient is wanted (MT_POLICY_ACTOR, MT_POLICY_CRITIC or both)
     const mt_segment *segment;
     const int32_t *index;         // (rows): t·N + n
     int64_t rows;                 // 0 is allowed: the gradient is zero
@@ -37,7 +38,8 @@ typedef struct mt_ppo_space {
 void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const mt_segment_shape *shape, int64_t max_rows,
     mt_arena *arena);
 
-// Writes the gradient slab (policy->sizes.params floats, padding untouched) and adds to *stats.
+// Writes the gradient of the share's parts (their range of the slab, padding untouched) and adds their sums to *stats. The
+// bits are the same for the parts together and apart.
 void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const mt_ppo_share *share,
     const mt_ppo_coefficients *coef, mt_ppo_space *space, float *grad, mt_ppo_stats *stats);
 

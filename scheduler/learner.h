@@ -2,7 +2,8 @@
 // communicator hold the same weights, because they apply the same summed gradient in the same order.
 //
 // A job has W logical workers, W/ranks on each rank. Every worker's share of a minibatch gives a gradient of its own and
-// the shares are summed in worker order, so the result depends on W and not on how many ranks or threads did the work.
+// the shares are summed in worker order, so the result depends on W and not on how many ranks or threads did the work. Nor
+// does it depend on whether two ranks share the two nets (pair.h) or each computes both.
 #ifndef MANTA_SCHEDULER_LEARNER_H
 #define MANTA_SCHEDULER_LEARNER_H
 

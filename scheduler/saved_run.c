@@ -49,7 +49,7 @@ static mt_status open_run(const char *given, const char *env, int best, mt_saved
     MT_TRY(mt_kernels_choose(&run->kernels));
     MT_TRY(make_policy(run));
     MT_TRY(mt_weights_file_load(run->weights_path, run->policy, run->weights.param, &run->normaliser));
-    mt_weights_pack(&run->weights, run->policy, run->kernels);
+    mt_weights_pack(&run->weights, run->policy, run->kernels, MT_POLICY_BOTH);
     return MT_OK;
 }
 

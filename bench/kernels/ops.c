@@ -120,6 +120,10 @@ static void call_ppo_gaussian(void *c) {
     policy_call *p = c;
     kernels->ppo_loss_gaussian(&p->gaussian, p->x, &p->rows, p->d_a, p->d_b, 0, &p->stats);
 }
+static void call_ppo_value(void *c) {
+    policy_call *p = c;
+    kernels->ppo_loss_value(p->categorical.rows, &p->rows, &p->stats);
+}
 static void call_categorical_sample(void *c) {
     policy_call *p = c;
     kernels->categorical_sample(&p->categorical, p->words, p->action, p->log_prob);
@@ -181,6 +185,9 @@ static void bench_policy(void) {
         snprintf(name, sizeof name, "categorical_log_prob %s %d, 64 rows", kind, logit_counts[i]);
         row_latency(name, call_categorical_log_prob, &p, 64);
     }
+    policy_call value = policy(2, nvecs[0], 1, 1, 0);
+    set_rows(&value, 64);
+    row_latency("ppo_loss value term alone, 64 rows", call_ppo_value, &value, 64);
     static const int dims[] = {1, 2, 4, 6};
     for (int i = 0; i < 4; i++)
         for (int by_rows = 0; by_rows < 2; by_rows++) {

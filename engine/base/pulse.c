@@ -15,6 +15,8 @@
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
 
+enum { RANKS_A_SECOND = 10 };   // so many writes a second are no load for a file server
+
 struct mt_pulse {
     _Atomic int64_t next_ns;   // whoever moves it on writes
     int64_t interval_ns;
@@ -33,19 +35,24 @@ static mt_status write_file(mt_pulse *pulse, int flags) {
     return error ? mt_file_fail(error, "write", pulse->path) : MT_OK;
 }
 
-mt_status mt_pulse_create(int64_t interval_ns, mt_pulse **out) {
-    mt_pulse *pulse = *out = calloc(1, sizeof *pulse);
+mt_status mt_pulse_create(const char *path, int64_t interval_ns, mt_pulse **out) {
+    *out = NULL;
+    mt_pulse *pulse = calloc(1, sizeof *pulse);
     if (!pulse) return MT_FAIL(NO_MEMORY, "out of memory for the sign of life");
     pulse->interval_ns = interval_ns;
-    atomic_store(&pulse->next_ns, MT_NEVER);
-    return MT_OK;
+    mt_status status = snprintf(pulse->path, sizeof pulse->path, "%s", path) < (int)sizeof pulse->path
+        ? write_file(pulse, O_CREAT) : mt_file_fail(ENAMETOOLONG, "write", path);
+    atomic_store(&pulse->next_ns, mt_deadline_after(interval_ns));
+    if (status == MT_OK) *out = pulse;
+    else free(pulse);
+    return status;
 }
 
-mt_status mt_pulse_start(mt_pulse *pulse, const char *path) {
-    if (snprintf(pulse->path, sizeof pulse->path, "%s", path) >= (int)sizeof pulse->path) return mt_file_fail(ENAMETOOLONG, "write", path);
-    MT_TRY(write_file(pulse, O_CREAT));
-    atomic_store(&pulse->next_ns, mt_deadline_after(pulse->interval_ns));
-    return MT_OK;
+mt_status mt_pulse_open(int ranks, mt_pulse **out) {
+    const char *path = getenv(MT_PULSE_VARIABLE);
+    *out = NULL;
+    if (!path || !*path) return MT_OK;
+    return mt_pulse_create(path, ranks > RANKS_A_SECOND ? ranks * (MT_SECOND_NS / RANKS_A_SECOND) : MT_SECOND_NS, out);
 }
 
 void mt_pulse_destroy(mt_pulse *pulse) { free(pulse); }
@@ -54,7 +61,7 @@ void mt_pulse_beat(mt_pulse *pulse) {
     if (!pulse) return;
     int64_t now = mt_clock_ns(), next = atomic_load_explicit(&pulse->next_ns, memory_order_relaxed);
     if (now < next) return;
-    // MT_NEVER before the start, and while it is written: nobody else writes at the same time. acquire and release: `written` goes from hand to hand
+    // MT_NEVER while it is written: nobody else writes at the same time. acquire and release: `written` goes from hand to hand
     if (!atomic_compare_exchange_strong_explicit(&pulse->next_ns, &next, MT_NEVER, memory_order_acquire, memory_order_relaxed)) return;
     (void)write_file(pulse, 0);   // tried again after the next interval
     atomic_store_explicit(&pulse->next_ns, mt_deadline_after(pulse->interval_ns), memory_order_release);

@@ -243,7 +243,7 @@ static void submit_method(manta_context *c, manta_actor actor, const char *metho
     call_error error;
     error.code = MANTA_OK;
     const mt_function *f = NULL;
-    int class_number = (int)(actor.ref.serial >> MT_SERIAL_CLASS_SHIFT) - 1;
+    int class_number = mt_actor_class(actor.ref);
     if (!actor.ref.serial) FAIL_CALL(&error, MANTA_INVALID, "%.80s: this is no actor: its handle is empty", method ? method : "(null)");
     else if (class_number < 0) {
         // it was never made: the core has its error for us

@@ -23,11 +23,6 @@
 #include "engine/runtime/transport.h"
 #include "engine/runtime/value.h"
 
-// An actor's class travels in its handle: bits 48 to 63 of the serial of a CREATE's out[0] are class_number + 1, so that whoever
-// is handed the actor finds its methods, their signatures and numbers of results without asking anybody. 0 there: no actor, or
-// one whose creation had failed at once (failed_code). Every other serial is below 2^48.
-enum { MT_SERIAL_CLASS_SHIFT = 48 };
-
 typedef struct mt_core mt_core;
 typedef struct mt_object mt_object;
 typedef struct mt_hosted mt_hosted;   // an actor that lives on this rank
@@ -71,7 +66,8 @@ typedef struct mt_run_result {
     const manta_ref *inner;         // references inside a value of type REF or ACTOR in the heap
 } mt_run_result;
 
-// The class of the actor that a reference stands for: in its serial's upper bits. -1: not an actor.
+// The class of the actor that a reference stands for, plus 1: in its serial's upper 16 bits, so that whoever is handed an actor
+// finds its methods, their signatures and numbers of results without asking. -1: no actor, or one that was never made.
 enum { MT_ACTOR_CLASS_SHIFT = 48 };
 static inline int mt_actor_class(manta_ref ref) { return (int)(ref.serial >> MT_ACTOR_CLASS_SHIFT) - 1; }
 

@@ -290,8 +290,10 @@ void manta_retain(manta_context *c, manta_ref ref);  /* one more hold, which out
 void manta_release(manta_context *c, manta_ref ref); /* gives back this context's hold, or a retained one */
 int manta_cancel(manta_context *c, manta_ref ref);   /* queued: never runs; running: manta_cancelled turns true */
 
-/* The short forms: arguments listed in the call. */
+/* The short forms: arguments listed in the call. Options with more than one field need MANTA_OPTIONS round them, since a comma
+ * between braces ends a macro's argument: manta_call_with(c, "f", MANTA_OPTIONS(.num_cpus = 2, .max_retries = 1), manta_i64(3)). */
 #ifndef __cplusplus
+#define MANTA_OPTIONS(...) (&(const manta_options){__VA_ARGS__})
 #define MANTA_ARGS(...)                                                                                                \
     ((const manta_arg[]){{.resolve = 0}, ##__VA_ARGS__} + 1),                                                          \
         (int)(sizeof((const manta_arg[]){{.resolve = 0}, ##__VA_ARGS__}) / sizeof(manta_arg)) - 1

@@ -201,6 +201,7 @@ static void node_free(mt_node *node) {
     mt_disk_destroy(node->disk);
     mt_core_destroy(node->core);
     mt_placements_free(node->placements);
+    mt_holds_fini(&node->retained);
     for (mt_actor_state *s = node->actors, *next; s; s = next) next = s->next, free(s);
     if (node->attributes_made) pthread_attr_destroy(&node->thread_attributes);
     free(node->gone);
@@ -214,6 +215,7 @@ mt_status mt_node_create(const mt_node_desc *desc, mt_node **out) {
     mt_node *node = aligned_alloc(64, (sizeof *node + 63) / 64 * 64);
     if (!node) return MT_FAIL(NO_MEMORY, "out of memory for the node");
     memset(node, 0, sizeof *node);
+    mt_holds_init(&node->retained);
     node->desc = *desc;
     node->transport = desc->transport;
     node->heap = desc->heap;

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include "engine/runtime/core.h"
 #include "engine/runtime/heap.h"
+#include "engine/runtime/holds.h"
 #include "engine/runtime/lock.h"
 #include "engine/runtime/program.h"
 #include "engine/runtime/transport.h"
@@ -114,6 +115,7 @@ struct mt_node {
     mt_waiting *waiting;
     mt_question *questions;
     manta_placement *placements;
+    mt_holds retained;          // by manta_retain, on behalf of actors' states
     uint64_t last_question;
     int ending, stopping, bye;
     int fenced;                 // 1 + the rank whose death ends the job for this one

@@ -32,6 +32,8 @@
 enum { ASLEEP, DROWSY, HELD, STATES = 3, EPOCH = 4 };
 enum { BATCH = 64, PASS_BATCH = 16, SPINS_PER_LOOK = 32, PENALTY_MAX = 4096 };
 #define WATCH_NS    (500 * MT_MICROSECOND_NS)
+#define BUSY_TICK_NS (20 * MT_MILLISECOND_NS)
+#define IDLE_TICK_NS (100 * MT_MILLISECOND_NS)
 #define LOOK_OUT_NS MT_SECOND_NS   // how often the background thread asks whether the other processes live
 
 // ---- the token
@@ -93,7 +95,12 @@ static int poll_once(mt_node *node, mt_executor *self) {
 static void tick(mt_node *node, int64_t now) {
     mt_node_enter(node);
     int64_t next = mt_core_tick(node->core, now);
+    mt_core_stats stats;
+    mt_core_stats_get(node->core, &stats);
     mt_node_leave(node);
+    // what the core wants may come up just after it was asked
+    int64_t at_most = now + (stats.pending_tasks + stats.running_runs + stats.queued_runs ? BUSY_TICK_NS : IDLE_TICK_NS);
+    if (next > at_most) next = at_most;
     atomic_store_explicit(&node->next_tick_ns, next, memory_order_relaxed);
 }
 

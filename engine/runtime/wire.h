@@ -130,8 +130,9 @@ typedef struct mt_wire_pinned {
 typedef struct mt_wire_chunk {
     mt_wire wire;
     manta_ref ref;
-    uint64_t at, total;       // bytes of the object; total UINT64_MAX: it is not here
-    uint32_t bytes, spare;
+    uint64_t at, total;       // bytes of the object; total UINT64_MAX: it does not come (code says why)
+    uint32_t bytes;
+    int32_t code;
 } mt_wire_chunk;
 
 typedef struct mt_wire_actor { mt_wire wire; manta_ref actor; uint32_t incarnation, argument; } mt_wire_actor;

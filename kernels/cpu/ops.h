@@ -12,7 +12,7 @@
     X(categorical_sample) X(categorical_mode) X(categorical_log_prob)                                                  \
     X(gaussian_sample) X(gaussian_log_prob)                                                                            \
     X(gsde_log_std) X(gsde_log_std_backward) X(gsde_noise)                                                             \
-    X(ppo_loss_categorical) X(ppo_loss_gaussian)                                                                       \
+    X(ppo_loss_categorical) X(ppo_loss_gaussian) X(ppo_loss_value)                                                     \
     X(gae) X(adam)                                                                                                     \
     X(sum) X(sum_squares) X(mean_var) X(count_nonfinite) X(axpy)                                                       \
     X(gather_rows)                                                                                                     \

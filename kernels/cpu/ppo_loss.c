@@ -79,7 +79,7 @@ LANE_INLINE vf policy_tile(const mt_ppo_rows *r, int64_t b, int n, vf log_prob, 
     used = vf_select(vf_isnan(free), free, used);
     vf stats[STATS] = {
         -vf_min(clipped, free),
-        value_tile(r, b, n),
+        r->value ? value_tile(r, b, n) : vf_set(0.0f),
         entropy,
         (ratio - 1.0f) - log_ratio,
         vf_where(vf_lt(vf_set(r->clip_range), vf_abs(ratio - 1.0f)), vf_set(1.0f)),
@@ -87,6 +87,21 @@ LANE_INLINE vf policy_tile(const mt_ppo_rows *r, int64_t b, int n, vf log_prob, 
     };
     sums_add(sums, stats, n);
     return used * -r->inv_rows;
+}
+
+// ---- the value term alone
+
+LANE_INLINE void value_only(const mt_ppo_rows *r, loss_sums *sums, int64_t b, int n) {
+    vf stats[STATS] = {};
+    stats[1] = value_tile(r, b, n);
+    sums_add(sums, stats, n);
+}
+
+void MT_ISA_NAME(mt_ppo_loss_value)(int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats) {
+    loss_sums sums;
+    sums_start(&sums);
+    FOR_TILES(count, value_only(rows, &sums, b, n));
+    sums_finish(&sums, stats);
 }
 
 // ---- categorical

@@ -73,7 +73,8 @@ static _Noreturn void become(const mt_attempt_desc *desc, pid_t parent, int erro
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(125);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);   // a background group that read the terminal would be stopped
-    if (null < 0 || dup2(null, 0) < 0 || dup2(errors, 2) < 0 || setenv(MT_JOB_WORD, desc->job, 1) != 0) _exit(126);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(errors, 2) < 0 || setenv(MT_JOB_WORD, desc->job, 1) != 0 ||
+        (desc->pulse && setenv(MT_PULSE_VARIABLE, desc->pulse, 1) != 0)) _exit(126);
     sigprocmask(SIG_SETMASK, desc->mask, NULL);
     execvp(desc->command[0], desc->command);
     int error = errno;

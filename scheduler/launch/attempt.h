@@ -23,7 +23,7 @@ typedef void (*mt_relay_fn)(void *context, const char *bytes, size_t count);
 typedef struct mt_attempt_desc {
     char *const *command;      // borrowed: mpirun and all its words; ends with NULL
     const char *job;           // borrowed: the word of this attempt's processes
-    const char *pulse;         // Nullable: the file that changes while the job works
+    const char *pulse;         // Nullable: the file that changes while the job works; its ranks get it by $MANTA_PULSE
     int64_t hang_ns;           // patience with it; 0: without end
     int uri_fd;                // memory that mpirun writes its address to (--report-uri); -1: none
     int signal_fd;             // signals that ask for the end, and SIGCHLD (mt_attempt_signals)

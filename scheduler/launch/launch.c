@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
+#include "engine/base/pulse.h"
 #include "scheduler/checkpoint.h"
 #include "scheduler/report/run_folder.h"
 
@@ -63,7 +64,7 @@ static mt_status make_command(launch *l, char *const *program_words) {
     int n = append(l, 0, d->mpirun);
     n = append(l, n, "--report-uri"), n = append(l, n, l->uri);
     // other hosts' ranks do not inherit the launcher's environment; mpirun takes words of this kind one way only
-    if (!getenv("OMPI_MCA_mca_base_env_list")) n = append(l, n, "-x"), n = append(l, n, MT_JOB_WORD);
+    if (!getenv("OMPI_MCA_mca_base_env_list")) n = append(l, n, "-x"), n = append(l, n, MT_JOB_WORD), n = append(l, n, "-x"), n = append(l, n, MT_PULSE_VARIABLE);
     n = append_all(l, n, d->mpirun_words);
     n = append(l, n, d->program);
     n = append_all(l, n, program_words);

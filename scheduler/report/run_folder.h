@@ -25,7 +25,7 @@ extern "C" {
 #define MT_RUN_WEIGHTS "policy.safetensors"         // the newest weights
 #define MT_RUN_BEST_WEIGHTS "best_policy.safetensors"   // of the best evaluation
 #define MT_RUN_LOCK "run.lock"
-#define MT_RUN_PULSE "pulse"                        // changes while the run works (engine/base/pulse.h)
+#define MT_RUN_PULSE "pulse"                        // changes while it works, under manta launch (engine/base/pulse.h)
 
 enum { MT_RUN_PATH_BYTES = 4096 };
 

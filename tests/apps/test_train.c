@@ -70,6 +70,15 @@ Test(train, uneven_shares_have_the_same_bits_for_every_layout) {
     expect_equal_layouts("-n 2048 --env CartPole-v1 " COMMON " -params n_envs:6 n_steps:32 batch_size:50 n_epochs:2");
 }
 
+Test(train, clipped_values_and_early_stops_have_the_same_bits_for_every_layout) {
+    // what one net's rank has to be told by the other's: the KL divergence, and old values
+    expect_equal_layouts("-n 4096 --env CartPole-v1 " COMMON " -params n_envs:8 n_steps:64 target_kl:0.004 clip_range_vf:0.2");
+}
+
+Test(train, a_shared_trunk_has_the_same_bits_for_every_layout) {   // and no nets that two ranks could share
+    expect_equal_layouts("-n 2048 --env CartPole-v1 " COMMON " --net-arch-shared 16 -params n_envs:8 n_steps:64 n_epochs:2");
+}
+
 Test(train, a_run_and_its_continuation_equal_one_long_run) {
     const char *folder = run_folder();
     static run_result r;

@@ -29,10 +29,8 @@ Test(pulse, changes_with_beats_and_only_with_beats) {
     char first[MT_PULSE_BYTES], second[MT_PULSE_BYTES];
     mt_pulse *pulse;
     mt_pulse_beat(NULL);
-    cr_assert_eq(mt_pulse_create(5 * MT_MILLISECOND_NS, &pulse), MT_OK);
-    mt_pulse_beat(pulse);   // for nobody
     cr_expect_eq(mt_pulse_read(path, first), MT_NOT_FOUND);
-    cr_assert_eq(mt_pulse_start(pulse, path), MT_OK);
+    cr_assert_eq(mt_pulse_create(path, 5 * MT_MILLISECOND_NS, &pulse), MT_OK);
     cr_assert_eq(mt_pulse_read(path, first), MT_OK);
     mt_pulse_beat(pulse);   // too early to write
     mt_pulse_read(path, second);
@@ -53,8 +51,7 @@ Test(pulse, changes_with_beats_and_only_with_beats) {
 Test(pulse, a_second_process_of_the_same_run_changes_it_at_once) {
     char first[MT_PULSE_BYTES], second[MT_PULSE_BYTES];
     mt_pulse *pulse;
-    cr_assert_eq(mt_pulse_create(MT_SECOND_NS, &pulse), MT_OK);
-    cr_assert_eq(mt_pulse_start(pulse, path), MT_OK);
+    cr_assert_eq(mt_pulse_create(path, MT_SECOND_NS, &pulse), MT_OK);
     mt_pulse_destroy(pulse);
     mt_pulse_read(path, first);
     FILE *f = fopen(path, "r+");
@@ -66,9 +63,8 @@ Test(pulse, a_second_process_of_the_same_run_changes_it_at_once) {
 
 Test(pulse, a_file_that_cannot_be_written_is_an_error_at_the_start_and_nothing_later) {
     mt_pulse *pulse;
-    cr_assert_eq(mt_pulse_create(1, &pulse), MT_OK);
-    cr_expect_neq(mt_pulse_start(pulse, "/nowhere/pulse"), MT_OK);
-    cr_assert_eq(mt_pulse_start(pulse, path), MT_OK);
+    cr_expect_neq(mt_pulse_create("/nowhere/pulse", 1, &pulse), MT_OK);
+    cr_assert_eq(mt_pulse_create(path, 1, &pulse), MT_OK);
     unlink(path);
     mt_sleep_ns(1000);
     for (int i = 0; i < 100; i++) mt_pulse_beat(pulse);
@@ -86,13 +82,24 @@ Test(pulse, many_threads_beat) {
     long long pid, count;
     mt_pulse *pulse;
     pthread_t threads[4];
-    cr_assert_eq(mt_pulse_create(MT_MILLISECOND_NS / 10, &pulse), MT_OK);
-    cr_assert_eq(mt_pulse_start(pulse, path), MT_OK);
+    cr_assert_eq(mt_pulse_create(path, MT_MILLISECOND_NS / 10, &pulse), MT_OK);
     for (int i = 0; i < 4; i++) pthread_create(&threads[i], NULL, beat, pulse);
     for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
     mt_pulse_read(path, text);
     cr_assert_eq(sscanf(text, "%lld %lld", &pid, &count), 2, "%s", text);
     cr_expect_eq(pid, getpid());
     cr_expect_gt(count, 0);
+    mt_pulse_destroy(pulse);
+}
+
+Test(pulse, is_there_when_somebody_watches) {
+    mt_pulse *pulse;
+    unsetenv("MANTA_PULSE");
+    cr_assert_eq(mt_pulse_open(4, &pulse), MT_OK);
+    cr_expect_null(pulse);
+    setenv("MANTA_PULSE", path, 1);
+    cr_assert_eq(mt_pulse_open(4, &pulse), MT_OK);
+    cr_expect_not_null(pulse);
+    cr_expect_eq(access(path, F_OK), 0);
     mt_pulse_destroy(pulse);
 }

@@ -321,3 +321,49 @@ static void kinks(const mt_kernels *k) {
     check(isnan(d_mean[3]) && isnan(s.policy_loss), "%s: a NaN was hidden", k->name);
 }
 Test(ppo_loss, kinks_as_autograd) { each_isa(kinks); }
+
+// ---- the policy's term and the value's apart
+
+// what a call without the value term and the value term's own call give, beside what they give together
+static void same_apart(const mt_kernels *k, const mt_ppo_stats *whole, const mt_ppo_stats *policy, const mt_ppo_stats *value,
+    const float *d_value, const float *d_value_alone, int64_t rows) {
+    mt_ppo_stats sum = *policy;
+    check_eq(policy->value_loss, 0, "%s: value_loss without values is %g", k->name, policy->value_loss);
+    sum.value_loss = value->value_loss;
+    check_eq(memcmp(&sum, whole, sizeof sum), 0, "%s: statistics of %ld rows", k->name, (long)rows);
+    check_eq(memcmp(d_value, d_value_alone, 4 * (size_t)rows), 0, "%s: d_value of %ld rows", k->name, (long)rows);
+}
+
+static void run_apart(const mt_kernels *k, int64_t rows, int actions, float clip_range_vf) {
+    rows_data x = make_rows(rows, clip_range_vf);
+    int32_t nvec[1] = {actions}, *choice = fenced(rows * 4);
+    float *z = normals_of(rows * actions, 1), *action = normals_of(rows * actions, 1), *log_std = normals_of(actions, 0.3);
+    float *d = floats(rows * actions), *d_alone = floats(rows * actions), *d_std = floats(actions), *d_value = floats(rows);
+    float *d_std_alone = floats(actions);
+    mt_ppo_rows policy = x.r, value = {.value = x.value, .returns = x.returns, .old_value = x.old_value, .vf_coef = x.r.vf_coef,
+        .clip_range_vf = clip_range_vf, .inv_rows = x.r.inv_rows, .d_value = d_value};
+    policy.value = policy.returns = policy.old_value = NULL, policy.d_value = NULL;
+    for (int64_t b = 0; b < rows; b++) choice[b] = (int32_t)(random_u32() % (uint32_t)actions), x.old_log_prob[b] = -1;
+    mt_ppo_stats whole, part, value_part;
+    k->ppo_loss_value(rows, &value, &value_part);
+
+    mt_categorical c = {.rows = rows, .components = 1, .nvec = nvec, .logit_count = actions, .logits = z};
+    k->ppo_loss_categorical(&c, choice, &x.r, d, &whole);
+    k->ppo_loss_categorical(&c, choice, &policy, d_alone, &part);
+    same_apart(k, &whole, &part, &value_part, x.d_value, d_value, rows);
+    check_eq(memcmp(d, d_alone, 4 * (size_t)(rows * actions)), 0, "%s: d_logits of %ld rows", k->name, (long)rows);
+
+    mt_gaussian g = {.rows = rows, .dim = actions, .mean = z, .log_std = log_std};
+    k->ppo_loss_gaussian(&g, action, &x.r, d, d_std, 0, &whole);
+    k->ppo_loss_gaussian(&g, action, &policy, d_alone, d_std_alone, 0, &part);
+    same_apart(k, &whole, &part, &value_part, x.d_value, d_value, rows);
+    check_eq(memcmp(d, d_alone, 4 * (size_t)(rows * actions)), 0, "%s: d_mean of %ld rows", k->name, (long)rows);
+    check_eq(memcmp(d_std, d_std_alone, 4 * (size_t)actions), 0, "%s: d_log_std of %ld rows", k->name, (long)rows);
+    unfence();
+}
+static void apart(const mt_kernels *k) {
+    for (int r = 0; r < row_count_count; r++)
+        for (int actions = 2; actions <= 6; actions += 2)
+            for (int clipped = 0; clipped < 2; clipped++) run_apart(k, row_counts[r], actions, clipped ? 0.3f : -1.0f);
+}
+Test(ppo_loss, terms_apart_have_the_bits_they_have_together) { each_isa(apart); }

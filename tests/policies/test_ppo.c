@@ -41,7 +41,7 @@ static void set_up(fixture *f, const mt_policy_desc *desc, int64_t rows_at_once,
     cr_assert_eq(mt_weights_init(&f->weights, f->policy, f->k, 3), MT_OK);
     // away from the small head of the initialisation, so that every term of the loss matters
     for (int64_t i = 0; i < f->policy->sizes.params; i++) f->weights.param[i] += (float)(0.1 * mt_rng_normal(&rng));
-    mt_weights_pack(&f->weights, f->policy, f->k);
+    mt_weights_pack(&f->weights, f->policy, f->k, MT_POLICY_BOTH);
     fill(f->segment.obs, (ROWS + ENVS) * OBS, 1, &rng);
     fill(f->segment.advantage, ROWS, 1, &rng);
     fill(f->segment.returns, ROWS, 1, &rng);
@@ -60,12 +60,17 @@ static void tear_down(fixture *f) {
     mt_policy_destroy(f->policy);
 }
 
-static double loss_and_gradient(fixture *f, int64_t rows) {
-    mt_ppo_share share = {.segment = &f->segment, .index = f->index, .rows = rows, .inv_rows = 1.0f / ROWS, .adv_mean = 0.1f,
-        .adv_inv_std = 0.9f};
+static mt_ppo_stats gradient_of(fixture *f, int parts, int64_t rows, float *grad) {
+    mt_ppo_share share = {.parts = parts, .segment = &f->segment, .index = f->index, .rows = rows, .inv_rows = 1.0f / ROWS,
+        .adv_mean = 0.1f, .adv_inv_std = 0.9f};
     mt_ppo_stats s = {0};
-    mt_weights_pack(&f->weights, f->policy, f->k);
-    mt_ppo_gradient(f->policy, f->k, &f->weights, &share, &f->coef, &f->space, f->grad, &s);
+    mt_weights_pack(&f->weights, f->policy, f->k, MT_POLICY_BOTH);
+    mt_ppo_gradient(f->policy, f->k, &f->weights, &share, &f->coef, &f->space, grad, &s);
+    return s;
+}
+
+static double loss_and_gradient(fixture *f, int64_t rows) {
+    mt_ppo_stats s = gradient_of(f, MT_POLICY_BOTH, rows, f->grad);
     return (s.policy_loss + f->coef.vf_coef * s.value_loss - f->coef.ent_coef * s.entropy) / ROWS;
 }
 
@@ -185,4 +190,37 @@ Test(ppo, no_rows_give_a_zero_gradient) {
     loss_and_gradient(&f, 0);
     for (int64_t i = 0; i < f.policy->sizes.params; i++) cr_expect_eq(f.grad[i], 0);
     tear_down(&f);
+}
+
+// two ranks that share the nets must arrive at what one rank computes
+static void check_parts(const mt_policy_desc *d, float clip_range_vf, int64_t rows_at_once) {
+    for (int isa = 0; isa < MT_ISA_COUNT; isa++) {
+        if (!mt_kernels_cpu((mt_isa)isa)) continue;
+        fixture f = {0};
+        set_up(&f, d, rows_at_once, (mt_isa)isa);
+        f.coef.clip_range_vf = clip_range_vf;
+        mt_ppo_stats both = gradient_of(&f, MT_POLICY_BOTH, ROWS, f.grad);
+        float *apart = calloc((size_t)f.policy->sizes.params, sizeof *apart);
+        mt_policy_range actor = mt_policy_range_of(f.policy, MT_POLICY_ACTOR), critic = mt_policy_range_of(f.policy, MT_POLICY_CRITIC);
+        cr_assert_eq(actor.first, 0);
+        cr_assert_eq(critic.first, actor.count);
+        cr_assert_eq(critic.first + critic.count, f.policy->sizes.params);
+        // the critic first: the actor's must not reach into its range
+        mt_ppo_stats value = gradient_of(&f, MT_POLICY_CRITIC, ROWS, apart + critic.first);
+        mt_ppo_stats policy = gradient_of(&f, MT_POLICY_ACTOR, ROWS, apart);
+        cr_expect_eq(memcmp(f.grad, apart, sizeof *apart * (size_t)f.policy->sizes.params), 0, "isa %d", isa);
+        cr_expect_eq(policy.value_loss, 0);
+        policy.value_loss = value.value_loss;
+        cr_expect_eq(memcmp(&both, &policy, sizeof both), 0, "isa %d", isa);
+        free(apart);
+        tear_down(&f);
+    }
+}
+
+Test(ppo, parts_have_the_bits_of_the_whole) {
+    for (int distribution = 0; distribution < 3; distribution++) {
+        mt_policy_desc d = base_desc((mt_distribution)distribution);
+        check_parts(&d, -1, ROWS);
+        check_parts(&d, 0.4f, 4);
+    }
 }

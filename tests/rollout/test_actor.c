@@ -46,7 +46,7 @@ static void set_up(fixture *f, const mt_policy_desc *desc, mt_isa isa, uint64_t 
     cr_assert_eq(mt_weights_init(&f->weights, f->policy, f->k, 3), MT_OK);
     // away from the small head of the initialisation, so that the observation matters
     for (int64_t i = 0; i < f->policy->sizes.params; i++) f->weights.param[i] += (float)(0.3 * mt_rng_normal(&rng));
-    mt_weights_pack(&f->weights, f->policy, f->k);
+    mt_weights_pack(&f->weights, f->policy, f->k, MT_POLICY_BOTH);
     for (int i = 0; i < ROWS * OBS; i++) f->obs[i] = (float)mt_rng_normal(&rng);
 }
 

@@ -110,7 +110,7 @@ static void set_up(fixture *f, int choices, int normalise, float bias, int episo
         f->weights.param[head->bias + o] = choices ? bias * (float)-o : bias;   // choices: the first is the likeliest
     }
     if (!choices) f->weights.param[f->policy->log_std] = -1;
-    mt_weights_pack(&f->weights, f->policy, k);
+    mt_weights_pack(&f->weights, f->policy, k, MT_POLICY_BOTH);
     f->normaliser.obs.count = 10;
     f->normaliser.obs.mean[0] = 1, f->normaliser.obs.mean[1] = -1, f->normaliser.obs.m2[0] = 40, f->normaliser.obs.m2[1] = 10;
     f->normaliser.returns.count = 1;

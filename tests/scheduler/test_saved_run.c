@@ -82,7 +82,7 @@ Test(saved_run, weights_are_ready_to_evaluate) {
     mt_arena arena = {0};
     MT_ARENA_ADD(&arena, packed.packed, run.policy->sizes.packed);
     CHECK_OK(mt_arena_commit(&arena));
-    mt_weights_pack(&packed, run.policy, run.kernels);
+    mt_weights_pack(&packed, run.policy, run.kernels, MT_POLICY_BOTH);
     cr_expect_arr_eq(run.weights.packed, packed.packed, sizeof(float) * (size_t)run.policy->sizes.packed);
     mt_arena_fini(&arena);
     CHECK_OK(mt_evaluate(&(mt_evaluate_desc){.env = run.environment.desc, .policy = run.policy, .kernels = run.kernels,

@@ -140,7 +140,9 @@ void mt_actor_object_freed(mt_core *c, mt_object *o) {
     o->more->actor = NULL;
     a->object = NULL;
     if (a->alive) end_at_host(c, a, o->ref, 0);
-    if (t && t->state != MT_TASK_DONE) return;   // still being created: creation_done ends it
+    if (t && t->state == MT_TASK_SENT) return;   // still being created: creation_done ends it
+    if (t && t->state != MT_TASK_DONE) mt_dispatch_ended(c, t);   // nobody wants it made any more
+    if (a->named == 1) a->named = 0;             // the head's answer will find nobody and give the name back
     drop_name(c, a, o->ref);
     free_record(c, a);
 }
@@ -398,7 +400,10 @@ static void creation_finished(mt_core *c, mt_run_core *r, int code) {
     if (!r->call->cpu_afterwards) {
         mt_resources cpu = {.amount[MT_RESOURCE_CPU] = h->held.amount[MT_RESOURCE_CPU]};
         h->held.amount[MT_RESOURCE_CPU] = 0;
-        mt_run_give_back(c, &cpu, h->bundle, NULL, 0, 0);
+        mt_reserved *bundle = h->bundle;
+        // it holds nothing of the bundle any more, which may be gone before the actor is
+        if (mt_resources_zero(&h->held)) h->bundle = NULL;
+        mt_run_give_back(c, &cpu, bundle, NULL, 0, 0);
         mt_run_resources_back(c);
     }
     if (mt_core_dead(c, (int)h->ref.owner)) h->ending = 1;

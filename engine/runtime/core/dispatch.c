@@ -64,14 +64,19 @@ static int64_t depth_of(mt_core *c, const mt_task *t) {
     return depth < MT_DEPTH_MAX ? (int64_t)depth : MT_DEPTH_MAX;
 }
 
+// What is bound to a rank counts only itself there: a call that waits for a device must not keep those back which want CPUs
+// alone. For the same reason this rank, which knows what is free, goes by that (mt_run_idle_now).
 static int has_room(mt_core *c, const mt_shape *s, int rank, int64_t depth) {
     const mt_resources *total = &c->desc.totals[rank];
     if (mt_core_dead(c, rank) || !mt_resources_fit(&s->demand, total)) return 0;
     mt_peer *p = mt_core_peer(c, rank);
     if (s->on_rank < 0 && c->now_ns < p->busy_until_ns) return 0;
     if (mt_resources_zero(&s->demand)) return p->outstanding_count < MT_TASKS_IN_FLIGHT;
-    for (int k = 0; k < MT_RESOURCES; k++)
-        if (s->demand.amount[k] && p->outstanding.amount[k] + s->demand.amount[k] > total->amount[k] + depth * s->demand.amount[k]) return 0;
+    if (rank == c->rank && !depth) return mt_run_idle_now(c, &s->demand);
+    for (int k = 0; k < MT_RESOURCES; k++) {
+        int64_t out = s->on_rank >= 0 ? s->sent * s->demand.amount[k] : p->outstanding.amount[k];
+        if (s->demand.amount[k] && out + s->demand.amount[k] > total->amount[k] + depth * s->demand.amount[k]) return 0;
+    }
     return 1;
 }
 
@@ -98,7 +103,7 @@ static int choose(mt_core *c, mt_shape *s, const mt_task *t) {
     if (s->on_rank >= 0) return has_room(c, s, s->on_rank, s->on_rank == c->rank ? 0 : depth + 1) ? s->on_rank : -1;
     int data = t->dependency_count ? data_rank(c, t) : -1;
     if (data >= 0 && has_room(c, s, data, depth)) return data;
-    if (mt_run_idle_now(c, &s->demand) && has_room(c, s, c->rank, 0)) return c->rank;
+    if (has_room(c, s, c->rank, 0)) return c->rank;
     for (int i = 0; i < c->size; i++) {
         int r = (int)(s->cursor++ % (uint32_t)c->size);
         if (r != c->rank && has_room(c, s, r, depth)) {
@@ -140,7 +145,11 @@ static mt_shape *shape_of(mt_core *c, const mt_task *t) {
 static void send_to(mt_core *c, mt_task *t, int rank) {
     mt_peer *p = mt_core_peer(c, rank);
     mt_task_unlink(t);
-    if (!t->group) mt_resources_add(&p->outstanding, &t->demand);
+    if (!t->group) {
+        mt_resources_add(&p->outstanding, &t->demand);
+        if (rank == c->rank) mt_resources_add(&c->arriving, &t->demand);
+        if (t->on_rank >= 0) shape_of(c, t)->sent++;
+    }
     p->outstanding_count++;
     t->next = p->sent, t->previous = &p->sent;
     if (p->sent) p->sent->previous = &t->next;
@@ -226,7 +235,7 @@ void mt_dispatch_room(mt_core *c, int rank) {
         while (s->first && (s->on_rank < 0 || s->on_rank == rank)) {
             mt_task *t = s->first;
             int64_t depth = depth_of(c, t);
-            int room = rank == c->rank ? mt_run_idle_now(c, &s->demand) && has_room(c, s, rank, 0)
+            int room = rank == c->rank ? has_room(c, s, rank, 0)
                                        : has_room(c, s, rank, s->on_rank >= 0 ? depth + 1 : depth);
             if (!room) break;
             pop(s, t);
@@ -248,7 +257,10 @@ void mt_dispatch_ended(mt_core *c, mt_task *t) {
     if (t->shape) pop(t->shape, t);
     else if (t->state == MT_TASK_SENT && t->call_kind != MT_CALL_METHOD) {
         mt_peer *p = mt_core_peer(c, t->rank);
-        if (!t->group) mt_resources_subtract(&p->outstanding, &t->demand);
+        if (!t->group) {
+            mt_resources_subtract(&p->outstanding, &t->demand);
+            if (t->on_rank >= 0) shape_of(c, t)->sent--;
+        }
         p->outstanding_count--;
         mt_task_unlink(t);
     } else mt_task_unlink(t);

@@ -216,9 +216,10 @@ void mt_placement_on_group(mt_core *c, int source, const mt_wire_place_group *m,
 static void votes_are_in(mt_core *c, mt_group *g) {
     if (g->removed || g->refusals) {
         give_up_reservations(c, g);
-        if (g->removed) forget_group(c, g);
-        else try_group(c, g);
-        try_waiting(c);
+        if (g->removed) {
+            forget_group(c, g);
+            try_waiting(c);
+        } else try_group(c, g);   // others wait for their own turn: two that refuse each other would go round and round
         return;
     }
     g->state = PLACED;
@@ -303,8 +304,12 @@ void mt_placement_on_undo(mt_core *c, const mt_wire_bundle *m) {
     mt_reserved *r = mt_placement_find(c, m->group, (int)m->bundle);
     if (!r) return;
     r->removing = 1;
+    // the head knows what it undoes; only what a call gives back later is news to it
+    uint8_t head_waits = c->head_waits;
+    c->head_waits = 0;
     mt_placement_returned(c, r);
     mt_run_resources_back(c);
+    c->head_waits |= head_waits;
 }
 
 // ---- the asker

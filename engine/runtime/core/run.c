@@ -86,7 +86,17 @@ static int take_resources(mt_core *c, mt_run_core *r) {
     return 1;
 }
 
-int mt_run_idle_now(const mt_core *c, const mt_resources *demand) { return !c->queue && mt_resources_fit(demand, &c->available); }
+int mt_run_idle_now(const mt_core *c, const mt_resources *demand) {
+    mt_resources free = c->available;
+    mt_resources_subtract(&free, &c->arriving);
+    return mt_resources_fit(demand, &free);
+}
+
+// An own call is in the queue, or will never be.
+static void arrived(mt_core *c, mt_run_core *r) {
+    if (r->arriving) mt_resources_subtract(&c->arriving, &r->demand);
+    r->arriving = 0;
+}
 
 void mt_run_resources_back(mt_core *c) {
     if (c->head_waits) {
@@ -111,12 +121,23 @@ void mt_run_start(mt_core *c, mt_run_core *r) {
     c->ops->run(c->shell, &r->run);
 }
 
+// Many that want the same wait as one: those behind them are looked at, too.
+static int same_wish(const mt_run_core *a, const mt_run_core *b) {
+    return a->call->placement_serial == b->call->placement_serial && a->call->bundle == b->call->bundle &&
+        memcmp(&a->demand, &b->demand, sizeof a->demand) == 0;
+}
+
 void mt_run_begin_more(mt_core *c) {
+    const mt_run_core *failed = NULL;
     int looked = 0;
-    for (mt_run_core *r = c->queue, *next; r && looked < LOOK_AHEAD; r = next, looked++) {
+    for (mt_run_core *r = c->queue, *next; r && looked < LOOK_AHEAD; r = next) {
         next = r->next;
+        if (failed && same_wish(failed, r)) continue;
         int taken = take_resources(c, r);
-        if (taken == 0) continue;
+        if (taken == 0) {
+            failed = r, looked++;
+            continue;
+        }
         unlink_queue(c, r);
         if (taken < 0) {
             mt_run_refuse(c, r, taken == -1 ? MANTA_NOT_FOUND : MANTA_INFEASIBLE, taken == -1
@@ -134,6 +155,7 @@ static void enqueue(mt_core *c, mt_run_core *r) {
         if (r->run.hosted) mt_actor_begin_more(c, r->run.hosted);
         return;
     }
+    arrived(c, r);
     append_queue(c, r);
     mt_run_begin_more(c);
 }
@@ -191,8 +213,9 @@ static int take_views(mt_run_core *r, char *text, size_t bytes) {
         if (a->value.head->form != MT_VALUE_PLACE) continue;
         const mt_object *o = r->links[a->view_rank].object;
         if (!o || o->state != MT_STATE_READY || o->pin != MT_PIN_HELD) {
-            snprintf(text, bytes, "argument %d: %s", i, o && o->message ? o->message : "the object is gone");
-            return o && o->state == MT_STATE_FAILED ? o->code : MANTA_OBJECT_LOST;
+            int no_room = o && o->state == MT_STATE_READY;   // wait.c: it was asked for, and refused
+            snprintf(text, bytes, "argument %d: %s", i, no_room ? mt_wait_no_room_text : o && o->message ? o->message : "the object is gone");
+            return no_room ? MANTA_NO_MEMORY : o && o->state == MT_STATE_FAILED ? o->code : MANTA_OBJECT_LOST;
         }
         a->view_rank = o->view_rank, a->view_offset = o->view_offset;
     }
@@ -225,7 +248,10 @@ void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes)
         return;
     }
     mt_run_core *r = make_run(c, source, m, bytes);
-    if (m->call_kind != MT_CALL_METHOD) memcpy(&r->demand, (const char *)r->call + head - sizeof r->demand, sizeof r->demand);
+    if (m->call_kind != MT_CALL_METHOD) {
+        memcpy(&r->demand, (const char *)r->call + head - sizeof r->demand, sizeof r->demand);
+        r->arriving = source == c->rank && !m->placement_serial;
+    }
     if (mt_values_decode((const char *)r->call + head, bytes - head, m->argument_count, values) != MT_OK) {
         r->run.argument_count = 0;
         mt_run_refuse(c, r, MANTA_INTERNAL, "its arguments arrived in a form that cannot be read");
@@ -255,6 +281,7 @@ static void answer(mt_core *c, mt_run_core *r, mt_wire_done *m, const mt_piece *
 }
 
 void mt_run_free(mt_core *c, mt_run_core *r) {
+    arrived(c, r);
     drop_large(c, r);
     mt_give(c, r, r->bytes);
 }
@@ -351,10 +378,17 @@ void mt_core_finish(mt_core *c, mt_run *run, int code, const char *message, cons
 
 // ---- a thread that waits lends its CPUs
 
+// lent: CPUs that are free again while their call waits. For calls of this rank its own account says the same, or its next calls
+// would wait for room that only they can make.
+static void lend(mt_core *c, const mt_run_core *r, int64_t lent) {
+    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] += lent;
+    if (!r->bundle && r->run.caller == c->rank) mt_core_peer(c, c->rank)->outstanding.amount[MT_RESOURCE_CPU] -= lent;
+}
+
 void mt_core_blocked(mt_core *c, mt_run *run) {
     mt_run_core *r = run->core;
     if (r->blocked++ || run->call_kind == MT_CALL_METHOD) return;
-    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] += r->demand.amount[MT_RESOURCE_CPU];
+    lend(c, r, r->demand.amount[MT_RESOURCE_CPU]);
     mt_run_resources_back(c);
     mt_core_settle(c);
 }
@@ -363,7 +397,7 @@ void mt_core_unblocked(mt_core *c, mt_run *run) {
     mt_run_core *r = run->core;
     if (--r->blocked || run->call_kind == MT_CALL_METHOD) return;
     // whoever began meanwhile is not stopped: less than nothing is left for a moment
-    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] -= r->demand.amount[MT_RESOURCE_CPU];
+    lend(c, r, -r->demand.amount[MT_RESOURCE_CPU]);
 }
 
 // ---- cancelling, keeping, dying

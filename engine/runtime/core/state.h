@@ -51,6 +51,7 @@ struct mt_object {
     uint8_t owned, state, adopting, evicted, is_actor;
     uint8_t pin;                         // mt_pin_state
     uint8_t result_index, freeing, is_group;
+    uint8_t no_room;                     // the last reader found no memory for it; the next one asks again
     int32_t pin_rank, view_rank;
     uint64_t view_offset;
     uint64_t ticket;                     // of its adoption
@@ -134,6 +135,7 @@ typedef struct mt_shape {
     int on_rank;
     mt_task *first, **last;
     uint32_t count, cursor;
+    int64_t sent;                        // of those bound to a rank
     uint8_t saturated;                   // no rank has room; cleared when one may have
     struct mt_shape *next;
 } mt_shape;
@@ -166,7 +168,7 @@ typedef enum mt_run_state { MT_RUN_PINNING, MT_RUN_QUEUED, MT_RUN_RUNNING, MT_RU
 
 typedef struct mt_run_core {
     mt_run run;
-    uint8_t state, reserved, blocked;
+    uint8_t state, reserved, blocked, arriving;
     uint32_t bytes;                      // of this block
     uint64_t task;
     mt_wire_call *call;                  // view of this block
@@ -276,6 +278,7 @@ struct mt_core {
     mt_stored *oldest, *newest;
     uint64_t spilling_bytes;
     uint32_t disk_pending;
+    int restores_wait;                   // readers wait for room (store.c)
 
     mt_map peers;
     mt_peer *last_peer;
@@ -283,6 +286,7 @@ struct mt_core {
     mt_shape *shapes;
     mt_task *group_waiters;              // calls whose placement group is not placed yet
     mt_map pace;                         // by function
+    mt_resources arriving;               // of own calls on their way to this rank's queue: as good as taken
     uint8_t own_turn;                    // a run from elsewhere began last: own tasks come first now
 
     mt_resources available;              // of this rank; can be negative while blocked runs came back
@@ -358,6 +362,7 @@ void mt_object_discard_result(mt_core *core, const void *encoded, size_t bytes);
 void mt_wait_changed(mt_core *core, mt_object *o);               // state or reach changed: looks at links and dependents
 int mt_object_in_reach(mt_core *core, mt_object *o);             // 1: value can be read here; else asks for it when it can be
 void mt_object_unpin(mt_core *core, mt_object *o);
+extern const char mt_wait_no_room_text[];
 void mt_wait_on_pinned(mt_core *core, int source, const mt_wire_pinned *m);
 void mt_wait_unlink_all(mt_core *core, mt_wait_link *links, int count);
 void mt_wait_link_all(mt_core *core, mt_waiter *waiter, mt_object *const *objects, int count, mt_wait_link *links);

@@ -54,13 +54,13 @@ static void answer(mt_core *c, int reader, const mt_stored *s, manta_ref ref, in
     mt_core_send(c, reader, &m, sizeof m, NULL, 0);
 }
 
-static void send_chunk(mt_core *c, int to, manta_ref ref, const mt_stored *s, uint64_t at);
+static void send_chunk(mt_core *c, int to, manta_ref ref, const mt_stored *s, uint64_t at, int code);
 
 // Whoever waits for it learns that it will not come.
 static void refuse_asked(mt_core *c, mt_stored *s, int code) {
     for (uint32_t i = 0; i < s->asked.count; i++) {
         uint32_t rank = s->asked.rank[i];
-        if (rank & FETCHER) send_chunk(c, (int)(rank & ~FETCHER), s->ref, NULL, 0);
+        if (rank & FETCHER) send_chunk(c, (int)(rank & ~FETCHER), s->ref, NULL, 0, code);
         else answer(c, (int)rank, NULL, s->ref, code);
     }
     s->asked.count = 0;
@@ -157,6 +157,18 @@ static int begin_restore(mt_core *c, mt_stored *s) {
     return 1;
 }
 
+// Readers of objects on disk that found the heap full while others were on their way out: once more, now that something happened.
+static void restore_waiting(mt_core *c) {
+    if (!c->restores_wait) return;
+    c->restores_wait = 0;
+    for (mt_stored *s = c->oldest, *next; s; s = next) {
+        next = s->newer;
+        if (s->state != MT_STORED_SPILLED || s->doomed || !s->asked.count || begin_restore(c, s)) continue;
+        if (c->disk_pending) c->restores_wait = 1;
+        else refuse_asked(c, s, MANTA_NO_MEMORY);
+    }
+}
+
 // ---- pins
 
 static void serve_asked(mt_core *c, mt_stored *s) {
@@ -208,6 +220,7 @@ void mt_store_on_pin(mt_core *c, int source, const mt_wire_ref *m) {
         mt_ranks_add(&s->asked, (uint32_t)source);   // SPILLING: comes back when it is written
     } else if (s && !s->doomed) {
         if (begin_restore(c, s)) mt_ranks_add(&s->asked, (uint32_t)source);
+        else if (c->disk_pending) mt_ranks_add(&s->asked, (uint32_t)source), c->restores_wait = 1;
         else answer(c, source, NULL, m->ref, MANTA_NO_MEMORY);
     } else {
         int place = (int)m->argument;
@@ -234,8 +247,8 @@ void mt_store_on_free(mt_core *c, manta_ref ref) {
 
 // ---- between hosts
 
-static void send_chunk(mt_core *c, int to, manta_ref ref, const mt_stored *s, uint64_t at) {
-    mt_wire_chunk m = {.wire.kind = MT_WIRE_CHUNK, .ref = ref, .at = at, .total = s ? s->bytes : UINT64_MAX};
+static void send_chunk(mt_core *c, int to, manta_ref ref, const mt_stored *s, uint64_t at, int code) {
+    mt_wire_chunk m = {.wire.kind = MT_WIRE_CHUNK, .ref = ref, .at = at, .total = s ? s->bytes : UINT64_MAX, .code = code};
     mt_piece piece = {0};
     if (s && at < s->bytes) {
         m.bytes = (uint32_t)(s->bytes - at < MT_CHUNK_BYTES ? s->bytes - at : MT_CHUNK_BYTES);
@@ -250,20 +263,23 @@ void mt_store_on_fetch(mt_core *c, int source, const mt_wire_ref *m) {
     mt_stored *s = mt_store_find(c, m->ref);
     uint64_t offset;
     if (m->argument == 0 && !mt_store_pin(c, m->ref, source, &offset)) {
-        if (s && !s->doomed && s->state == MT_STORED_SPILLED && !begin_restore(c, s)) s = NULL;
+        if (s && !s->doomed && s->state == MT_STORED_SPILLED && !begin_restore(c, s)) {
+            send_chunk(c, source, m->ref, NULL, 0, MANTA_NO_MEMORY);   // not lost: it lies on the disk
+            return;
+        }
         if (s && !s->doomed && s->state != MT_STORED_FETCHING) {
             // asked again through the loop once it is back: RESTORING and SPILLING end soon
             mt_ranks_add(&s->asked, (uint32_t)source | FETCHER);
             return;
         }
-        send_chunk(c, source, m->ref, NULL, 0);
+        send_chunk(c, source, m->ref, NULL, 0, MANTA_OBJECT_LOST);
         return;
     }
     if (!s || s->state != MT_STORED_HERE || !mt_ranks_has(&s->pins, (uint32_t)source)) {
-        send_chunk(c, source, m->ref, NULL, m->argument);
+        send_chunk(c, source, m->ref, NULL, m->argument, MANTA_OBJECT_LOST);
         return;
     }
-    send_chunk(c, source, m->ref, s, m->argument);
+    send_chunk(c, source, m->ref, s, m->argument, MANTA_OK);
     if (m->argument + MT_CHUNK_BYTES >= s->bytes) mt_store_on_unpin(c, source, m->ref);
 }
 
@@ -277,7 +293,7 @@ void mt_store_on_chunk(mt_core *c, int source, const mt_wire_chunk *m, size_t by
     mt_stored *s = mt_store_find(c, m->ref);
     if (!s || s->state != MT_STORED_FETCHING || (int)s->source != source) return;
     if (m->total == UINT64_MAX) {
-        fetch_failed(c, s, MANTA_OBJECT_LOST);
+        fetch_failed(c, s, m->code == MANTA_NO_MEMORY ? MANTA_NO_MEMORY : MANTA_OBJECT_LOST);
         return;
     }
     if (s->offset == MT_HEAP_NO_OFFSET) {
@@ -312,6 +328,8 @@ void mt_store_on_chunk(mt_core *c, int source, const mt_wire_chunk *m, size_t by
 
 // Readers that wait: those of this host get their pin, those of others begin their fetch again.
 static void back_again(mt_core *c, mt_stored *s) {
+    manta_ref ref = s->ref;
+    mt_ranks_add(&s->pins, (uint32_t)c->rank);   // or the end of the first fetch would send it to the disk again
     for (uint32_t i = 0; i < s->asked.count;) {
         uint32_t rank = s->asked.rank[i] & ~FETCHER;
         if (rank == s->asked.rank[i]) {
@@ -323,6 +341,7 @@ static void back_again(mt_core *c, mt_stored *s) {
         mt_store_on_fetch(c, (int)rank, &again);
     }
     serve_asked(c, s);
+    mt_store_on_unpin(c, c->rank, ref);
 }
 
 void mt_core_spilled(mt_core *c, uint64_t ticket, uint64_t file, int ok) {
@@ -342,6 +361,7 @@ void mt_core_spilled(mt_core *c, uint64_t ticket, uint64_t file, int ok) {
         s->offset = MT_HEAP_NO_OFFSET;
         c->stats.stored_bytes -= s->bytes, c->stats.spilled++, c->stats.spilled_bytes += s->bytes;
     }
+    restore_waiting(c);
     mt_core_settle(c);
 }
 
@@ -354,6 +374,7 @@ void mt_core_restored(mt_core *c, uint64_t ticket, int ok) {
     if (!ok) s->doomed = 1;
     if (s->doomed) drop(c, s);
     else back_again(c, s);
+    restore_waiting(c);
     mt_core_settle(c);
 }
 

@@ -47,7 +47,9 @@ void mt_wait_on_pinned(mt_core *c, int source, const mt_wire_pinned *m) {
         mt_wire_place place;
         o->pin = MT_PIN_NONE;
         if (m->code == MANTA_NO_MEMORY) {
-            mt_object_set_error(c, o, m->code, source, "no memory on this host to read the object: a larger --object-memory, or fewer objects held");
+            // the object is well; those who wait for it here are told, and whoever wants it later asks again
+            o->no_room = 1;
+            mt_wait_changed(c, o);
         } else if (mt_object_place(o, &place, NULL)) {
             if (o->owned) mt_object_lost(c, o, (int)place.rank);
             else {
@@ -59,11 +61,13 @@ void mt_wait_on_pinned(mt_core *c, int source, const mt_wire_pinned *m) {
     mt_object_drop(c, o);
 }
 
+const char mt_wait_no_room_text[] = "no memory on this host to read the object: a larger --object-memory, or fewer objects held";
+
 // ---- links
 
 static int satisfied(mt_core *c, mt_object *o, const mt_waiter *w) {
     if (!o || o->state == MT_STATE_FAILED) return 1;
-    return o->state == MT_STATE_READY && (w->view ? mt_object_in_reach(c, o) : !o->evicted);
+    return o->state == MT_STATE_READY && (w->view ? o->no_room || mt_object_in_reach(c, o) : !o->evicted);
 }
 
 static void unlink_wait(mt_wait_link *l) {
@@ -109,7 +113,7 @@ void mt_wait_link_all(mt_core *c, mt_waiter *w, mt_object *const *objects, int c
     for (int i = 0; i < count; i++) {
         mt_object *o = objects[i];
         links[i] = (mt_wait_link){.waiter = w, .object = o};
-        if (o) mt_object_hold(o);
+        if (o) mt_object_hold(o), o->no_room = 0;
         if (satisfied(c, o, w)) {
             satisfy(c, &links[i], 0);
             continue;
@@ -164,5 +168,9 @@ void mt_core_look(mt_core *c, manta_ref ref, mt_look *out) {
         size_t used;
         MT_ASSERT(mt_value_decode(o->encoded, o->encoded_bytes, &out->value, &used) == MT_OK);
         if (o->pin == MT_PIN_HELD) out->view_rank = o->view_rank, out->view_offset = o->view_offset;
+        else if (o->no_room) {
+            out->state = MT_STATE_FAILED, out->code = MANTA_NO_MEMORY, out->error_rank = c->rank;
+            out->message = mt_wait_no_room_text;
+        }
     }
 }

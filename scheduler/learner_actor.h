@@ -1,0 +1,26 @@
+// The learner as an actor: one on each of L ranks, whose communicator sums their gradients. Its methods:
+//
+//     connect   u32[L] ranks of all learners, in order; all are called at the same time
+//     update    i64 iteration, f64 remaining, ref[R] segments of all runners → bytes (mt_learner_news), f32[?] parameters
+//               (of learner 0; of the others none)
+//     weights   → f32[n] parameters
+//     save      → f32[n] parameters, f32[n] and f32[n] moments of Adam, i64 steps of Adam
+//     load      the same four →
+#ifndef MANTA_SCHEDULER_LEARNER_ACTOR_H
+#define MANTA_SCHEDULER_LEARNER_ACTOR_H
+
+#include "engine/runtime/manta_runtime.h"
+#include "scheduler/learner.h"
+#include "scheduler/rank_setup.h"
+
+typedef struct mt_learner_news {
+    int32_t status;              // mt_status of the update
+    int32_t rank;
+    double seconds;
+    mt_learner_report report;
+    char message[512];           // when status is not MT_OK
+} mt_learner_news;
+
+extern const manta_class mt_learner_class;   // created with: i64 its number
+
+#endif
