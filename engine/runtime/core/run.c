@@ -235,6 +235,12 @@ static void arguments_are_there(mt_core *c, mt_run_core *r) {
     if (h) mt_actor_begin_more(c, h);   // it may have been all that those behind it waited for
 }
 
+// It has to be made again, maybe here: the call that waits for it must not keep the room for that.
+void mt_run_argument_lost(mt_core *c, mt_waiter *w) {
+    mt_run_core *r = w->shell;
+    if (r->state == MT_RUN_PINNING) arrived(c, r);
+}
+
 void mt_run_argument_ready(mt_core *c, mt_waiter *w) {
     mt_run_core *r = w->shell;
     if (r->state != MT_RUN_PINNING) return;

@@ -32,10 +32,11 @@ static void let_go(mt_core *c, mt_task *t, int lineage) {
     for (uint32_t i = 0; i < t->dependency_count; i++) {
         mt_dependency *d = &t->dependency[i];
         unlink_dependency(d);
-        if (!d->object) continue;
-        if (lineage) d->object->lineage++;
-        mt_object_drop(c, d->object);
-        if (!lineage) d->object = NULL;
+        mt_object *o = d->object;
+        if (!o) continue;
+        if (lineage) o->lineage++;
+        else d->object = NULL;
+        mt_object_drop(c, o);
     }
 }
 
