@@ -6,6 +6,7 @@
 #   kernels      dense layers and the other operations, one core: against the FMA peak, memcpy and OpenBLAS
 #   envs         stepping environments, against Gymnasium's vectorised ones and EnvPool
 #   collective   all-reduce on 2 and on 4 ranks against MPI_Allreduce
+#   transport    messages between two ranks against MPI_Send and MPI_Recv
 #   rollout      4,096 environments with a policy that samples the actions
 #   train        whole runs against Stable-Baselines3 and an OpenMPI PPO (bench/train/run.sh), seconds to 475
 #   peers        PyTorch's small networks on this machine, as it is installed by bench/peers/setup.sh
@@ -80,7 +81,7 @@ say "          load average $load (under 0.5 is quiet)"
 if [ ! -f "$build/build.ninja" ] && [ ! -f "$build/Makefile" ]; then configure "$build" --preset default -B "$build"; fi
 programs=()
 targets=$(cmake --build "$build" --target help </dev/null)
-for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_rollout bench_peak; do
+for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_runtime_transport bench_rollout bench_peak; do
     if grep -qw "$program" <<<"$targets"; then programs+=("$program"); fi
 done
 if ! cmake --build "$build" --target manta "${programs[@]}" >"$build/bench.log" 2>&1 </dev/null; then
@@ -148,6 +149,16 @@ on_ranks() { # RANKS SECONDS ARGUMENT...
     fi
 }
 
+transport() { # SECONDS ARGUMENT...
+    local limit=$1
+    shift
+    if [ -x "$build/bench/bench_runtime_transport" ]; then
+        bench runtime-transport "$limit" mpirun --oversubscribe -n 2 "$build/bench/bench_runtime_transport" "$@"
+    else
+        say "runtime-transport skipped: no $build/bench/bench_runtime_transport in this build"
+    fi
+}
+
 # ---- the peers of environments and kernels: their JSON lines become rows, first of all, since bench_envs reads Gymnasium's
 
 # figures: "row|peer|what|figure|unit" of JSON lines
@@ -209,6 +220,7 @@ if [ ${#quick[@]} -gt 0 ]; then
     program envs bench_envs 60 --wall "${peers_csv[@]}"
     on_ranks 2 30 --repetitions 40
     on_ranks 4 30 --repetitions 20
+    transport 60 --batches 100
     program rollout bench_rollout 30 --seconds 0.5
 else
     program kernels-dense bench_kernels_dense 120
@@ -216,6 +228,7 @@ else
     program envs bench_envs 120 --wall "${peers_csv[@]}"
     on_ranks 2 120
     on_ranks 4 120
+    transport 120
     program rollout bench_rollout 60
 fi
 
