@@ -36,7 +36,7 @@ static mt_status make_workers(env_runner *r) {
             .policy = s->policy, .kernels = s->kernels, .normaliser = &r->normaliser,
             .first_env = (uint64_t)mt_layout_first_env(&s->layout, w), .envs = envs, .steps = s->ppo->n_steps,
             .gamma = s->ppo->gamma, .gae_lambda = s->ppo->gae_lambda, .sde_sample_freq = s->ppo->sde_sample_freq,
-            .seed = (uint64_t)s->train->seed, .outside = 1,
+            .seed = (uint64_t)s->train->seed, .pulse = s->pulse, .outside = 1,
         };
         MT_TRY(mt_rollout_worker_create(&d, &r->workers[i]));
     }

@@ -6,6 +6,8 @@
 #include "scheduler/learner_actor.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,12 +33,26 @@ struct mt_on_policy {
 };
 
 // what went wrong in a call, as a status of this program
-static mt_status failed(const mt_on_policy *f, const char *what) {
+static mt_status failed(const mt_on_policy *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static mt_status failed(const mt_on_policy *f, const char *format, ...) {
     manta_error_info e = manta_error(f->c);
+    char what[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
     mt_status status = e.code == MANTA_INFEASIBLE ? MT_CONFIG : e.code == MANTA_DEADLINE ? MT_DEADLINE
         : e.code == MANTA_ACTOR_DIED || e.code == MANTA_OBJECT_LOST || e.code == MANTA_COMM ? MT_COMM
         : e.code == MANTA_NO_MEMORY ? MT_NO_MEMORY : MT_ENV;
-    return mt_fail(status, __FILE__, __LINE__, "%s: %s", what, e.message);
+    return mt_fail(status, __FILE__, __LINE__, "%s: %s%s", what, status == MT_DEADLINE ? "deadline passed: " : "", e.message);
+}
+
+static int learner_rank(const mt_on_policy *f, int l) {
+    return f->placement ? manta_placement_rank(f->placement, l) : mt_layout_learner_rank(&f->layout, l);
+}
+
+static int runner_rank(const mt_on_policy *f, int r) {
+    return f->placement ? manta_placement_rank(f->placement, f->layout.learners + r) : mt_layout_runner_rank(&f->layout, r);
 }
 
 // ---- one iteration
@@ -54,7 +70,7 @@ static void window_means(const mt_on_policy *f, mt_on_policy_report *report) {
 static mt_status read_news(mt_on_policy *f, int worker, const mt_worker_news *news, mt_on_policy_report *report) {
     int first = mt_layout_first_env(&f->layout, worker), envs = mt_layout_worker_envs(&f->layout, worker);
     if (news->status != MT_OK)
-        return mt_fail((mt_status)news->status, __FILE__, __LINE__, "rollout worker %d (environments %d to %d, rank %d) failed: %.400s",
+        return MT_FAIL(ENV, "rollout worker %d (environments %d to %d, rank %d) failed: %.400s",
             worker, first, first + envs - 1, news->rank, news->message);
     if (news->signal > report->signal) report->signal = news->signal;
     if (news->seconds > report->rollout_seconds) report->rollout_seconds = news->seconds;
@@ -78,7 +94,7 @@ static mt_status collect(mt_on_policy *f, mt_on_policy_report *report) {
     f->episode_count = 0;
     for (int r = 0; r < f->layout.runners; r++) {
         manta_value news;
-        if (manta_get(f->c, f->collected[2 * r], &news) != MANTA_OK) return failed(f, "an environment runner");
+        if (manta_get(f->c, f->collected[2 * r], &news) != MANTA_OK) return failed(f, "environment runner %d (rank %d of %d)", r, runner_rank(f, r), f->layout.ranks);
         int first = mt_layout_runner_first(&f->layout, r), end = mt_layout_runner_first(&f->layout, r + 1);
         for (int w = first; w < end; w++)
             MT_TRY(read_news(f, w, (const mt_worker_news *)(const void *)((const char *)news.data + bytes * (size_t)(w - first)), report));
@@ -111,12 +127,12 @@ static mt_status update(mt_on_policy *f, double remaining, mt_on_policy_report *
     for (int l = 0; l < learners; l++) {
         manta_value v;
         if (manta_get(f->c, f->updated[2 * l], &v) != MANTA_OK) {
-            MT_KEEP(status, failed(f, "a learner"));
+            MT_KEEP(status, failed(f, "learner %d (rank %d of %d)", l, learner_rank(f, l), f->layout.ranks));
             continue;
         }
         const mt_learner_news *news = v.data;
         if (news->status != MT_OK)
-            MT_KEEP(status, mt_fail((mt_status)news->status, __FILE__, __LINE__, "%s%.500s", "", news->message));
+            MT_KEEP(status, mt_fail((mt_status)news->status, __FILE__, __LINE__, "%.500s", news->message));
         if (l == 0) report->learner = news->report;
         manta_release(f->c, f->updated[2 * l]);
         if (l > 0) manta_release(f->c, f->updated[2 * l + 1]);
@@ -214,14 +230,10 @@ static mt_status create_actors(mt_on_policy *f) {
         f->runners[r] = manta_new(f->c, mt_env_runner_class.name, &o, manta_i64(r));
     }
     for (int l = 0; l < f->layout.learners; l++)
-        if (manta_get(f->c, f->learners[l].ref, NULL) != MANTA_OK) return failed(f, "creating a learner");
+        if (manta_get(f->c, f->learners[l].ref, NULL) != MANTA_OK) return failed(f, "creating learner %d", l);
     for (int r = 0; r < f->layout.runners; r++)
-        if (manta_get(f->c, f->runners[r].ref, NULL) != MANTA_OK) return failed(f, "creating an environment runner");
+        if (manta_get(f->c, f->runners[r].ref, NULL) != MANTA_OK) return failed(f, "creating environment runner %d", r);
     return MT_OK;
-}
-
-static int learner_rank(const mt_on_policy *f, int l) {
-    return f->placement ? manta_placement_rank(f->placement, l) : mt_layout_learner_rank(&f->layout, l);
 }
 
 // The learners make their communicator; then the first weights are known.

@@ -54,8 +54,10 @@ mt_object *mt_object_adopt(mt_core *c, manta_ref ref) {
     c->stats.borrowed++;
     if (mt_core_dead(c, (int)ref.owner)) {
         char text[96];
-        snprintf(text, sizeof text, "rank %u, which owned the object, is gone", ref.owner);
-        mt_object_set_error(c, o, MANTA_OBJECT_LOST, (int)ref.owner, text);
+        snprintf(text, sizeof text, "rank %u, which owned %s, is gone", ref.owner, o->is_actor ? "the actor" : "the object");
+        o->holds = 1;   // it is not held yet, and must not be freed for that
+        mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, (int)ref.owner, text);
+        o->holds = 0;
     } else {
         adoption_begins(c, o);
         mt_core_send_ref(c, (int)ref.owner, MT_WIRE_ADOPT, ref, 0);
@@ -159,6 +161,7 @@ void mt_object_set_value(mt_core *c, mt_object *o, const void *encoded, size_t b
 
 void mt_object_set_error(mt_core *c, mt_object *o, int code, int rank, const char *message) {
     mt_object_unpin(c, o);
+    if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_FAILED, o->evicted = 0;
     o->code = code, o->error_rank = (uint32_t)rank;
@@ -172,6 +175,7 @@ void mt_object_set_error(mt_core *c, mt_object *o, int code, int rank, const cha
 
 void mt_object_set_pending(mt_core *c, mt_object *o) {
     mt_object_unpin(c, o);
+    if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_PENDING, o->evicted = 0;
     tell_holders(c, o);
@@ -332,6 +336,12 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
     mt_object_drop(c, o);
 }
 
+// The host's fetcher is gone: whoever waits asks the next one.
+static void ask_another(mt_core *c, mt_object *o) {
+    o->pin = MT_PIN_NONE, o->view_rank = -1;
+    mt_wait_changed(c, o);
+}
+
 static void owned_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_object_hold(o);
     mt_object_lost(c, o, rank);
@@ -339,6 +349,7 @@ static void owned_rank_dead(mt_core *c, mt_object *o, int rank) {
         while (mt_ranks_remove(&o->more->copies, (uint32_t)rank)) {}
         while (mt_ranks_remove(&o->more->holders, (uint32_t)rank)) {}
     }
+    if (o->pin != MT_PIN_NONE && o->pin_rank == rank) ask_another(c, o);
     mt_object_drop(c, o);
 }
 
@@ -347,6 +358,12 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_object_hold(o);
     if ((int)o->ref.owner == rank) {
         adoption_ends(c, o);
+        // what is in reach stays so until it is released: somebody may be looking at it
+        int far = mt_object_place(o, &place, NULL) && (o->pin != MT_PIN_HELD || o->pin_rank == rank);
+        if (o->state == MT_STATE_FAILED || (o->state == MT_STATE_READY && !o->is_actor && !far)) {
+            mt_object_drop(c, o);
+            return;
+        }
         char text[96];
         snprintf(text, sizeof text, "rank %d, which owned %s, is gone", rank, o->is_actor ? "the actor" : "the object");
         mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, rank, text);
@@ -354,9 +371,7 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
         // its owner will say where it is now
         mt_object_set_pending(c, o);
     } else if (o->pin != MT_PIN_NONE && o->pin_rank == rank) {
-        // the host's fetcher is gone: whoever waits asks the next one
-        o->pin = MT_PIN_NONE, o->view_rank = -1;
-        mt_wait_changed(c, o);
+        ask_another(c, o);
     }
     mt_object_drop(c, o);
 }

@@ -389,6 +389,7 @@ mt_task *mt_task_of(const mt_core *core, uint64_t name);
 void mt_task_fail(mt_core *core, mt_task *task, int code, int rank, const char *message);
 void mt_task_dependency_ready(mt_core *core, mt_dependency *d);
 void mt_task_send(mt_core *core, mt_task *task, int rank);       // CALL with its arguments as they are now
+int mt_task_may_go(mt_core *core, mt_task *task);                // 0: it waits for its arguments again, or has failed
 void mt_task_on_done(mt_core *core, int source, const mt_wire_done *m, size_t bytes);
 void mt_task_on_returned(mt_core *core, int source, const mt_wire_task *m);
 void mt_task_result_gone(mt_core *core, mt_object *o);           // an owned object of a task is freed
