@@ -224,6 +224,7 @@ mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weig
     for (int64_t t = 0; t < last; t++) {
         act(w, weights, t);
         MT_TRY(step(w, t));
+        mt_pulse_beat(w->desc.pulse);
         if (account(w, t)) value_of_cut(w, weights, t);
     }
     if (w->direct) memcpy(w->raw, s->obs + last * n * s->shape.obs, sizeof(float) * (size_t)(n * s->shape.obs));

@@ -8,6 +8,7 @@
 #define MANTA_ROLLOUT_WORKER_H
 
 #include "engine/base/blob.h"
+#include "engine/base/pulse.h"
 #include "replay/segment.h"
 #include "rollout/actor.h"
 #include "rollout/codec.h"
@@ -25,6 +26,7 @@ typedef struct mt_rollout_worker_desc {
     double gamma, gae_lambda;
     int sde_sample_freq;
     uint64_t seed;
+    mt_pulse *pulse;                   // borrowed. Nullable: beaten after every step
     int outside;                       // 1: the segment's memory is the caller's, given anew before every collect
 } mt_rollout_worker_desc;
 

@@ -12,6 +12,8 @@ mt_status mt_rank_setup_probe(mt_rank_setup *s) {
 }
 
 void mt_rank_setup_fini(mt_rank_setup *s) {
+    mt_pulse_destroy(s->pulse);
+    s->pulse = NULL;
     mt_policy_destroy(s->policy);
     mt_environment_close(&s->environment);
     s->policy = NULL;

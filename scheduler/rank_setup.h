@@ -15,6 +15,7 @@ typedef struct mt_rank_setup {
     mt_environment environment;      // owned
     const mt_kernels *kernels;       // the same instruction set on every rank
     mt_comm *world;                  // borrowed: what learners make their communicator from
+    mt_pulse *pulse;                 // owned; NULL: nobody watches
     mt_layout layout;
     int threads;                     // of each actor at most
     mt_policy *policy;               // owned

@@ -67,6 +67,7 @@ static mt_status set_up_rank(training *t) {
     t->setup.threads = t->train->threads ? t->train->threads : share > 1 ? share : 1;
     MT_TRY(mt_device_open(t->train->device, &t->device));
     MT_TRY(mt_kernels_choose(&t->setup.kernels));
+    MT_TRY(mt_pulse_open(t->ranks, &t->setup.pulse));
     return mt_environment_open(&t->setup.environment, t->train);
 }
 
@@ -249,7 +250,7 @@ static mt_status evaluate(training *t, mt_metrics_row *row) {
         .env = t->setup.environment.desc, .options = t->setup.environment.options, .option_count = t->setup.environment.option_count,
         .policy = t->setup.policy, .kernels = t->setup.kernels,
         .weights = mt_on_policy_weights(t->flow), .normaliser = mt_on_policy_normaliser(t->flow),
-        .episodes = t->train->n_eval_episodes, .seed = (uint64_t)t->train->seed,
+        .episodes = t->train->n_eval_episodes, .seed = (uint64_t)t->train->seed, .pulse = t->setup.pulse,
     }, &e));
     row->value[MT_METRIC_EVAL_MEAN_REWARD] = e.mean_reward, row->value[MT_METRIC_EVAL_STD_REWARD] = e.std_reward;
     row->value[MT_METRIC_EVAL_MEAN_EP_LENGTH] = e.mean_ep_length;
@@ -265,6 +266,7 @@ static mt_status evaluate(training *t, mt_metrics_row *row) {
 static mt_status save(training *t) {
     uint64_t generation;
     t->progress.seconds = seconds_now(t);
+    mt_pulse_beat(t->setup.pulse);
     mt_status status = mt_train_checkpoint_save(t->checkpoints, t->train->keep_checkpoints, t->flow, t->setup.policy, &t->progress, &generation);
     t->saved_ns = mt_clock_ns(), t->saved_steps = t->progress.steps;
     if (status == MT_OK) status = save_weights(t, MT_RUN_WEIGHTS);

@@ -187,14 +187,18 @@ static void take_out(mt_task ***last, mt_task *t) {
 }
 
 static void pump(mt_core *c, mt_link *l) {
+    mt_object *actor = l->actor;
+    mt_object_hold(actor);   // a call that fails may have been the last to hold it, and its link with it
     while (l->first && l->rank >= 0 && l->in_flight < MT_CALLS_IN_FLIGHT && !l->first->waiting) {
         mt_task *t = l->first;
+        if (!mt_task_may_go(c, t)) continue;
         take_out(&l->last, t);
         append(&l->sent_last, t);
         l->queued--, l->in_flight++;
         t->call->incarnation = l->incarnation;
         mt_task_send(c, t, l->rank);
     }
+    mt_object_release(c, actor);
 }
 
 void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor) {
@@ -260,7 +264,7 @@ static void send_again(mt_core *c, mt_link *l, const mt_actor_place *place) {
             continue;
         }
         if (t->retries != MANTA_ALWAYS) t->retries--;
-        t->state = MT_TASK_QUEUED;
+        t->state = MT_TASK_WAITING;
         l->in_flight--, l->queued++;
         c->stats.retried++;
         append(&last, t);

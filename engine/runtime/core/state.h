@@ -51,6 +51,7 @@ struct mt_object {
     uint8_t owned, state, adopting, evicted, is_actor;
     uint8_t pin;                         // mt_pin_state
     uint8_t result_index, freeing, is_group;
+    uint8_t lent;                        // borrowed: known from a call's argument, held by its caller; not adopted (yet)
     uint8_t no_room;                     // the last reader found no memory for it; the next one asks again
     int32_t pin_rank, view_rank;
     uint64_t view_offset;
@@ -334,6 +335,8 @@ void mt_core_handle(mt_core *core, int source, const mt_wire *message);
 // ---- object.c
 mt_object *mt_object_find(const mt_core *core, manta_ref ref);   // NULL: not known here
 mt_object *mt_object_adopt(mt_core *core, manta_ref ref);        // found, or made and adopted; NULL: own, and gone. Not held yet
+void mt_object_ask_owner(mt_core *core, mt_object *o);             // a lent one: adopts it, so that its owner tells what becomes of it
+mt_object *mt_object_lent(mt_core *core, const mt_value *value);   // a large argument's: found, or made; NULL: own, and gone
 mt_object *mt_object_new(mt_core *core, uint32_t actor_class);   // owned, PENDING, held once; actor_class: + 1, 0 for none
 static inline void mt_object_hold(mt_object *o) { o->holds++; }
 void mt_object_drop(mt_core *core, mt_object *o);                // a hold less, at once (not for what a user held: that defers)
@@ -389,6 +392,7 @@ mt_task *mt_task_of(const mt_core *core, uint64_t name);
 void mt_task_fail(mt_core *core, mt_task *task, int code, int rank, const char *message);
 void mt_task_dependency_ready(mt_core *core, mt_dependency *d);
 void mt_task_send(mt_core *core, mt_task *task, int rank);       // CALL with its arguments as they are now
+int mt_task_may_go(mt_core *core, mt_task *task);                // 0: it waits for its arguments again, or has failed
 void mt_task_on_done(mt_core *core, int source, const mt_wire_done *m, size_t bytes);
 void mt_task_on_returned(mt_core *core, int source, const mt_wire_task *m);
 void mt_task_result_gone(mt_core *core, mt_object *o);           // an owned object of a task is freed
