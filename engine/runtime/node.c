@@ -8,6 +8,7 @@
 // Functions of the table are called by the core with the lock held. They never call the core; what costs a system call is
 // noted (later, wakes) and done by mt_node_leave.
 #include "engine/runtime/node.h"
+#include "engine/runtime/team.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,6 @@
 #include "engine/base/clock.h"
 #include "engine/base/futex.h"
 
-enum { TOPIC_END = 1, TOPIC_ENDED, TOPIC_BYE };
 enum { STACK_BYTES = 1 << 20, EXECUTORS_MAX = 4096 };
 #define SPIN_NS    (50 * MT_MICROSECOND_NS)
 #define TIMEOUT_NS (120 * MT_SECOND_NS)
@@ -83,6 +83,7 @@ static void op_rank_dead(void *shell, int rank, int reason) {
     mt_node *node = shell;
     (void)reason;
     node->rank_flags[rank] |= MT_RANK_DEAD;
+    mt_team_rank_dead(node, rank);
     // without the head there is no job, and a rank that was declared dead is not in it
     if (rank == node->rank || rank == 0) {
         node->fenced = 1 + rank;
@@ -93,10 +94,13 @@ static void op_rank_dead(void *shell, int rank, int reason) {
 
 static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t argument, const void *data, size_t bytes) {
     mt_node *node = shell;
-    (void)argument, (void)data, (void)bytes;
-    if (topic == TOPIC_END && source == 0) begin_ending(node);
-    if (topic == TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
-    if (topic == TOPIC_BYE && source == 0) node->bye = 1;
+    if (topic == MT_TOPIC_GROUP) {
+        mt_team_message(node, source, argument, data, bytes);
+        return;
+    }
+    if (topic == MT_TOPIC_END && source == 0) begin_ending(node);
+    if (topic == MT_TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
+    if (topic == MT_TOPIC_BYE && source == 0) node->bye = 1;
     if (node->main_bell) mt_node_ring(node, node->main_bell);
 }
 
@@ -201,6 +205,8 @@ static void node_free(mt_node *node) {
     mt_disk_destroy(node->disk);
     mt_core_destroy(node->core);
     mt_placements_free(node->placements);
+    mt_teams_free(node->teams);
+    mt_team_early_free(node);
     mt_holds_fini(&node->retained);
     for (mt_actor_state *s = node->actors, *next; s; s = next) next = s->next, free(s);
     if (node->attributes_made) pthread_attr_destroy(&node->thread_attributes);
@@ -269,7 +275,7 @@ static void tell_all(mt_node *node, uint32_t topic) {
 void mt_node_end(mt_node *node) {
     mt_node_enter(node);
     if (!node->ending) {
-        tell_all(node, TOPIC_END);
+        tell_all(node, MT_TOPIC_END);
         begin_ending(node);
     }
     mt_node_leave(node);
@@ -306,7 +312,7 @@ static mt_status drain(mt_node *node, mt_bell *bell, int64_t deadline_ns) {
         }
     if (node->fenced) return out_of_job(node);
     if (node->rank != 0) {
-        mt_core_shell_send(node->core, 0, TOPIC_ENDED, 0, NULL, 0);
+        mt_core_shell_send(node->core, 0, MT_TOPIC_ENDED, 0, NULL, 0);
         while (!node->bye && !node->fenced)
             if (!main_wait(node, bell, deadline_ns)) return MT_FAIL(COMM, "rank %d: the head did not say when the job's end was reached", node->rank);
         return node->fenced ? out_of_job(node) : MT_OK;
@@ -320,7 +326,7 @@ static mt_status drain(mt_node *node, mt_bell *bell, int64_t deadline_ns) {
             status = MT_FAIL(COMM, "%d ranks did not come to the job's end in time: %s", missing, text);
             break;
         }
-    tell_all(node, TOPIC_BYE);
+    tell_all(node, MT_TOPIC_BYE);
     return status;
 }
 
