@@ -176,7 +176,6 @@ static mt_status agree(mt_job *job) {
 
 static mt_status node_start(mt_job *job) {
     const hello *h = &job->mine;
-    int cores = (int)(job->totals[job->rank].amount[MT_RESOURCE_CPU] / MT_RESOURCE_UNIT);
     int gpus = (int)(job->totals[job->rank].amount[MT_RESOURCE_GPU] / MT_RESOURCE_UNIT);
     mt_node_desc desc = {
         .transport = job->transport,
@@ -193,12 +192,11 @@ static mt_status node_start(mt_job *job) {
         .seed = (uint64_t)job->rank * UINT64_C(0x9e3779b97f4a7c15) + 1,
         .object_bytes = h->object_bytes,
         .timeout_ns = job->options.timeout > 0 ? (int64_t)(job->options.timeout * 1e9) : MT_NEVER,
-        .spinners_max = cores,
+        .cores = cores_of(job, job->rank),
         .crowded = h->node_size > h->usable && h->usable > 1,
         .gpu_first = h->gpu_first,
         .gpu_devices = gpus,
     };
-    if (h->usable == 1 && h->node_size > 1) desc.spinners_max = 1;
     return mt_node_create(&desc, &job->node);
 }
 

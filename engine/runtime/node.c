@@ -232,7 +232,7 @@ mt_status mt_node_create(const mt_node_desc *desc, mt_node **out) {
     node->spin_ns = desc->spin_ns > 0 ? desc->spin_ns : desc->spin_ns < 0 ? 0 : SPIN_NS;
     node->timeout_ns = desc->timeout_ns ? desc->timeout_ns : TIMEOUT_NS;
     if (node->desc.executors_max <= 0) node->desc.executors_max = EXECUTORS_MAX;
-    if (node->desc.spinners_max <= 0) node->desc.spinners_max = 1;
+    if (node->desc.cores <= 0) node->desc.cores = 1;
     mt_status status = node_make(node);
     if (status == MT_OK) *out = node;
     else node_free(node);

@@ -41,7 +41,7 @@ typedef struct mt_node_desc {
     uint64_t seed, object_bytes;
     int64_t timeout_ns;               // of waits that name none; 0: 120 s; MT_NEVER: none
     int64_t spin_ns;                  // how long a waiting thread spins; 0: 50 us; < 0: not at all
-    int spinners_max;                 // more threads than these yield while they spin; 0: 1
+    int cores;                        // of this rank, for threads that spin: more that want to run than these, and they yield; 0: 1
     int crowded;                      // more ranks than cores on this host: every spinning thread yields
     int executors_max;                // 0: 4096
     int gpu_first, gpu_devices;       // of this host's devices this rank has [first, first + devices)
@@ -131,7 +131,8 @@ struct mt_node {
     mt_disk *disk;
 
     alignas(64) _Atomic uint64_t token;   // poll.c
-    _Atomic uint32_t watching, spinning;
+    _Atomic uint32_t watching;
+    _Atomic int32_t spinning, busy;       // threads that spin; runs that somebody has and that do not wait
     _Atomic int64_t next_tick_ns;
     _Atomic(mt_hint *) drowsy_hint;
     unsigned char *gone;                  // (size) the background thread's: it has told the core

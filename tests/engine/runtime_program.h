@@ -162,9 +162,8 @@ static void counter_destroy(void *state) {
 }
 
 static int counter_add(manta_context *c) {
-    counter *s = manta_state(c);
-    s->n += manta_i64_of(c, 0);
-    return manta_return(c, manta_i64(s->n));
+    counter *s = manta_state(c);   // several methods at a time where the actor allows it
+    return manta_return(c, manta_i64(__atomic_add_fetch(&s->n, manta_i64_of(c, 0), __ATOMIC_RELAXED)));
 }
 
 static int counter_order(manta_context *c) {   // calls come in the order in which they were made
