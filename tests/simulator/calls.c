@@ -292,7 +292,8 @@ static int create(mt_body *b, int meets) {
         a->max_restarts = mt_body_chance(b, 0.5) ? 0 : mt_body_chance(b, 0.5) ? 2 : MANTA_ALWAYS;
         a->max_task_retries = mt_body_chance(b, 0.5) ? 0 : mt_body_chance(b, 0.5) ? 2 : MANTA_ALWAYS;
         a->max_pending = mt_body_chance(b, 0.1) ? 1 + (int)mt_body_below(b, 3) : 0;
-        if (mt_body_chance(b, 0.25)) a->name = (int)mt_body_below(b, MT_NAMES);
+        // with arguments it could be found by its name, put into one of them, and hold itself for ever
+        if (!p->argument_count && mt_body_chance(b, 0.6)) a->name = (int)mt_body_below(b, MT_NAMES);
         a->detached = a->name >= 0 && mt_body_chance(b, 0.5);
         if (a->name >= 0) l->named_used[a->name]++, c->submit.name = mt_workload_name(a->name, c->name);
         // who finds it by its name may be the task whose result it waits for

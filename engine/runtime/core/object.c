@@ -217,6 +217,15 @@ const manta_ref *mt_encoded_refs(const void *encoded, size_t bytes, uint32_t *co
     return *count ? v.payload : NULL;
 }
 
+// A result that came again, and nobody waited for it: it has taken the place of the first one there (mt_store_add).
+int mt_object_lies_there(const mt_object *o, const void *encoded, size_t bytes) {
+    mt_wire_place place;
+    mt_value v;
+    size_t used;
+    if (mt_value_decode(encoded, bytes, &v, &used) != MT_OK || v.head->form != MT_VALUE_PLACE || !mt_object_place(o, &place, NULL)) return 0;
+    return v.place.rank == place.rank || (o->more && mt_ranks_has(&o->more->copies, v.place.rank));
+}
+
 void mt_object_discard_result(mt_core *c, const void *encoded, size_t bytes) {
     mt_value v;
     size_t used;
@@ -255,7 +264,7 @@ static void free_object(mt_core *c, mt_object *o) {
 
 // nobody holds it, but a task may need it again: its value goes, its record stays
 static void evict(mt_core *c, mt_object *o) {
-    if (o->state != MT_STATE_READY || o->evicted || !o->producer) return;
+    if (o->state != MT_STATE_READY || o->evicted || !o->producer || o->producer->retries <= 0) return;
     mt_object_unpin(c, o);
     free_copies(c, o);
     drop_inner(c, o);
@@ -361,12 +370,18 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
         _Alignas(16) uint8_t encoded[MT_PLACE_BYTES_MAX];
         mt_value_encode_place(&head, shape, &place, encoded);
         mt_object_set_value(c, o, encoded, mt_value_place_bytes(head.ndim));
-    } else if (o->producer && mt_task_again(c, o->producer)) {
-        c->stats.retried++;
     } else {
+        // its task may be running again already, for a sister's sake: then this one waits for it, too
+        int producer = o->producer != NULL;
+        if (producer) mt_object_set_pending(c, o);
+        if (producer && mt_task_again(c, o->producer)) {
+            c->stats.retried++;
+            mt_object_drop(c, o);
+            return;
+        }
         char text[160];
         snprintf(text, sizeof text, "its only copy was on rank %d, %s", rank,
-            o->producer ? "and its task has no retries left" : "and no task can make it again");
+            producer ? "and its task has no retries left" : "and no task can make it again");
         mt_object_set_error(c, o, MANTA_OBJECT_LOST, rank, text);
     }
     mt_object_drop(c, o);

@@ -361,6 +361,7 @@ void mt_object_on_release(mt_core *core, int source, const mt_wire_ref *m);
 void mt_core_run_deferred(mt_core *core);
 void mt_core_defer_message(mt_core *core, int rank, void *body, size_t body_bytes, const mt_piece *more, int more_count);
 int mt_core_must_defer(const mt_core *core);
+int mt_object_lies_there(const mt_object *o, const void *encoded, size_t bytes);
 void mt_object_discard_result(mt_core *core, const void *encoded, size_t bytes);   // a result nobody wants: its place may free it
 
 // ---- wait.c
