@@ -124,6 +124,9 @@ struct mt_node {
     mt_holds retained;          // by manta_retain, on behalf of actors' states
     uint64_t last_question;
     int ending, stopping, bye;
+    struct mt_census_wait *census_wait;   // Nullable: of the thread that waits for answers (census.c)
+    int census_asker;           // who waits for this rank's answer; -1: nobody
+    uint64_t census_question, census_last;
     int fenced;                 // 1 + the rank whose death ends the job for this one
     unsigned char *rank_flags;  // (size) MT_RANK_*
     mt_bell *main_bell;   // Nullable: of the thread in serve or drain
@@ -147,6 +150,7 @@ struct mt_node {
     mt_hint *hints;             // owned: the driver's, one per task, one per class (create and all methods)
     mt_node_desc desc;
     int rank, size;
+    int64_t began_ns;
     int64_t spin_ns, timeout_ns;
     pthread_t background;
     int background_started;
