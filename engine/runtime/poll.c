@@ -152,13 +152,12 @@ int mt_node_wait(mt_node *node, mt_bell *bell, mt_executor *self, mt_hint *hint,
             if (have) give(node, self ? mt_executor_hint(self) : hint);
             return 1;
         }
-        // somebody polls, or the senders ring; a message that came at the last moment is worth another round
+        // nobody sleeps on a promise: a token that is drowsy is given away for good
+        if (!have && (atomic_load_explicit(&node->token, memory_order_relaxed) & STATES) == DROWSY) have = take(node);
+        // now somebody polls, or the senders ring; a message that came at the last moment is worth another round
         if (have && give_for_good(node)) {
-            if (mt_deadline_passed(deadline_ns)) {
-                node->transport->ops->ring(node->transport);
-                return 0;
-            }
-            if (node->spin_ns > 0) continue;
+            if (node->spin_ns > 0 && !mt_deadline_passed(deadline_ns)) continue;
+            node->transport->ops->ring(node->transport);
         }
         return mt_bell_sleep(bell, deadline_ns);
     }
