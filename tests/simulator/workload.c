@@ -39,6 +39,7 @@ static uint64_t check_argument(mt_body *b, int i) {
             mt_ledger_violate(l, "rank %d: argument %d of plan %d was freed before it was read", b->host->rank, i, b->plan);
         return 1;
     }
+    if (a->view_rank >= 0 && view.rank < 0) return 1;
     int record = p->argument[i].record;
     switch (p->argument[i].form) {
     case MT_GIVE_DATA:

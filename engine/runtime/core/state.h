@@ -426,7 +426,7 @@ void mt_run_on_cancel(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_on_kept(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_begin_more(mt_core *core);                           // resources came back, a run was queued
 void mt_run_argument_ready(mt_core *core, mt_waiter *waiter);
-void mt_run_argument_lost(mt_core *core, mt_waiter *waiter);
+int mt_run_argument_lost(mt_core *core, mt_waiter *waiter);
 void mt_run_rank_dead(mt_core *core, int rank);
 void mt_run_tick(mt_core *core);
 void mt_run_refuse(mt_core *core, mt_run_core *run, int code, const char *message);   // not begun: answers and frees it
