@@ -31,6 +31,7 @@
 
 enum { ASLEEP, DROWSY, HELD, STATES = 3, EPOCH = 4 };
 enum { BATCH = 64, PASS_BATCH = 16, SPINS_PER_LOOK = 32, PENALTY_MAX = 4096 };
+enum { PATIENCE = 128 };   // spins, some 5 us: then whoever is waited for may be waiting for this very core
 #define WATCH_NS    (500 * MT_MICROSECOND_NS)
 #define BUSY_TICK_NS (20 * MT_MILLISECOND_NS)
 #define IDLE_TICK_NS (100 * MT_MILLISECOND_NS)
@@ -119,14 +120,16 @@ static bool spin(mt_node *node, mt_bell *bell, mt_executor *self, bool *have, in
     int64_t now = mt_clock_ns(), until = now + node->spin_ns;
     uint32_t spinners = atomic_fetch_add_explicit(&node->spinning, 1, memory_order_relaxed);
     bool yield = node->desc.crowded || spinners >= (uint32_t)node->desc.spinners_max, rung = false;
+    int patience = PATIENCE;
     for (unsigned i = 1;; i++) {
         if ((rung = mt_bell_rung(bell))) break;
         if (!*have) *have = take(node);
         if (*have && poll_once(node, self)) {
             until = 0;   // what came restarts the clock
+            patience = PATIENCE;
             continue;
         }
-        if (yield) sched_yield();
+        if (yield || --patience < 0) sched_yield();
         else mt_cpu_relax();
         if (i % SPINS_PER_LOOK && until) continue;
         now = mt_clock_ns();
