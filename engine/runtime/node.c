@@ -35,13 +35,15 @@ void mt_node_leave_slow(mt_node *node) {
     if (node->census_asker >= 0) mt_census_answer(node);
     _Atomic uint32_t *wakes[MT_NODE_WAKES];
     uint32_t count = node->wake_count;
-    bool start = node->queued > node->starting;
+    bool start = node->queued > node->starting, ring = node->ring_later;
     if (count) memcpy(wakes, node->wakes, count * sizeof *wakes);
     node->wake_count = 0;
     node->later = 0;
+    node->ring_later = 0;
     mt_lock_give(&node->lock);
     // a thread that has gone meanwhile leaves a word that nobody waits on: that is harmless
     for (uint32_t i = 0; i < count; i++) mt_futex_wake_all(wakes[i]);
+    if (ring) node->transport->ops->ring(node->transport);
     if (start) mt_node_start_executors(node);
 }
 
@@ -311,7 +313,7 @@ static int ranks_missing(const mt_node *node, char *out, size_t out_bytes) {
 
 static mt_status drain(mt_node *node, mt_bell *bell, int64_t deadline_ns) {
     char text[256];
-    while (node->working || node->queued || actors_left(node))
+    while (node->working || node->queued || node->quiet || actors_left(node))
         if (!main_wait(node, bell, deadline_ns)) {
             mt_node_what_runs(node, text, sizeof text);
             return MT_FAIL(DEADLINE, "rank %d: the job ends, but this still runs: %s; let long bodies look at manta_cancelled", node->rank, text);
