@@ -12,7 +12,7 @@ typedef struct env_runner {
     const mt_rank_setup *setup;      // borrowed
     int number, first, count;        // its workers
     mt_rollout_worker **workers;     // owned (count): NULL for one without environments
-    mt_status *status;               // owned (count) of the last collect
+    char (*failure)[512];            // owned (count): what a worker said in the running collect; empty: nothing
     mt_workers *threads;             // owned
     mt_arena arena;
     mt_weights weights;
@@ -49,8 +49,8 @@ static mt_status build(env_runner *r) {
     r->first = mt_layout_runner_first(&s->layout, r->number);
     r->count = mt_layout_runner_first(&s->layout, r->number + 1) - r->first;
     r->workers = calloc((size_t)r->count, sizeof *r->workers);
-    r->status = calloc((size_t)r->count, sizeof *r->status);
-    if (!r->workers || !r->status) return MT_FAIL(NO_MEMORY, "cannot allocate %d workers", r->count);
+    r->failure = calloc((size_t)r->count, sizeof *r->failure);
+    if (!r->workers || !r->failure) return MT_FAIL(NO_MEMORY, "cannot allocate %d workers", r->count);
     mt_weights_register(&r->weights, s->policy, &r->arena);
     mt_normaliser_register(&r->normaliser, s->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
         (float)p->clip_obs, (float)p->clip_reward, &r->arena);
@@ -73,7 +73,7 @@ static void destroy(void *state) {
     mt_workers_destroy(r->threads);
     mt_arena_fini(&r->arena);
     free(r->workers);
-    free(r->status);
+    free(r->failure);
 }
 
 // ---- collecting
@@ -84,11 +84,12 @@ static void collect_worker(void *context, int index, int thread) {
     mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)index);
     mt_rollout_worker *worker = r->workers[index];
     memset(news, 0, r->news_bytes);
+    r->failure[index][0] = 0;
     if (!worker) return;
     mt_rollout_worker_bind(worker, r->segments + mt_rank_setup_segment_at(r->setup, r->first + index));
-    news->status = mt_rollout_worker_collect(worker, &r->weights);
-    if (news->status != MT_OK) {
-        snprintf(news->message, sizeof news->message, "%.500s", mt_last_error());
+    if (mt_rollout_worker_collect(worker, &r->weights) != MT_OK) {
+        // the message is this thread's
+        snprintf(r->failure[index], sizeof r->failure[index], "%.500s", mt_last_error());
         return;
     }
     mt_rollout_worker_finish(worker, &r->weights);
@@ -114,7 +115,11 @@ static int collect(manta_context *c) {
     mt_workers_run(r->threads, collect_worker, r, r->count);
     for (int i = 0; i < r->count; i++) {
         mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)i);
-        news->signal = mt_signal_pending(), news->rank = manta_rank(c);
+        int w = r->first + i, first = mt_layout_first_env(&r->setup->layout, w);
+        if (r->failure[i][0])
+            return manta_fail(c, "rollout worker %d (environments %d to %d, rank %d) failed: %s", w, first,
+                first + mt_layout_worker_envs(&r->setup->layout, w) - 1, manta_rank(c), r->failure[i]);
+        news->signal = mt_signal_pending();
         news->seconds = 1e-9 * (double)(mt_clock_ns() - began);
     }
     return MANTA_OK;

@@ -12,17 +12,14 @@
 #include "rollout/worker.h"
 #include "scheduler/rank_setup.h"
 
-enum { MT_EPISODES_SHARED = 256, MT_NEWS_MESSAGE_BYTES = 512 };   // episodes that a worker reports one by one in an iteration
+enum { MT_EPISODES_SHARED = 256 };   // episodes that a worker reports one by one in an iteration
 
 // What a worker tells after its rollout; behind it lie its moments (mt_normaliser_doubles of them).
 typedef struct mt_worker_news {
-    int32_t status;                 // mt_status of the rollout
     int32_t signal;                 // a signal arrived at its rank: stop at this safe point
     int32_t listed;                 // episodes in the list
-    int32_t rank;
     int64_t ended;                  // episodes that ended
     double seconds;                 // of its runner's rollout
-    char message[MT_NEWS_MESSAGE_BYTES];        // when status is not MT_OK
     mt_episode episodes[MT_EPISODES_SHARED];    // the last `listed` of them
 } mt_worker_news;
 

@@ -69,28 +69,34 @@ static int connect(manta_context *c) {
 
 // ---- updating
 
+// The objects of this learner's runners: values among the arguments, or to be fetched.
+static int find_objects(manta_context *c, learner_actor *l) {
+    int first, end;
+    mt_learner_runners(&l->setup->layout, l->number, &first, &end);
+    manta_value refs = manta_argument(c, 2);
+    for (int r = first; r < end; r++) {
+        int code = MANTA_OK;
+        if (refs.type == MANTA_TYPE_REF) code = manta_get(c, ((const manta_ref *)refs.data)[r], &l->objects[r]);
+        else l->objects[r] = manta_argument(c, 2 + r - first);
+        if (code != MANTA_OK) return code;
+    }
+    return MANTA_OK;
+}
+
 // This learner's workers' segments, where the runners wrote them.
 static int find_segments(manta_context *c, learner_actor *l) {
     const mt_rank_setup *s = l->setup;
-    manta_value refs = manta_argument(c, 2);
-    int mine = mt_layout_learner_workers(&s->layout), first = mine * l->number, got = -1;
-    for (int i = 0; i < mine; i++) {
-        int w = first + i, runner = mt_layout_runner_of(&s->layout, w);
-        l->pointers[i] = NULL;
-        if (!l->worker_envs[w]) continue;
-        if (runner != got) {
-            int code = manta_get(c, ((const manta_ref *)refs.data)[runner], &l->objects[runner]);
-            if (code != MANTA_OK) return code;
-            got = runner;
-        }
+    int mine = mt_layout_learner_workers(&s->layout), code = find_objects(c, l);
+    for (int i = 0; i < mine && code == MANTA_OK; i++) {
+        int w = mine * l->number + i, runner = mt_layout_runner_of(&s->layout, w);
         mt_segment_shape shape = mt_rank_setup_shape(s, w);
         int64_t at = mt_rank_setup_segment_at(s, w);
+        l->pointers[i] = l->worker_envs[w] ? &l->segments[i] : NULL;
         if (at + mt_segment_block_bytes(&shape) > (int64_t)l->objects[runner].bytes)
             return manta_fail(c, "the segments of environment runner %d are too short; does every rank run the same options?", runner);
         mt_segment_bind(&l->segments[i], &shape, (char *)l->objects[runner].data + at);
-        l->pointers[i] = &l->segments[i];
     }
-    return MANTA_OK;
+    return code;
 }
 
 static manta_arg slab(const learner_actor *l, const float *values) {
@@ -144,7 +150,7 @@ static int load(manta_context *c) {
 
 static const manta_method methods[] = {
     {"connect", connect, "u32[n]"},
-    {"update", update, "i64, f64, ref[r] -> bytes[...], f32[?]"},
+    {"update", update, "i64, f64, any, ... -> bytes[...], f32[?]"},
     {"weights", weights, "-> f32[n]"},
     {"save", save, "-> f32[n], f32[n], f32[n], i64"},
     {"load", load, "f32[n], f32[n], f32[n], i64"},

@@ -319,6 +319,12 @@ mt_status mt_job_stop(mt_job *job) {
     job->status = NULL;
     mt_node_end(job->node);
     mt_status status = mt_node_drain(job->node, mt_deadline_after((int64_t)(job->options.end_timeout * 1e9)));
+    mt_core_stats stats;
+    mt_node_enter(job->node);
+    mt_core_stats_get(job->node->core, &stats);
+    mt_node_leave(job->node);
+    if (status == MT_OK && stats.dead_ranks)
+        status = MT_FAIL(COMM, "%d of the job's %d ranks died; the others went on to the end without them", stats.dead_ranks, job->size);
     if (status != MT_OK) mt_mpi_mark_broken();
     // messages to ranks that have left are nobody's: everybody first
     else MT_KEEP(status, mt_comm_barrier(job->world));

@@ -8,6 +8,7 @@
 // Functions of the table are called by the core with the lock held. They never call the core; what costs a system call is
 // noted (later, wakes) and done by mt_node_leave.
 #include "engine/runtime/node.h"
+#include "engine/runtime/team.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,6 @@
 #include "engine/base/futex.h"
 #include "engine/runtime/census.h"
 
-enum { TOPIC_END = 1, TOPIC_ENDED, TOPIC_BYE };
 enum { STACK_BYTES = 1 << 20, EXECUTORS_MAX = 4096 };
 #define SPIN_NS    (50 * MT_MICROSECOND_NS)
 #define TIMEOUT_NS (120 * MT_SECOND_NS)
@@ -86,6 +86,7 @@ static void op_rank_dead(void *shell, int rank, int reason) {
     (void)reason;
     node->rank_flags[rank] |= MT_RANK_DEAD;
     mt_census_rank_dead(node, rank);
+    mt_team_rank_dead(node, rank);
     // without the head there is no job, and a rank that was declared dead is not in it
     if (rank == node->rank || rank == 0) {
         node->fenced = 1 + rank;
@@ -96,10 +97,17 @@ static void op_rank_dead(void *shell, int rank, int reason) {
 
 static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t argument, const void *data, size_t bytes) {
     mt_node *node = shell;
-    mt_census_message(node, source, topic, argument, data, bytes);
-    if (topic == TOPIC_END && source == 0) begin_ending(node);
-    if (topic == TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
-    if (topic == TOPIC_BYE && source == 0) node->bye = 1;
+    if (topic == MT_TOPIC_GROUP) {
+        mt_team_message(node, source, argument, data, bytes);
+        return;
+    }
+    if (topic == MT_TOPIC_CENSUS_ASK || topic == MT_TOPIC_CENSUS_ANSWER) {
+        mt_census_message(node, source, topic, argument, data, bytes);
+        return;
+    }
+    if (topic == MT_TOPIC_END && source == 0) begin_ending(node);
+    if (topic == MT_TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
+    if (topic == MT_TOPIC_BYE && source == 0) node->bye = 1;
     if (node->main_bell) mt_node_ring(node, node->main_bell);
 }
 
@@ -204,6 +212,8 @@ static void node_free(mt_node *node) {
     mt_disk_destroy(node->disk);
     mt_core_destroy(node->core);
     mt_placements_free(node->placements);
+    mt_teams_free(node->teams);
+    mt_team_early_free(node);
     mt_holds_fini(&node->retained);
     for (mt_actor_state *s = node->actors, *next; s; s = next) next = s->next, free(s);
     if (node->attributes_made) pthread_attr_destroy(&node->thread_attributes);
@@ -274,7 +284,7 @@ static void tell_all(mt_node *node, uint32_t topic) {
 void mt_node_end(mt_node *node) {
     mt_node_enter(node);
     if (!node->ending) {
-        tell_all(node, TOPIC_END);
+        tell_all(node, MT_TOPIC_END);
         begin_ending(node);
     }
     mt_node_leave(node);
@@ -311,19 +321,21 @@ static mt_status drain(mt_node *node, mt_bell *bell, int64_t deadline_ns) {
         }
     if (node->fenced) return out_of_job(node);
     if (node->rank != 0) {
-        mt_core_shell_send(node->core, 0, TOPIC_ENDED, 0, NULL, 0);
+        mt_core_shell_send(node->core, 0, MT_TOPIC_ENDED, 0, NULL, 0);
         while (!node->bye && !node->fenced)
             if (!main_wait(node, bell, deadline_ns)) return MT_FAIL(COMM, "rank %d: the head did not say when the job's end was reached", node->rank);
         return node->fenced ? out_of_job(node) : MT_OK;
     }
     mt_status status = MT_OK;
     int missing;
+    // a rank whose bodies do not end says which: let it speak first
+    if (deadline_ns < MT_NEVER - LEAVE_NS) deadline_ns += LEAVE_NS;
     while ((missing = ranks_missing(node, text, sizeof text)) != 0)
         if (!main_wait(node, bell, deadline_ns)) {
             status = MT_FAIL(COMM, "%d ranks did not come to the job's end in time: %s", missing, text);
             break;
         }
-    tell_all(node, TOPIC_BYE);
+    tell_all(node, MT_TOPIC_BYE);
     return status;
 }
 

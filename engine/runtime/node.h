@@ -85,6 +85,9 @@ typedef struct mt_waiting {
     mt_bell *bell;
 } mt_waiting;
 
+// Topics of SHELL messages.
+enum { MT_TOPIC_END = 1, MT_TOPIC_ENDED, MT_TOPIC_BYE, MT_TOPIC_GROUP };
+
 // A question to the head or to a group's owner that somebody here waits for.
 typedef struct mt_question {
     struct mt_question *next;
@@ -115,6 +118,9 @@ struct mt_node {
     mt_waiting *waiting;
     mt_question *questions;
     manta_placement *placements;
+    struct mt_team *teams;      // groups that members on this rank have joined
+    struct mt_team_early *early;
+    size_t early_bytes;
     mt_holds retained;          // by manta_retain, on behalf of actors' states
     uint64_t last_question;
     int ending, stopping, bye;

@@ -6,6 +6,8 @@
 #include "scheduler/learner_actor.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +17,7 @@ struct mt_on_policy {
     mt_layout layout;
     manta_actor *runners, *learners;  // owned (R), (L)
     manta_placement *placement;       // Nullable
-    manta_ref *collected;             // owned (R, 2): news, segments of the running iteration
+    manta_ref *news, *segments;       // owned (R): what the runners give in the running iteration
     manta_ref *updated;               // owned (L, 2): news, parameters
     manta_ref parameters;             // held: an object of the newest
     mt_arena arena;
@@ -31,12 +33,26 @@ struct mt_on_policy {
 };
 
 // what went wrong in a call, as a status of this program
-static mt_status failed(const mt_on_policy *f, const char *what) {
+static mt_status failed(const mt_on_policy *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static mt_status failed(const mt_on_policy *f, const char *format, ...) {
     manta_error_info e = manta_error(f->c);
+    char what[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
     mt_status status = e.code == MANTA_INFEASIBLE ? MT_CONFIG : e.code == MANTA_DEADLINE ? MT_DEADLINE
         : e.code == MANTA_ACTOR_DIED || e.code == MANTA_OBJECT_LOST || e.code == MANTA_COMM ? MT_COMM
         : e.code == MANTA_NO_MEMORY ? MT_NO_MEMORY : MT_ENV;
-    return mt_fail(status, __FILE__, __LINE__, "%s: %s", what, e.message);
+    return mt_fail(status, __FILE__, __LINE__, "%s: %s%s", what, status == MT_DEADLINE ? "deadline passed: " : "", e.message);
+}
+
+static int learner_rank(const mt_on_policy *f, int l) {
+    return f->placement ? manta_placement_rank(f->placement, l) : mt_layout_learner_rank(&f->layout, l);
+}
+
+static int runner_rank(const mt_on_policy *f, int r) {
+    return f->placement ? manta_placement_rank(f->placement, f->layout.learners + r) : mt_layout_runner_rank(&f->layout, r);
 }
 
 // ---- one iteration
@@ -51,11 +67,7 @@ static void window_means(const mt_on_policy *f, mt_on_policy_report *report) {
 }
 
 // in worker order, so that every layout gets the same
-static mt_status read_news(mt_on_policy *f, int worker, const mt_worker_news *news, mt_on_policy_report *report) {
-    int first = mt_layout_first_env(&f->layout, worker), envs = mt_layout_worker_envs(&f->layout, worker);
-    if (news->status != MT_OK)
-        return mt_fail((mt_status)news->status, __FILE__, __LINE__, "rollout worker %d (environments %d to %d, rank %d) failed: %.400s",
-            worker, first, first + envs - 1, news->rank, news->message);
+static void read_news(mt_on_policy *f, int worker, const mt_worker_news *news, mt_on_policy_report *report) {
     if (news->signal > report->signal) report->signal = news->signal;
     if (news->seconds > report->rollout_seconds) report->rollout_seconds = news->seconds;
     for (int e = 0; e < news->listed; e++) {
@@ -63,30 +75,50 @@ static mt_status read_news(mt_on_policy *f, int worker, const mt_worker_news *ne
         f->episodes[f->episode_count++] = news->episodes[e];
     }
     f->total_episodes += news->ended;
-    if (envs) mt_normaliser_merge(&f->normaliser, (const double *)(news + 1));
-    return MT_OK;
+    if (mt_layout_worker_envs(&f->layout, worker)) mt_normaliser_merge(&f->normaliser, (const double *)(news + 1));
 }
 
-static mt_status collect(mt_on_policy *f, mt_on_policy_report *report) {
+static void call_runners(mt_on_policy *f) {
     int doubles = mt_normaliser_doubles(&f->normaliser);
-    size_t bytes = mt_worker_news_bytes(doubles);
     mt_normaliser_store(&f->normaliser, f->moments);
     for (int r = 0; r < f->layout.runners; r++) {
         const manta_arg args[] = {manta_from(f->parameters), manta_vector(MANTA_TYPE_F64, doubles, f->moments)};
-        manta_invoke(f->c, f->runners[r], "collect", args, 2, &f->collected[2 * r]);
+        manta_ref results[2];
+        manta_invoke(f->c, f->runners[r], "collect", args, 2, results);
+        f->news[r] = results[0], f->segments[r] = results[1];
     }
+}
+
+static mt_status hear_runners(mt_on_policy *f, mt_on_policy_report *report) {
+    size_t bytes = mt_worker_news_bytes(mt_normaliser_doubles(&f->normaliser));
     f->episode_count = 0;
     for (int r = 0; r < f->layout.runners; r++) {
         manta_value news;
-        if (manta_get(f->c, f->collected[2 * r], &news) != MANTA_OK) return failed(f, "an environment runner");
+        if (manta_get(f->c, f->news[r], &news) != MANTA_OK)
+            return failed(f, "environment runner %d (rank %d of %d)", r, runner_rank(f, r), f->layout.ranks);
         int first = mt_layout_runner_first(&f->layout, r), end = mt_layout_runner_first(&f->layout, r + 1);
         for (int w = first; w < end; w++)
-            MT_TRY(read_news(f, w, (const mt_worker_news *)(const void *)((const char *)news.data + bytes * (size_t)(w - first)), report));
-        manta_release(f->c, f->collected[2 * r]);
-        f->collected[2 * r] = f->collected[2 * r + 1];   // what is left is the segments, one behind the other below
+            read_news(f, w, (const mt_worker_news *)(const void *)((const char *)news.data + bytes * (size_t)(w - first)), report);
     }
     mt_normaliser_publish(&f->normaliser);
     return MT_OK;
+}
+
+// Learner l's call waits for its segments, and for the news of all runners: when one of them fails, no learner begins and waits for
+// the others. With too many runners for arguments the driver waits first (hear_runners), and the references go as a list.
+static int arguments_fit(const mt_on_policy *f) { return 2 + 2 * f->layout.runners <= MANTA_MAX_ARGUMENTS; }
+
+static void call_learners(mt_on_policy *f, double remaining) {
+    for (int l = 0; l < f->layout.learners; l++) {
+        manta_arg args[MANTA_MAX_ARGUMENTS] = {manta_i64(f->iteration), manta_f64(remaining)};
+        int count = 2, first, end;
+        mt_learner_runners(&f->layout, l, &first, &end);
+        if (arguments_fit(f)) {
+            for (int r = first; r < end; r++) args[count++] = manta_from(f->segments[r]);
+            for (int r = 0; r < f->layout.runners; r++) args[count++] = manta_from(f->news[r]);
+        } else args[count++] = manta_references(f->segments, f->layout.runners);
+        manta_invoke(f->c, f->learners[l], "update", args, count, &f->updated[2 * l]);
+    }
 }
 
 static mt_status take_parameters(mt_on_policy *f, manta_ref parameters) {
@@ -100,48 +132,44 @@ static mt_status take_parameters(mt_on_policy *f, manta_ref parameters) {
     return MT_OK;
 }
 
-static mt_status update(mt_on_policy *f, double remaining, mt_on_policy_report *report) {
-    int runners = f->layout.runners, learners = f->layout.learners;
-    for (int r = 0; r < runners; r++) f->collected[r] = f->collected[2 * r];
-    for (int l = 0; l < learners; l++) {
-        const manta_arg args[] = {manta_i64(f->iteration), manta_f64(remaining), manta_references(f->collected, runners)};
-        manta_invoke(f->c, f->learners[l], "update", args, 3, &f->updated[2 * l]);
-    }
+static mt_status hear_learners(mt_on_policy *f, mt_on_policy_report *report) {
     mt_status status = MT_OK;
-    for (int l = 0; l < learners; l++) {
+    for (int l = 0; l < f->layout.learners; l++) {
         manta_value v;
         if (manta_get(f->c, f->updated[2 * l], &v) != MANTA_OK) {
-            MT_KEEP(status, failed(f, "a learner"));
+            MT_KEEP(status, failed(f, "learner %d (rank %d of %d)", l, learner_rank(f, l), f->layout.ranks));
             continue;
         }
         const mt_learner_news *news = v.data;
-        if (news->status != MT_OK)
-            MT_KEEP(status, mt_fail((mt_status)news->status, __FILE__, __LINE__, "%s%.500s", "", news->message));
+        if (news->status != MT_OK) MT_KEEP(status, mt_fail((mt_status)news->status, __FILE__, __LINE__, "%.500s", news->message));
         if (l == 0) report->learner = news->report;
         manta_release(f->c, f->updated[2 * l]);
         if (l > 0) manta_release(f->c, f->updated[2 * l + 1]);
     }
-    for (int r = 0; r < runners; r++) manta_release(f->c, f->collected[r]);
     MT_TRY(status);
     return take_parameters(f, f->updated[1]);
 }
 
 mt_status mt_on_policy_iterate(mt_on_policy *f, double remaining, mt_on_policy_report *report) {
     *report = (mt_on_policy_report){0};
+    int64_t began = mt_clock_ns();
 
-    // every runner fills its segments with the present weights; episodes and moments come here
-    MT_TRY(collect(f, report));
-    int64_t collected = mt_clock_ns();
-
+    // every runner fills its segments with the present weights
+    call_runners(f);
+    if (!arguments_fit(f)) MT_TRY(hear_runners(f, report));
     // every learner reads its workers' segments where they lie; gradients are summed between learners
-    MT_TRY(update(f, remaining, report));
+    call_learners(f, remaining);
+    // episodes and moments come here, while the learners are at work
+    if (arguments_fit(f)) MT_TRY(hear_runners(f, report));
+    MT_TRY(hear_learners(f, report));
 
+    for (int r = 0; r < f->layout.runners; r++) manta_release(f->c, f->news[r]), manta_release(f->c, f->segments[r]);
     report->iteration = ++f->iteration;
     report->steps = f->steps += mt_on_policy_steps_per_iteration(f);
     report->episodes = f->episodes, report->episode_count = f->episode_count;
     report->total_episodes = f->total_episodes, report->listed_episodes = f->windowed;
     window_means(f, report);
-    report->update_seconds = 1e-9 * (double)(mt_clock_ns() - collected);
+    report->update_seconds = 1e-9 * (double)(mt_clock_ns() - began) - report->rollout_seconds;
     return MT_OK;
 }
 
@@ -214,14 +242,10 @@ static mt_status create_actors(mt_on_policy *f) {
         f->runners[r] = manta_new(f->c, mt_env_runner_class.name, &o, manta_i64(r));
     }
     for (int l = 0; l < f->layout.learners; l++)
-        if (manta_get(f->c, f->learners[l].ref, NULL) != MANTA_OK) return failed(f, "creating a learner");
+        if (manta_get(f->c, f->learners[l].ref, NULL) != MANTA_OK) return failed(f, "creating learner %d", l);
     for (int r = 0; r < f->layout.runners; r++)
-        if (manta_get(f->c, f->runners[r].ref, NULL) != MANTA_OK) return failed(f, "creating an environment runner");
+        if (manta_get(f->c, f->runners[r].ref, NULL) != MANTA_OK) return failed(f, "creating environment runner %d", r);
     return MT_OK;
-}
-
-static int learner_rank(const mt_on_policy *f, int l) {
-    return f->placement ? manta_placement_rank(f->placement, l) : mt_layout_learner_rank(&f->layout, l);
 }
 
 // The learners make their communicator; then the first weights are known.
@@ -251,8 +275,9 @@ static mt_status build(mt_on_policy *f) {
     const mt_ppo_config *p = f->setup->ppo;
     size_t runners = (size_t)f->layout.runners, learners = (size_t)f->layout.learners;
     f->runners = calloc(runners, sizeof *f->runners), f->learners = calloc(learners, sizeof *f->learners);
-    f->collected = calloc(2 * runners, sizeof *f->collected), f->updated = calloc(2 * learners, sizeof *f->updated);
-    if (!f->runners || !f->learners || !f->collected || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
+    f->news = calloc(runners, sizeof *f->news), f->segments = calloc(runners, sizeof *f->segments);
+    f->updated = calloc(2 * learners, sizeof *f->updated);
+    if (!f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
     mt_weights_register(&f->weights, f->setup->policy, &f->arena);
     mt_normaliser_register(&f->normaliser, f->setup->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
         (float)p->clip_obs, (float)p->clip_reward, &f->arena);
@@ -288,7 +313,7 @@ void mt_on_policy_destroy(mt_on_policy *f) {
         if (f->learners[l].ref.serial) manta_release(f->c, f->learners[l].ref);
     manta_placement_remove(f->c, f->placement);
     mt_arena_fini(&f->arena);
-    free(f->runners), free(f->learners), free(f->collected), free(f->updated), free(f->saved);
+    free(f->runners), free(f->learners), free(f->news), free(f->segments), free(f->updated), free(f->saved);
     free(f);
 }
 
@@ -327,10 +352,10 @@ mt_status mt_on_policy_set_learner_state(mt_on_policy *f, const mt_learner_state
 }
 
 mt_status mt_on_policy_save_workers(mt_on_policy *f, mt_worker_visit visit, void *context) {
-    for (int r = 0; r < f->layout.runners; r++) f->collected[r] = manta_tell(f->c, f->runners[r], "save");
+    for (int r = 0; r < f->layout.runners; r++) f->news[r] = manta_tell(f->c, f->runners[r], "save");
     for (int r = 0; r < f->layout.runners; r++) {
         manta_value v;
-        if (manta_get(f->c, f->collected[r], &v) != MANTA_OK) return failed(f, "an environment runner's state");
+        if (manta_get(f->c, f->news[r], &v) != MANTA_OK) return failed(f, "an environment runner's state");
         const char *at = v.data;
         for (int w = mt_layout_runner_first(&f->layout, r); w < mt_layout_runner_first(&f->layout, r + 1); w++) {
             uint64_t bytes;
@@ -339,7 +364,7 @@ mt_status mt_on_policy_save_workers(mt_on_policy *f, mt_worker_visit visit, void
             if (bytes) MT_TRY(visit(context, w, at, bytes));
             at += bytes;
         }
-        manta_release(f->c, f->collected[r]);
+        manta_release(f->c, f->news[r]);
     }
     return MT_OK;
 }

@@ -259,6 +259,11 @@ static void release_all(mt_body *b) {
     while (b->held_count) mt_body_drop(b, (int)mt_body_below(b, (uint32_t)b->held_count));
 }
 
+static void give_back_retained(mt_host *h, mt_instance *x) {
+    for (int i = 0; i < x->retained_count; i++) mt_core_release(h->core, h->sim->ledger.records[x->retained[i]].ref);
+    x->retained_count = 0;
+}
+
 static void finish(mt_body *b) {
     mt_simulator *sim = mt_body_sim(b);
     mt_run_result results[MANTA_MAX_RESULTS] = {0};
@@ -283,8 +288,11 @@ static void finish(mt_body *b) {
         b->result_view = no_view;
         mt_ledger_finished(&sim->ledger, b->host->rank, b->run, b->plan, code);
         mt_run *run = b->run;
+        // an actor that was not made is not destroyed: what its state kept goes now
+        mt_instance *unmade = code && run->call_kind == MT_CALL_CREATE ? *run->state : NULL;
         b->run = NULL;
         mt_core_finish(b->host->core, run, code, code ? message : NULL, code ? NULL : results, sim->now_ns - b->began_ns);
+        if (unmade) give_back_retained(b->host, unmade);
     } else if (b->sweep < 0) sim->driver_done = 1;
     release_all(b);
     unlink_body(b);
@@ -301,8 +309,7 @@ void mt_body_rank_gone(mt_host *h) {
 void mt_body_destroy_actor(mt_host *h, void *state) {
     mt_instance *x = state;
     mt_ledger *l = &h->sim->ledger;
-    for (int i = 0; i < x->retained_count; i++) mt_core_release(h->core, l->records[x->retained[i]].ref);
-    x->retained_count = 0;
+    give_back_retained(h, x);
     mt_ledger_destroyed(l, x);
     mt_core_actor_destroyed(h->core, state);
 }

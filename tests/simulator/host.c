@@ -112,7 +112,8 @@ static void op_rank_dead(void *shell, int rank, int reason) {
     if (!h->sim->ledger.suspect[rank] && !h->sim->ledger.suspect[h->rank])
         mt_ledger_violate(&h->sim->ledger, "rank %d hears that rank %d is dead, which lives", h->rank, rank);
     h->sim->ledger.suspect[rank] = 1;
-    if (rank == h->rank) mt_simulator_post(h->sim, 0, MT_EVENT_FENCED, h->rank, 0, NULL);
+    // fenced, or cut off from the head for so long that it must be: the process ends
+    if (rank == h->rank || rank == 0) mt_simulator_post(h->sim, 0, MT_EVENT_FENCED, h->rank, 0, NULL);
 }
 
 static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t argument, const void *data, size_t bytes) {

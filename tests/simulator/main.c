@@ -104,7 +104,7 @@ static int parse(int argc, char **argv, arguments *out) {
 
 // ---- running
 
-typedef struct totals { uint64_t seeds, events, messages, calls, actors, objects, values, errors, met, unmet, stalled; uint64_t deaths; double virtual_s; } totals;
+typedef struct totals { uint64_t seeds, events, messages, calls, actors, objects, values, errors, met, unmet, stalled, locked_up, deaths; double virtual_s; } totals;
 
 static int run_seed(const mt_sim_desc *desc, int twice, totals *sum) {
     mt_sim_report report, again;
@@ -133,7 +133,7 @@ static int run_seed(const mt_sim_desc *desc, int twice, totals *sum) {
     sum->seeds++;
     sum->events += report.events, sum->messages += report.messages, sum->calls += report.calls, sum->actors += report.actors;
     sum->objects += report.objects, sum->values += report.values, sum->errors += report.errors;
-    sum->met += report.met, sum->unmet += report.unmet, sum->stalled += report.stalled, sum->deaths += (uint64_t)report.deaths;
+    sum->met += report.met, sum->unmet += report.unmet, sum->stalled += report.stalled, sum->deaths += (uint64_t)report.deaths, sum->locked_up += report.locked_up;
     sum->virtual_s += (double)report.virtual_ns * 1e-9;
     return 0;
 }
@@ -187,10 +187,10 @@ int main(int argc, char **argv) {
     double took = seconds_now() - began;
     if (code) return code;
     printf("%llu seeds kept their promises: %llu events, %llu messages, %llu calls, %llu actors, %llu objects, %llu values and %llu errors "
-           "checked, %llu meetings held (%llu not), %llu waits for resources given up, %llu deaths, %.0f s of virtual time in %.1f s\n",
+           "checked, %llu meetings held (%llu not), %llu waits for resources given up, %llu programs that locked themselves up, %llu deaths, %.0f s of virtual time in %.1f s\n",
         (unsigned long long)sum.seeds, (unsigned long long)sum.events, (unsigned long long)sum.messages, (unsigned long long)sum.calls,
         (unsigned long long)sum.actors, (unsigned long long)sum.objects, (unsigned long long)sum.values, (unsigned long long)sum.errors,
-        (unsigned long long)sum.met, (unsigned long long)sum.unmet, (unsigned long long)sum.stalled, (unsigned long long)sum.deaths,
+        (unsigned long long)sum.met, (unsigned long long)sum.unmet, (unsigned long long)sum.stalled, (unsigned long long)sum.locked_up, (unsigned long long)sum.deaths,
         sum.virtual_s, took);
     return 0;
 }

@@ -266,9 +266,28 @@ static int any_actor(const mt_simulator *sim, int detached) {
     return 0;
 }
 
+static void check_idle_actor(void *context, const mt_core_actor_info *info) {
+    if (info->queued && !info->running)
+        mt_ledger_violate(context, "%d calls wait at actor (%u, %u, %llu), which does nothing", info->queued, info->actor.owner,
+            info->actor.slot, (unsigned long long)info->actor.serial);
+}
+
+static int calls_wait(mt_simulator *sim) {
+    int waiting = 0;
+    for (int r = 0; r < sim->size; r++) {
+        mt_core_stats stats;
+        if (!sim->hosts[r].alive) continue;
+        mt_core_stats_get(sim->hosts[r].core, &stats);
+        waiting |= stats.pending_tasks > 0;
+        mt_core_visit_actors(sim->hosts[r].core, check_idle_actor, &sim->ledger);
+    }
+    return waiting;
+}
+
 // A program can lock itself up: a call to an actor waits for a task that wants what the actor keeps. Only from outside can
 // that be ended.
 static void kill_actors(mt_simulator *sim) {
+    sim->locked_up++;
     for (const mt_instance *x = sim->ledger.instances; x; x = x->next) {
         mt_actor_entry *a = &sim->ledger.actors[x->actor];
         const mt_entry *r = &sim->ledger.records[a->record];
@@ -372,7 +391,7 @@ void mt_simulator_run(const mt_sim_desc *desc, mt_sim_report *out) {
     int told = 0;
     for (int how; (how = settle(sim)) != 0;) {
         if (sim->bodies) report_waiting(sim, "a deadlock: nothing is on its way");
-        else if (how == 2 && told >= 3 && told++ < 20) {
+        else if ((how == 2 ? told >= 3 : any_actor(sim, 0) && !any_actor(sim, 1) && calls_wait(sim)) && told++ < 20) {
             kill_actors(sim);
             continue;
         } else if ((how == 2 || any_actor(sim, 1)) && told++ < 20) {
@@ -394,6 +413,7 @@ void mt_simulator_run(const mt_sim_desc *desc, mt_sim_report *out) {
     out->calls = (uint64_t)l->plan_count, out->actors = (uint64_t)l->actor_count, out->objects = (uint64_t)l->record_count;
     out->values = l->checked_values, out->errors = l->checked_errors, out->met = l->met, out->unmet = l->unmet;
     out->stalled = l->stalled, out->deadlines = l->deadlines, out->digest = sim->digest;
+    out->locked_up = (uint64_t)(sim->locked_up > 0);
     out->ranks = sim->size, out->deaths = sim->deaths, out->virtual_ns = sim->now_ns;
     mt_simulator_fini(sim);
     free(sim);

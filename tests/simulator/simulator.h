@@ -22,7 +22,7 @@ typedef struct mt_sim_desc {
 typedef struct mt_sim_report {
     int failed;
     char violation[MT_VIOLATION_BYTES + 4096];
-    uint64_t events, messages, bytes, calls, actors, objects, values, errors, met, unmet, stalled, deadlines, digest;
+    uint64_t events, messages, bytes, calls, actors, objects, values, errors, met, unmet, stalled, deadlines, locked_up, digest;
     int ranks, deaths;
     int64_t virtual_ns;
 } mt_sim_report;
@@ -59,6 +59,7 @@ struct mt_simulator {
     int calls_left;                // the workload makes no more than this
     int driver_done, bodies, disk_jobs, deaths;
     uint64_t questions;
+    int locked_up;                 // times that its actors were ended from outside
     int entering, entered_count;   // a call is being made: runs that begin are looked at when its results are known
     mt_run *entered[64];
     mt_run_watch *watch;           // Nullable: scale.c looks at runs itself

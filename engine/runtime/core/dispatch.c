@@ -171,6 +171,7 @@ static void add_to_group(mt_core *c, mt_task *t) {
             ? "its placement group has no such bundle, or the bundle's rank died" : "every rank of its placement group died");
         return;
     }
+    if (!mt_task_may_go(c, t)) return;
     int asked = t->call->bundle;
     t->call->bundle = bundle;
     send_to(c, t, rank);
@@ -189,6 +190,11 @@ void mt_dispatch_add(mt_core *c, mt_task *t, int first) {
         } else if (group->state == MT_STATE_FAILED) {
             mt_task_fail(c, t, group->code, (int)group->error_rank, group->message);
         } else add_to_group(c, t);
+        return;
+    }
+    char text[512];
+    if (c->dead.count && mt_dispatch_infeasible(c, &t->demand, t->on_rank, text, sizeof text)) {
+        mt_task_fail(c, t, MANTA_INFEASIBLE, c->rank, text);   // it waited for arguments while the last rank for it died
         return;
     }
     mt_shape *s = t->shape = shape_of(c, t);
@@ -223,6 +229,7 @@ void mt_dispatch_shape(mt_core *c, mt_shape *s) {
             s->saturated = 1;
             return;
         }
+        if (!mt_task_may_go(c, t)) continue;
         pop(s, t);
         send_to(c, t, rank);
     }
@@ -238,6 +245,7 @@ void mt_dispatch_room(mt_core *c, int rank) {
             int room = rank == c->rank ? has_room(c, s, rank, 0)
                                        : has_room(c, s, rank, s->on_rank >= 0 ? depth + 1 : depth);
             if (!room) break;
+            if (!mt_task_may_go(c, t)) continue;
             pop(s, t);
             send_to(c, t, rank);
         }
@@ -263,6 +271,7 @@ void mt_dispatch_ended(mt_core *c, mt_task *t) {
         }
         p->outstanding_count--;
         mt_task_unlink(t);
+        t->state = MT_TASK_WAITING;   // counted off once: whoever fails it next finds it so
     } else mt_task_unlink(t);
 }
 

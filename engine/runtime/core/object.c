@@ -45,8 +45,19 @@ static void adoption_ends(mt_core *c, mt_object *o) {
     else c->adopting_last = o->older;
 }
 
+static void adopt_now(mt_core *c, mt_object *o) {
+    o->lent = 0;
+    adoption_begins(c, o);
+    mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_ADOPT, o->ref, 0);
+}
+
+void mt_object_ask_owner(mt_core *c, mt_object *o) {
+    if (o->lent && !mt_core_dead(c, (int)o->ref.owner)) adopt_now(c, o);
+}
+
 mt_object *mt_object_adopt(mt_core *c, manta_ref ref) {
     mt_object *o = mt_object_find(c, ref);
+    if (o) mt_object_ask_owner(c, o);
     if (o || !ref.serial || (int)ref.owner == c->rank || ref.owner >= (uint32_t)c->size) return o;
     o = mt_take(c, sizeof *o);
     o->ref = ref, o->view_rank = -1, o->is_actor = mt_actor_class(ref) >= 0;
@@ -54,12 +65,27 @@ mt_object *mt_object_adopt(mt_core *c, manta_ref ref) {
     c->stats.borrowed++;
     if (mt_core_dead(c, (int)ref.owner)) {
         char text[96];
-        snprintf(text, sizeof text, "rank %u, which owned the object, is gone", ref.owner);
-        mt_object_set_error(c, o, MANTA_OBJECT_LOST, (int)ref.owner, text);
-    } else {
-        adoption_begins(c, o);
-        mt_core_send_ref(c, (int)ref.owner, MT_WIRE_ADOPT, ref, 0);
-    }
+        snprintf(text, sizeof text, "rank %u, which owned %s, is gone", ref.owner, o->is_actor ? "the actor" : "the object");
+        o->holds = 1;   // it is not held yet, and must not be freed for that
+        mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, (int)ref.owner, text);
+        o->holds = 0;
+    } else adopt_now(c, o);
+    return o;
+}
+
+// The caller holds it until the call is DONE, so a run that only reads it needs no word of the owner's: a pin at its place is
+// enough. Whoever wants more of it adopts it (mt_object_adopt).
+mt_object *mt_object_lent(mt_core *c, const mt_value *v) {
+    manta_ref ref = v->place.ref;
+    mt_object *o = mt_object_find(c, ref);
+    if (o || !ref.serial || (int)ref.owner == c->rank || ref.owner >= (uint32_t)c->size) return o;
+    o = mt_take(c, sizeof *o);
+    o->ref = ref, o->view_rank = -1, o->lent = 1;
+    mt_map_put(&c->borrowed, mt_ref_key(ref), ref.serial, o);
+    c->stats.borrowed++;
+    mt_object_hold(o);   // until whoever asks for it holds it
+    mt_object_set_value(c, o, v->head, v->head->encoded_bytes);
+    o->holds--;
     return o;
 }
 
@@ -159,6 +185,7 @@ void mt_object_set_value(mt_core *c, mt_object *o, const void *encoded, size_t b
 
 void mt_object_set_error(mt_core *c, mt_object *o, int code, int rank, const char *message) {
     mt_object_unpin(c, o);
+    if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_FAILED, o->evicted = 0;
     o->code = code, o->error_rank = (uint32_t)rank;
@@ -172,8 +199,11 @@ void mt_object_set_error(mt_core *c, mt_object *o, int code, int rank, const cha
 
 void mt_object_set_pending(mt_core *c, mt_object *o) {
     mt_object_unpin(c, o);
+    if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_PENDING, o->evicted = 0;
+    for (mt_wait_link *l = o->links; l; l = l->next)
+        if (l->waiter->internal) mt_run_argument_lost(c, l->waiter);
     tell_holders(c, o);
     if (o->is_actor) mt_actor_changed(c, o);
 }
@@ -210,7 +240,7 @@ static void free_object(mt_core *c, mt_object *o) {
         mt_slots_remove(&c->objects, o->ref.slot);
         c->stats.objects--;
     } else {
-        if (!mt_core_dead(c, (int)o->ref.owner)) mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_RELEASE, o->ref, 0);
+        if (!o->lent && !mt_core_dead(c, (int)o->ref.owner)) mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_RELEASE, o->ref, 0);
         mt_map_remove(&c->borrowed, mt_ref_key(o->ref), o->ref.serial);
         c->stats.borrowed--;
     }
@@ -236,7 +266,8 @@ static void evict(mt_core *c, mt_object *o) {
 void mt_object_check_free(mt_core *c, mt_object *o) {
     if (o->holds || o->freeing || o->adopting) return;
     if (o->owned && o->more && o->more->holders.count) return;
-    if (o->lineage) evict(c, o);
+    if (o->lineage && o->is_actor && o->owned) mt_actor_let_go(c, o);
+    else if (o->lineage) evict(c, o);
     else free_object(c, o);
 }
 
@@ -271,6 +302,12 @@ void mt_object_on_release(mt_core *c, int source, const mt_wire_ref *m) {
     mt_object_check_free(c, o);
 }
 
+// It is pinned in a heap that is still there: somebody may be looking at it, so it stays what it is until it is released,
+// whatever becomes of the place where others find it.
+static int in_view(const mt_core *c, const mt_object *o) {
+    return o->state == MT_STATE_READY && o->pin == MT_PIN_HELD && !mt_core_dead(c, o->pin_rank);
+}
+
 void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     size_t rest = m->wire.bytes - sizeof *m;
     mt_object *o = mt_object_find(c, m->ref);
@@ -281,10 +318,12 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
         mt_value v;
         size_t used;
         if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK) {
-            // a place that changed is read anew
-            if (o->pin != MT_PIN_NONE) mt_object_unpin(c, o);
+            // a place that changed is read anew, unless it is in reach already
+            if (o->pin != MT_PIN_NONE && !in_view(c, o)) mt_object_unpin(c, o);
             mt_object_set_value(c, o, m + 1, used);
         } else mt_object_set_error(c, o, MANTA_INTERNAL, source, "its owner sent a value that cannot be read");
+    } else if (in_view(c, o)) {
+        mt_wait_changed(c, o);
     } else if (m->state == MT_STATE_FAILED) {
         char text[1024];
         snprintf(text, sizeof text, "%.*s", (int)(m->text_bytes < rest ? m->text_bytes : rest), (const char *)(m + 1));
@@ -308,13 +347,14 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
         return;
     }
     mt_object_hold(o);
-    mt_object_unpin(c, o);
-    if (copies && copies->count) {
+    int view = in_view(c, o) && o->pin_rank != rank;
+    if (!view) mt_object_unpin(c, o);
+    if (view || (copies && copies->count)) {
         // another rank has it
         mt_value v;
         size_t used;
         MT_ASSERT(mt_value_decode(o->encoded, o->encoded_bytes, &v, &used) == MT_OK);
-        place.rank = copies->rank[--copies->count];
+        place.rank = copies && copies->count ? copies->rank[--copies->count] : (uint32_t)o->pin_rank;
         mt_value_head head = *v.head;
         int64_t shape[MANTA_MAX_DIMS] = {0};
         memcpy(shape, v.shape, sizeof *shape * head.ndim);
@@ -332,6 +372,12 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
     mt_object_drop(c, o);
 }
 
+// The host's fetcher is gone: whoever waits asks the next one.
+static void ask_another(mt_core *c, mt_object *o) {
+    o->pin = MT_PIN_NONE, o->view_rank = -1;
+    mt_wait_changed(c, o);
+}
+
 static void owned_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_object_hold(o);
     mt_object_lost(c, o, rank);
@@ -339,6 +385,7 @@ static void owned_rank_dead(mt_core *c, mt_object *o, int rank) {
         while (mt_ranks_remove(&o->more->copies, (uint32_t)rank)) {}
         while (mt_ranks_remove(&o->more->holders, (uint32_t)rank)) {}
     }
+    if (o->pin != MT_PIN_NONE && o->pin_rank == rank) ask_another(c, o);
     mt_object_drop(c, o);
 }
 
@@ -347,16 +394,21 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_object_hold(o);
     if ((int)o->ref.owner == rank) {
         adoption_ends(c, o);
+        // what is in reach stays so until it is released: somebody may be looking at it
+        int far = mt_object_place(o, &place, NULL) && !in_view(c, o);
+        if (o->state == MT_STATE_FAILED || (o->state == MT_STATE_READY && !o->is_actor && !far)) {
+            mt_object_drop(c, o);
+            return;
+        }
         char text[96];
         snprintf(text, sizeof text, "rank %d, which owned %s, is gone", rank, o->is_actor ? "the actor" : "the object");
         mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, rank, text);
     } else if (mt_object_place(o, &place, NULL) && (int)place.rank == rank) {
         // its owner will say where it is now
-        mt_object_set_pending(c, o);
+        mt_object_ask_owner(c, o);
+        if (!in_view(c, o)) mt_object_set_pending(c, o);
     } else if (o->pin != MT_PIN_NONE && o->pin_rank == rank) {
-        // the host's fetcher is gone: whoever waits asks the next one
-        o->pin = MT_PIN_NONE, o->view_rank = -1;
-        mt_wait_changed(c, o);
+        ask_another(c, o);
     }
     mt_object_drop(c, o);
 }

@@ -192,7 +192,7 @@ static void pin_arguments(mt_core *c, mt_run_core *r) {
     mt_object *large[MANTA_MAX_ARGUMENTS];
     for (int i = 0; i < r->run.argument_count; i++)
         if (r->run.arguments[i].value.head->form == MT_VALUE_PLACE) {
-            large[r->large_count] = mt_object_adopt(c, r->run.arguments[i].value.place.ref);
+            large[r->large_count] = mt_object_lent(c, &r->run.arguments[i].value);
             r->run.arguments[i].view_rank = (int)r->large_count++;   // until it is in reach: its link
         }
     r->waiter = (mt_waiter){.wanted = (int)r->large_count, .view = 1, .internal = 1, .shell = r};
@@ -229,8 +229,16 @@ static void arguments_are_there(mt_core *c, mt_run_core *r) {
         enqueue(c, r);
         return;
     }
-    if (r->run.call_kind == MT_CALL_METHOD && r->run.hosted) mt_actor_unqueue(c, r);
+    mt_hosted *h = r->run.call_kind == MT_CALL_METHOD ? r->run.hosted : NULL;
+    if (h) mt_actor_unqueue(c, r);
     mt_run_refuse(c, r, code, text);
+    if (h) mt_actor_begin_more(c, h);   // it may have been all that those behind it waited for
+}
+
+// It has to be made again, maybe here: the call that waits for it must not keep the room for that.
+void mt_run_argument_lost(mt_core *c, mt_waiter *w) {
+    mt_run_core *r = w->shell;
+    if (r->state == MT_RUN_PINNING) arrived(c, r);
 }
 
 void mt_run_argument_ready(mt_core *c, mt_waiter *w) {
@@ -429,6 +437,7 @@ void mt_run_on_cancel(mt_core *c, int source, const mt_wire_task *m) {
     for (mt_run_core *r = h ? h->first : NULL; r; r = r->next)
         if (is_call(r, source, m->task)) {
             cancel_queued(c, r);
+            mt_actor_begin_more(c, h);
             return;
         }
 }
@@ -461,11 +470,13 @@ void mt_run_rank_dead(mt_core *c, int rank) {
         next = r->next;
         if (r->run.caller == rank) cancel_queued(c, r);
     }
-    for (mt_hosted *h = c->hosted; h; h = h->next)
+    for (mt_hosted *h = c->hosted; h; h = h->next) {
         for (mt_run_core *r = h->first, *next; r; r = next) {
             next = r->next;
             if (r->run.caller == rank) cancel_queued(c, r);
         }
+        mt_actor_begin_more(c, h);
+    }
 }
 
 // Others' tasks that are stuck behind a long one go back to their callers.

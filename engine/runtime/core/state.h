@@ -51,6 +51,7 @@ struct mt_object {
     uint8_t owned, state, adopting, evicted, is_actor;
     uint8_t pin;                         // mt_pin_state
     uint8_t result_index, freeing, is_group;
+    uint8_t lent;                        // borrowed: known from a call's argument, held by its caller; not adopted (yet)
     uint8_t no_room;                     // the last reader found no memory for it; the next one asks again
     int32_t pin_rank, view_rank;
     uint64_t view_offset;
@@ -79,11 +80,13 @@ typedef struct mt_stored {
     mt_object **inner;                   // owned (inner_count): references inside it, held. Nullable
     uint32_t inner_count;
     uint8_t state, copy, doomed;         // doomed: freed by its owner, somebody still reads it
+    uint8_t retired;                     // doomed, and its task has put another result in its place
     mt_ranks pins;                       // ranks that read it, once per pin
     mt_ranks asked;                      // ranks that wait for it (pins that cannot be granted yet)
     uint64_t fetched, requested;         // FETCHING: bytes that have come, and that were asked for
     uint32_t source;                     // FETCHING: from where
     struct mt_stored *older, *newer;     // least recently used first
+    struct mt_stored *next_retired;
 } mt_stored;
 
 // ---- calls of this rank (task.c, dispatch.c)
@@ -275,7 +278,7 @@ struct mt_core {
 
     mt_map stored;                       // by ref
     mt_map tickets;                      // disk operations
-    mt_stored *oldest, *newest;
+    mt_stored *oldest, *newest, *retired;
     uint64_t spilling_bytes;
     uint32_t disk_pending;
     int restores_wait;                   // readers wait for room (store.c)
@@ -334,6 +337,8 @@ void mt_core_handle(mt_core *core, int source, const mt_wire *message);
 // ---- object.c
 mt_object *mt_object_find(const mt_core *core, manta_ref ref);   // NULL: not known here
 mt_object *mt_object_adopt(mt_core *core, manta_ref ref);        // found, or made and adopted; NULL: own, and gone. Not held yet
+void mt_object_ask_owner(mt_core *core, mt_object *o);             // a lent one: adopts it, so that its owner tells what becomes of it
+mt_object *mt_object_lent(mt_core *core, const mt_value *value);   // a large argument's: found, or made; NULL: own, and gone
 mt_object *mt_object_new(mt_core *core, uint32_t actor_class);   // owned, PENDING, held once; actor_class: + 1, 0 for none
 static inline void mt_object_hold(mt_object *o) { o->holds++; }
 void mt_object_drop(mt_core *core, mt_object *o);                // a hold less, at once (not for what a user held: that defers)
@@ -372,7 +377,7 @@ mt_stored *mt_store_find(const mt_core *core, manta_ref ref);
 int mt_store_pin(mt_core *core, manta_ref ref, int reader, uint64_t *offset);   // 1: granted; 0: not now or not here
 void mt_store_add(mt_core *core, manta_ref ref, const mt_run_result *value);   // in this rank's heap
 void mt_store_on_pin(mt_core *core, int source, const mt_wire_ref *m);
-void mt_store_on_unpin(mt_core *core, int source, manta_ref ref);
+void mt_store_on_unpin(mt_core *core, int source, manta_ref ref, uint64_t offset_1);
 void mt_store_on_free(mt_core *core, manta_ref ref);
 void mt_store_on_fetch(mt_core *core, int source, const mt_wire_ref *m);
 void mt_store_on_chunk(mt_core *core, int source, const mt_wire_chunk *m, size_t bytes);
@@ -389,6 +394,7 @@ mt_task *mt_task_of(const mt_core *core, uint64_t name);
 void mt_task_fail(mt_core *core, mt_task *task, int code, int rank, const char *message);
 void mt_task_dependency_ready(mt_core *core, mt_dependency *d);
 void mt_task_send(mt_core *core, mt_task *task, int rank);       // CALL with its arguments as they are now
+int mt_task_may_go(mt_core *core, mt_task *task);                // 0: it waits for its arguments again, or has failed
 void mt_task_on_done(mt_core *core, int source, const mt_wire_done *m, size_t bytes);
 void mt_task_on_returned(mt_core *core, int source, const mt_wire_task *m);
 void mt_task_result_gone(mt_core *core, mt_object *o);           // an owned object of a task is freed
@@ -420,6 +426,7 @@ void mt_run_on_cancel(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_on_kept(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_begin_more(mt_core *core);                           // resources came back, a run was queued
 void mt_run_argument_ready(mt_core *core, mt_waiter *waiter);
+void mt_run_argument_lost(mt_core *core, mt_waiter *waiter);
 void mt_run_rank_dead(mt_core *core, int rank);
 void mt_run_tick(mt_core *core);
 void mt_run_refuse(mt_core *core, mt_run_core *run, int code, const char *message);   // not begun: answers and frees it
@@ -433,6 +440,7 @@ void mt_run_give_back(mt_core *core, const mt_resources *what, mt_reserved *bund
 void mt_actor_created(mt_core *core, mt_object *o, mt_task *creation, const mt_submit *submit);
 void mt_actor_creation_done(mt_core *core, mt_task *task, int source, int code, int error_rank, const char *message, const void *encoded, size_t bytes);
 void mt_actor_stop(mt_core *core, mt_object *o);                 // owner: kill
+void mt_actor_let_go(mt_core *core, mt_object *actor);           // nobody holds it but lineage
 void mt_actor_object_freed(mt_core *core, mt_object *o);
 void mt_actor_changed(mt_core *core, mt_object *o);              // caller: its object's state changed
 void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor);

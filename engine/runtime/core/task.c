@@ -32,10 +32,11 @@ static void let_go(mt_core *c, mt_task *t, int lineage) {
     for (uint32_t i = 0; i < t->dependency_count; i++) {
         mt_dependency *d = &t->dependency[i];
         unlink_dependency(d);
-        if (!d->object) continue;
-        if (lineage) d->object->lineage++;
-        mt_object_drop(c, d->object);
-        if (!lineage) d->object = NULL;
+        mt_object *o = d->object;
+        if (!o) continue;
+        if (lineage) o->lineage++;
+        else d->object = NULL;
+        mt_object_drop(c, o);
     }
 }
 
@@ -263,6 +264,18 @@ static void wait_for_arguments(mt_core *c, mt_task *t) {
     if (!t->waiting) queue_call(c, t);
 }
 
+// Between its last argument's coming and its going out an argument can be lost again: then it waits anew, or has failed.
+int mt_task_may_go(mt_core *c, mt_task *t) {
+    for (uint32_t i = 0; i < t->dependency_count; i++) {
+        const mt_dependency *d = &t->dependency[i];
+        if (!d->value || (d->object->state == MT_STATE_READY && !d->object->evicted)) continue;
+        if (t->call_kind != MT_CALL_METHOD) mt_dispatch_ended(c, t);
+        wait_for_arguments(c, t);
+        return 0;
+    }
+    return 1;
+}
+
 void mt_task_create_again(mt_core *c, mt_task *t) {
     c->stats.pending_tasks++, c->stats.retried++;
     wait_for_arguments(c, t);
@@ -451,7 +464,8 @@ int mt_task_again(mt_core *c, mt_task *t) {
         mt_object *o = t->result[i];
         mt_wire_place place;
         if (!o) continue;
-        if (o->evicted || (mt_object_place(o, &place, NULL) && mt_core_dead(c, (int)place.rank))) mt_object_set_pending(c, o);
+        int copied = o->more && o->more->copies.count;   // another rank has it: mt_object_lost finds that
+        if (o->evicted || (!copied && mt_object_place(o, &place, NULL) && mt_core_dead(c, (int)place.rank))) mt_object_set_pending(c, o);
     }
     wait_for_arguments(c, t);
     return 1;
