@@ -44,11 +44,6 @@ static int hold(manta_context *c) {
     return manta_cancelled(c) ? MANTA_CANCELLED : MANTA_OK;
 }
 
-static int wait_for(manta_context *c) {
-    atomic_fetch_add(&bodies_begun, 1);
-    return manta_get(c, manta_ref_of(c, 0), NULL);
-}
-
 static int deaf(manta_context *c) {   // does not look whether it was cancelled
     (void)c;
     atomic_fetch_add(&bodies_begun, 1);
