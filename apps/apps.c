@@ -8,7 +8,7 @@
 #include <string.h>
 
 const mt_app *const mt_apps[] = {
-    &mt_app_train, &mt_app_eval, &mt_app_plot, &mt_app_envs, &mt_app_plugin, &mt_app_doctor, &mt_app_version, &mt_app_help,
+    &mt_app_train, &mt_app_launch, &mt_app_status, &mt_app_eval, &mt_app_plot, &mt_app_envs, &mt_app_plugin, &mt_app_doctor, &mt_app_version, &mt_app_help,
 };
 const size_t mt_app_count = MT_COUNT(mt_apps);
 
@@ -30,6 +30,7 @@ mt_status mt_app_parse(const mt_app *app, mt_options *options, const mt_option_s
     char **argv, const char **positionals, size_t capacity, size_t *count, int *done) {
     *done = 0;
     MT_TRY(mt_options_init(options, sections, section_count));
+    options->word_ends_flags = app->takes_command;
     MT_TRY(mt_options_parse_args(options, argc, argv, positionals, capacity, count));
     if (!options->help) return MT_OK;
     *done = 1;

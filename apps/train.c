@@ -89,7 +89,53 @@ static mt_status run(int argc, char **argv) {
     mt_status status = train(c, argc, argv);
     if (status == MT_DEADLINE)   // the floors below know of a deadline and not where it comes from
         status = MT_FAIL(DEADLINE, "%s When it is only slow (environments, evaluation, a busy machine), give more than --timeout %g (seconds; 0: no limit)",
-            mt_last_error(), c->train.timeout);
+            mt_last_error(), c->train.job.timeout);
+    mt_options_fini(&c->options);
+    free(c);
+    return status;
+}
+
+// ---- for manta launch
+
+// The folder that a start without --run-folder would make; every attempt gets it by name.
+static mt_status make_folder(const train_command *c, mt_run_folder *folder) {
+    char name[MT_NAME_BYTES];
+    if (*c->train.run_folder) return mt_run_folder_create_at(c->train.run_folder, folder);
+    // a plugin's file stands for the id that only opening it would tell: ./my_env.so makes my_env_1
+    snprintf(name, sizeof name, "%.*s", (int)sizeof name - 1, mt_path_name(c->train.env));
+    char *end = strrchr(name, '.');
+    if (end && strcmp(end, ".so") == 0) *end = 0;
+    return mt_run_folder_create(c->train.log_folder, c->train.algo, name, folder);
+}
+
+static mt_status plan_folder(train_command *c, mt_app_plan *plan) {
+    mt_run_folder folder;
+    MT_TRY(configure(c));
+    if (*c->train.resume) {
+        snprintf(plan->run_folder, sizeof plan->run_folder, "%s", c->train.resume);
+    } else {
+        MT_TRY(make_folder(c, &folder));
+        mt_run_folder_close(&folder);   // the lock is for rank 0
+        plan->fresh = 1;
+        memcpy(plan->run_folder, folder.path, sizeof plan->run_folder);
+        snprintf(plan->first, sizeof plan->first, "--run-folder=%s", plan->run_folder);
+    }
+    // the flags stay: they say again what config.yml says, or are not in it (--progress)
+    snprintf(plan->again[0], sizeof plan->again[0], "--resume=%s", plan->run_folder);
+    snprintf(plan->again[1], sizeof plan->again[1], "--conf-file=");
+    snprintf(plan->again[2], sizeof plan->again[2], "--run-folder=");
+    return MT_OK;
+}
+
+static mt_status plan(int argc, char **argv, mt_app_plan *out, int *done) {
+    train_command *c = calloc(1, sizeof *c);
+    if (!c) return MT_FAIL(NO_MEMORY, "cannot allocate the configuration");
+    const char *extra[1];
+    size_t extra_count = 0;
+    mt_ppo_sections(&c->train, &c->ppo, c->sections);
+    mt_status status = mt_app_parse(&mt_app_train, &c->options, c->sections, MT_PPO_SECTIONS, argc, argv, extra, 1, &extra_count, done);
+    if (status == MT_OK && extra_count) status = MT_FAIL(CONFIG, "\"%s\" is not an option of manta train; see manta train --help", extra[0]);
+    if (status == MT_OK && !*done) status = plan_folder(c, out);
     mt_options_fini(&c->options);
     free(c);
     return status;
@@ -112,4 +158,5 @@ const mt_app mt_app_train = {
     .uses_mpi = 1,
     .run = run,
     .sections = sections,
+    .plan = plan,
 };

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Every benchmark with one command: prints all rows with medians and ratios, and writes bench/results/MACHINE/*.csv.
 #
-#   bench/run.sh [--quick] [--no-peers] [--build build] [--results FOLDER]
+#   bench/run.sh [--quick] [--no-peers] [--only SECTION] [--build build] [--results FOLDER]
 #
 #   kernels      dense layers and the other operations, one core: against the FMA peak, memcpy and OpenBLAS
 #   envs         stepping environments, against Gymnasium's vectorised ones and EnvPool
 #   collective   all-reduce on 2 and on 4 ranks against MPI_Allreduce
+#   runtime      tasks, actors and objects against Ray's own microbenchmark; a million tasks, an idle job
+#   transport    messages between two ranks against MPI_Send and MPI_Recv
 #   rollout      4,096 environments with a policy that samples the actions
 #   train        whole runs against Stable-Baselines3 and an OpenMPI PPO (bench/train/run.sh), seconds to 475
 #   peers        PyTorch's small networks on this machine, as it is installed by bench/peers/setup.sh
 #
-# --quick: about two minutes instead of ten. It builds what is missing. Where the peers' packages cannot be had, their rows
-# are skipped aloud and all others stay. Nothing else should run on the machine: every comparison is of the same minutes, but
-# the figures are of the whole machine.
+# --quick: about three minutes instead of fifteen. --only: one of these sections and what it is compared with. It builds what is
+# missing. Where the peers' packages cannot be had, their rows are skipped aloud and all others stay. Nothing else should run
+# on the machine: every comparison is of the same minutes, but the figures are of the whole machine.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
@@ -21,12 +23,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . bench/train/rows.sh
 
 command_line="bench/run.sh $*"
-build=build results='' quick=() peers=1
+build=build results='' quick=() peers=1 only=''
 while [ $# -gt 0 ]; do
     case $1 in
-    --build | --results)
-        [ $# -ge 2 ] || die "$1 needs a folder"
-        if [ "$1" = --build ]; then build=$2; else results=$2; fi
+    --build | --results | --only)
+        [ $# -ge 2 ] || die "$1 needs a value"
+        case $1 in --build) build=$2 ;; --results) results=$2 ;; *) only=$2 ;; esac
         shift
         ;;
     --quick) quick=(--quick) ;;
@@ -39,6 +41,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+case $only in
+'' | kernels | envs | collective | runtime | rollout | train | peers) ;;
+*) die "there is no section $only (--help lists them)" ;;
+esac
+wanted() { [ -z "$only" ] || [ "$only" = "$1" ]; }
 prepare_mpi
 began=$SECONDS failed=()
 
@@ -80,7 +87,8 @@ say "          load average $load (under 0.5 is quiet)"
 if [ ! -f "$build/build.ninja" ] && [ ! -f "$build/Makefile" ]; then configure "$build" --preset default -B "$build"; fi
 programs=()
 targets=$(cmake --build "$build" --target help </dev/null)
-for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_rollout bench_peak; do
+for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_runtime_transport bench_rollout bench_peak bench_runtime \
+    bench_runtime_limits; do
     if grep -qw "$program" <<<"$targets"; then programs+=("$program"); fi
 done
 if ! cmake --build "$build" --target manta "${programs[@]}" >"$build/bench.log" 2>&1 </dev/null; then
@@ -148,6 +156,16 @@ on_ranks() { # RANKS SECONDS ARGUMENT...
     fi
 }
 
+transport() { # SECONDS ARGUMENT...
+    local limit=$1
+    shift
+    if [ -x "$build/bench/bench_runtime_transport" ]; then
+        bench runtime-transport "$limit" mpirun --oversubscribe -n 2 "$build/bench/bench_runtime_transport" "$@"
+    else
+        say "runtime-transport skipped: no $build/bench/bench_runtime_transport in this build"
+    fi
+}
+
 # ---- the peers of environments and kernels: their JSON lines become rows, first of all, since bench_envs reads Gymnasium's
 
 # figures: "row|peer|what|figure|unit" of JSON lines
@@ -170,7 +188,7 @@ measure_peers() {
     keep peers "$peer_command"
     peers_csv=(--peers-csv "$scratch/peers.csv")
 }
-if [ "$peers" = 1 ]; then measure_peers; fi
+if [ "$peers" = 1 ] && { wanted peers || wanted envs; }; then measure_peers; fi
 
 # ours NAME ROW UNIT: manta's figure of this run, M and G multiplied out; the largest of the rows whose name ends so (one for
 # every instruction set)
@@ -203,29 +221,77 @@ compare_peers() {
     keep peers "$peer_command; bench_envs and bench_kernels_dense of the same run"
 }
 
-if [ ${#quick[@]} -gt 0 ]; then
-    program kernels-dense bench_kernels_dense 60
-    program kernels-ops bench_kernels_ops 60
-    program envs bench_envs 60 --wall "${peers_csv[@]}"
+# ---- the runtime: Ray's rows first, then manta's over them; one job of two ranks, one with a rank more than there are cores
+
+# started COMMAND...: under a time limit; its rows go to the file that its arguments name
+runtime_commands=()
+started() {
+    local status=0
+    heading "runtime: $*"
+    runtime_commands+=("$*")
+    timeout --signal=INT --kill-after=10 400 "$@" </dev/null || status=$?
+    [ "$status" -eq 0 ] || failed+=("runtime ($*)")
+}
+
+measure_runtime() {
+    local seconds=5 id who what figure unit arguments=()
+    if [ ! -x "$build/bench/bench_runtime" ]; then
+        say "runtime skipped: no $build/bench/bench_runtime in this build"
+        return 0
+    fi
+    if [ ${#quick[@]} -gt 0 ]; then seconds=1; fi
+    if [ "$peers" = 1 ]; then
+        heading "runtime: Ray's microbenchmark"
+        "$python" bench/peers/ray_microbenchmark.py --seconds "$seconds" </dev/null >"$scratch/ray-lines" 2>"$build/ray.log" || {
+            tail -n 1 "$build/ray.log"
+            say "Ray's rows are left out where they are missing; all of its output: $build/ray.log"
+        }
+        rows_open runtime "$scratch/ray.csv"
+        while IFS='|' read -r id who what figure unit; do
+            row "$who: $what" "$figure" "$unit"
+        done < <(figures <"$scratch/ray-lines")
+        keep ray "bench/peers/ray_microbenchmark.py --seconds $seconds"
+        arguments=(--peers-csv "$scratch/ray.csv")
+    fi
+    arguments+=(--csv "$scratch/runtime.csv" --seconds "$seconds" "${quick[@]}")
+    started mpirun --bind-to none -n 1 "$build/bench/bench_runtime" "${arguments[@]}" \
+        : -n 1 "$build/bench/bench_runtime" --resources custom=100 "${arguments[@]}"
+    started mpirun --bind-to none --oversubscribe -n $(($(cores) + 1 > 3 ? $(cores) + 1 : 3)) "$build/bench/bench_runtime" \
+        "${arguments[@]}"
+    started mpirun --bind-to none -n 2 "$build/bench/bench_runtime_limits" --resources cpu=1 "${arguments[@]}"
+    started mpirun --bind-to none --oversubscribe -n 4 "$build/bench/bench_runtime_limits" "${arguments[@]}"
+    keep runtime "$(printf '%s; ' "${runtime_commands[@]}")"
+}
+if wanted runtime; then measure_runtime; fi
+
+# ---- everything else
+
+# long QUICK FULL: seconds
+long() { if [ ${#quick[@]} -gt 0 ]; then echo "$1"; else echo "$2"; fi; }
+if wanted kernels; then
+    program kernels-dense bench_kernels_dense "$(long 60 120)"
+    program kernels-ops bench_kernels_ops "$(long 60 120)"
+fi
+if wanted envs; then program envs bench_envs "$(long 60 120)" --wall "${peers_csv[@]}"; fi
+if wanted collective && [ ${#quick[@]} -gt 0 ]; then
     on_ranks 2 30 --repetitions 40
     on_ranks 4 30 --repetitions 20
-    program rollout bench_rollout 30 --seconds 0.5
-else
-    program kernels-dense bench_kernels_dense 120
-    program kernels-ops bench_kernels_ops 120
-    program envs bench_envs 120 --wall "${peers_csv[@]}"
+elif wanted collective; then
     on_ranks 2 120
     on_ranks 4 120
-    program rollout bench_rollout 60
 fi
+if wanted transport && [ ${#quick[@]} -gt 0 ]; then transport 60 --batches 100; fi
+if wanted transport && [ ${#quick[@]} -eq 0 ]; then transport 120; fi
+if wanted rollout && [ ${#quick[@]} -gt 0 ]; then program rollout bench_rollout 30 --seconds 0.5; fi
+if wanted rollout && [ ${#quick[@]} -eq 0 ]; then program rollout bench_rollout 60; fi
 
-if [ "$peers" = 1 ]; then compare_peers; fi
+if [ "$peers" = 1 ] && [ -z "$only" ]; then compare_peers; fi
 
 # ---- training
 
 training=(bash bench/train/run.sh --build "$build" "${quick[@]}")
 if [ "$peers" = 0 ]; then training+=(--no-peers); fi
-bench train 480 "${training[@]}"
+if wanted train; then bench train 480 "${training[@]}"; fi
 
 heading "done in $(duration $((SECONDS - began)))"
 say "results: $results"

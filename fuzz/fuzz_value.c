@@ -1,6 +1,6 @@
-// What calls are made of: encoded values from another rank, and signatures from a program. What decodes is used the way a call
-// uses it: viewed to its last byte, described, checked against a signature, written again (the same bytes must come out, but
-// for what pads them).
+// What calls are made of: encoded values from another rank, and signatures from a program. What decodes is used the way
+// a call uses it: viewed to its last byte, described, checked against a signature, written again (the same bytes must
+// come out, but for what pads them).
 #include "engine/runtime/value.h"
 #include "fuzz/fuzz.h"
 
@@ -15,7 +15,8 @@ static void use_view(const mt_value *value, const mt_signature *signature) {
     FUZZ_CHECK(mt_value_ref_count(value->head) >= 0);
     mt_binding_init(&binding);
     for (int i = 0; i < signature->argument_count; i++) {
-        mt_status status = mt_signature_check(&signature->argument[i], value->head, value->shape, &binding, "fuzz", "argument");
+        mt_status status =
+            mt_signature_check(&signature->argument[i], value->head, value->shape, &binding, "fuzz", "argument");
         FUZZ_CHECK(status == MT_OK || status == MT_INVALID_ARGUMENT);
     }
     if (value->head->form == MT_VALUE_FROM) {
@@ -47,7 +48,7 @@ static void use_view(const mt_value *value, const mt_signature *signature) {
 }
 
 static void fuzz_values(const uint8_t *data, size_t bytes, const mt_signature *signature) {
-    void *copy = fuzz_copy(data, bytes);   // malloc's are aligned
+    void *copy = fuzz_copy(data, bytes); // malloc's are aligned
     mt_value value, values[VALUES];
     size_t used = 0;
     for (int count = 0; count <= VALUES; count++) {

@@ -47,6 +47,11 @@ typedef struct mt_segment {
 // Registers every field with the arena; usable after mt_arena_commit.
 void mt_segment_register(mt_segment *segment, const mt_segment_shape *shape, mt_arena *arena);
 
+// The same fields one after the other in memory of the caller's, each at a multiple of 64 bytes: what travels as one object. The
+// memory is 64-byte aligned and has mt_segment_block_bytes; a reader binds it alike (and does not write).
+int64_t mt_segment_block_bytes(const mt_segment_shape *shape);
+void mt_segment_bind(mt_segment *segment, const mt_segment_shape *shape, void *memory);
+
 // Bytes of all fields.
 int64_t mt_segment_bytes(const mt_segment_shape *shape);
 

@@ -38,7 +38,8 @@ static void register_buffers(mt_rollout_worker *w) {
     mt_arena *arena = &w->arena;
     mt_segment_shape shape = {.steps = d->steps, .envs = n, .obs = c->obs, .action = c->action_count, .logits = c->logits,
         .masked = mt_env_has_action_mask(w->env)};
-    mt_segment_register(&w->segment, &shape, arena);
+    w->segment.shape = shape;
+    if (!d->outside) mt_segment_register(&w->segment, &shape, arena);
     mt_actor_register(&w->actor, d->policy, d->kernels, MT_RNG_ACTION, d->seed, d->first_env, n, arena);
     mt_arena_add(arena, &w->raw, c->observation->bytes * (size_t)n, "raw observations");
     mt_arena_add(arena, &w->final_raw, c->observation->bytes * (size_t)n, "final observations");
@@ -109,6 +110,12 @@ void mt_rollout_worker_destroy(mt_rollout_worker *w) {
     mt_env_destroy(w->env);
     mt_arena_fini(&w->arena);
     free(w);
+}
+
+void mt_rollout_worker_bind(mt_rollout_worker *w, void *memory) {
+    MT_ASSERT(w->desc.outside);
+    mt_segment_shape shape = w->segment.shape;
+    mt_segment_bind(&w->segment, &shape, memory);
 }
 
 // ---- collecting
@@ -217,6 +224,7 @@ mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weig
     for (int64_t t = 0; t < last; t++) {
         act(w, weights, t);
         MT_TRY(step(w, t));
+        mt_pulse_beat(w->desc.pulse);
         if (account(w, t)) value_of_cut(w, weights, t);
     }
     if (w->direct) memcpy(w->raw, s->obs + last * n * s->shape.obs, sizeof(float) * (size_t)(n * s->shape.obs));

@@ -8,6 +8,7 @@
 #define MANTA_ROLLOUT_WORKER_H
 
 #include "engine/base/blob.h"
+#include "engine/base/pulse.h"
 #include "replay/segment.h"
 #include "rollout/actor.h"
 #include "rollout/codec.h"
@@ -25,6 +26,8 @@ typedef struct mt_rollout_worker_desc {
     double gamma, gae_lambda;
     int sde_sample_freq;
     uint64_t seed;
+    mt_pulse *pulse;                   // borrowed. Nullable: beaten after every step
+    int outside;                       // 1: the segment's memory is the caller's, given anew before every collect
 } mt_rollout_worker_desc;
 
 // An episode that ended during the segment: undiscounted return of the environment's own rewards, and length.
@@ -37,6 +40,9 @@ typedef struct mt_rollout_worker mt_rollout_worker;
 
 mt_status mt_rollout_worker_create(const mt_rollout_worker_desc *desc, mt_rollout_worker **out);
 void mt_rollout_worker_destroy(mt_rollout_worker *worker);   // Nullable
+
+// With desc.outside: memory (mt_segment_block_bytes of the segment's shape, 64-byte aligned) that the next collect and finish fill.
+void mt_rollout_worker_bind(mt_rollout_worker *worker, void *memory);
 
 // Steps the environments T times into the segment. MT_ENV, MT_NUMERIC: the environment failed; the segment is unusable.
 mt_status mt_rollout_worker_collect(mt_rollout_worker *worker, const mt_weights *weights);

@@ -15,6 +15,8 @@
 #define NET(key, field)                                                                                                \
     .name = key, .offset = offsetof(mt_ppo_config, field), .bytes = sizeof(((mt_ppo_config *)0)->field), .group = "Policy (policy_kwargs)"
 
+static const char *const placements[] = {"auto", "pack", "spread", NULL};   // mt_placement
+
 static const mt_option train_options[] = {
     {TRAIN(algo), .type = MT_OPT_STRING, .standard = "ppo", .group = "Run", .help = "the algorithm"},
     {TRAIN(env), .type = MT_OPT_STRING, .standard = "", .group = "Run", .help = "the environment's id (manta envs lists them), or a plugin's path"},
@@ -26,15 +28,24 @@ static const mt_option train_options[] = {
     {TRAIN(stop_reward), .type = MT_OPT_FLOAT, .standard = "0", .range = "(-inf, inf)", .why = "it is compared with a mean return", .group = "Run",
         .help = "stop as soon as the mean return of the last 100 episodes reaches this; 0: train to the end"},
     {TRAIN(n_workers), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "each has a share of the environments", .group = "Run",
-        .help = "logical rollout workers, a multiple of the ranks; results depend on it and not on ranks or threads; 0: one per rank and thread"},
+        .help = "logical rollout workers, a multiple of the learners; results depend on it and not on ranks or threads; 0: one per environment runner and thread"},
     {TRAIN(threads), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1024]", .why = "they are cores", .group = "Run",
         .help = "threads per rank; 0: this rank's share of the cores"},
+    {TRAIN(num_learners), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "each needs a rank", .group = "Layout",
+        .help = "learners, on ranks of their own; their gradients are summed; 0: one a rank"},
+    {TRAIN(num_env_runners), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "each has logical workers", .group = "Layout",
+        .help = "environment runners; with fewer learners and runners than ranks they stand on different ranks; 0: one a rank"},
+    {TRAIN(num_cpus_per_learner), .type = MT_OPT_FLOAT, .standard = "0", .range = "[0, 1e6]", .why = "they are cores", .group = "Layout",
+        .help = "cores that a learner reserves; 0: none, it takes turns with its rank's environment runner"},
+    {TRAIN(num_cpus_per_env_runner), .type = MT_OPT_FLOAT, .standard = "0", .range = "[0, 1e6]", .why = "they are cores", .group = "Layout",
+        .help = "cores that an environment runner reserves; 0: none"},
+    {TRAIN(num_gpus_per_learner), .type = MT_OPT_FLOAT, .standard = "0", .range = "[0, 64]", .why = "they are devices", .group = "Layout",
+        .help = "GPUs that a learner reserves, fractions allowed"},
+    {TRAIN(placement), .type = MT_OPT_CHOICE, .choices = placements, .standard = "auto", .group = "Layout",
+        .help = "auto: by rank number; pack: on few hosts; spread: over hosts and ranks, by what they reserve"},
     {TRAIN(device), .type = MT_OPT_STRING, .standard = "auto", .group = "Run", .help = "auto, cpu or cuda"},
     {TRAIN(deterministic), .type = MT_OPT_BOOL, .standard = "false", .group = "Run",
         .help = "the same bits on rerun, on resume, and for 1, 2 or 4 ranks and any threads (n_workers is 4 unless given)"},
-    {TRAIN(timeout), .type = MT_OPT_FLOAT, .standard = "120", .range = "[0, 1e9]", .why = "it is a wait; 0 is the one without end", .unit = "seconds",
-        .group = "Run", .help = "the job ends when a rank waits longer for another; more for environments whose steps or rollouts may take longer on one "
-            "rank; 0: waits for ever, though a process that died on the same node is still noticed"},
     {TRAIN(conf_file), .type = MT_OPT_STRING, .letter = 'f', .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
         .help = "YAML file of options, flat or in RL Zoo's form"},
     {TRAIN(resume), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
@@ -120,6 +131,8 @@ void mt_ppo_sections(mt_train_config *train, mt_ppo_config *ppo, mt_option_secti
     sections[1] = (mt_option_section){.table = ppo_options, .count = MT_COUNT(ppo_options), .object = ppo};
     sections[2] = (mt_option_section){
         .nest = "policy_kwargs", .table = policy_options, .count = MT_COUNT(policy_options), .object = ppo};
+    sections[3] = (mt_option_section){.object = &train->job};
+    sections[3].table = mt_job_option_table(&sections[3].count);
 }
 
 // ---- presets and files
@@ -171,26 +184,14 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 // ---- what follows from options
 
 int64_t mt_train_config_timeout_ns(const mt_train_config *train) {
-    if (train->timeout == 0) return MT_NEVER;
-    int64_t ns = (int64_t)(train->timeout * MT_SECOND_NS);
+    if (train->job.timeout == 0) return MT_NEVER;
+    int64_t ns = (int64_t)(train->job.timeout * MT_SECOND_NS);
     return ns > 0 ? ns : 1;   // 0 would be the communicator's own choice
 }
 
 // ---- checks that cross options
 
-int mt_train_config_workers(const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads) {
-    if (train->n_workers) return train->n_workers;
-    if (train->deterministic) return 4 % ranks == 0 && ppo->learner.batch_size >= 4 ? 4 : ranks;   // never from the machine
-    int workers = ranks * threads;
-    // no worker without an environment or without a row of a minibatch, as long as every rank has one worker
-    while (workers > ranks && (workers > ppo->n_envs || workers > ppo->learner.batch_size)) workers -= ranks;
-    return workers;
-}
-
-mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo, int ranks) {
-    if (train->n_workers % ranks)
-        return MT_FAIL(CONFIG, "n_workers %d over %d ranks: every rank has the same number of logical workers; use a multiple of %d",
-            train->n_workers, ranks, ranks);
+mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo) {
     int64_t rows = (int64_t)ppo->n_envs * ppo->n_steps;
     if (rows > INT32_MAX)
         return MT_FAIL(CONFIG, "n_envs %d × n_steps %d is %lld rows in an update; at most %d are supported", ppo->n_envs, ppo->n_steps,

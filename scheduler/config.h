@@ -4,10 +4,13 @@
 #define MANTA_SCHEDULER_CONFIG_H
 
 #include "engine/base/option.h"
+#include "engine/runtime/job.h"
 #include "policies/policy.h"
 #include "scheduler/learner.h"
 
 enum { MT_NAME_BYTES = 128, MT_OPTION_PATH_BYTES = 1024 };
+
+typedef enum mt_placement { MT_PLACEMENT_AUTO, MT_PLACEMENT_PACK, MT_PLACEMENT_SPREAD } mt_placement;
 
 typedef struct mt_train_config {
     char algo[MT_NAME_BYTES], env[MT_OPTION_PATH_BYTES];
@@ -17,9 +20,13 @@ typedef struct mt_train_config {
     int64_t seed;
     int n_workers;                       // 0: chosen (mt_train_config_workers)
     int threads;                         // per rank; 0: chosen
+    int num_learners, num_env_runners;   // 0: one a rank (layout.h)
+    double num_cpus_per_learner, num_cpus_per_env_runner;   // 0: take turns on the rank's cores
+    double num_gpus_per_learner;
+    int placement;                       // mt_placement
     char device[32];
     bool deterministic;
-    double timeout;                      // seconds; 0: never
+    mt_job_options job;                  // the runtime's, its timeout among them
     char log_folder[MT_OPTION_PATH_BYTES], run_folder[MT_OPTION_PATH_BYTES], tensorboard_log[MT_OPTION_PATH_BYTES];
     char conf_file[MT_OPTION_PATH_BYTES], resume[MT_OPTION_PATH_BYTES];
     int64_t eval_freq, save_freq;        // environment steps; 0: never / by time alone
@@ -48,8 +55,8 @@ typedef struct mt_ppo_config {
     double log_std_init;
 } mt_ppo_config;
 
-// The option sections of `manta train --algo ppo`: the run, PPO, policy_kwargs.
-enum { MT_PPO_SECTIONS = 3 };
+// The option sections of `manta train --algo ppo`: the run, PPO, policy_kwargs, the runtime.
+enum { MT_PPO_SECTIONS = 4 };
 void mt_ppo_sections(mt_train_config *train, mt_ppo_config *ppo, mt_option_section sections[MT_PPO_SECTIONS]);
 
 // Applies presets/ALGO.yml's entry for the environment, when both exist; *found says whether. MT_CONFIG for a bad file.
@@ -60,14 +67,10 @@ mt_status mt_preset_path(const char *algo, char *path, size_t bytes);
 // Applies --conf-file: a flat mapping of options, or RL Zoo's form with the environment's id on top.
 mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *env);
 
-// Checks that cross options: worker counts against ranks and minibatches, sizes of an update.
-mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo, int ranks);
-
-// The deadline of the job's collectives, for mt_comm_desc.timeout_ns: MT_NEVER for 0.
+// The deadline of the ranks' collectives and of calls; MT_NEVER for timeout 0.
 int64_t mt_train_config_timeout_ns(const mt_train_config *train);
 
-// W, the number of logical workers: n_workers; else 4 with --deterministic where the ranks divide it, so that 1, 2 and 4 ranks
-// agree without being told; else ranks × threads, as far as there are environments. threads: the fewest of any rank.
-int mt_train_config_workers(const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads);
+// Checks that cross options: sizes of an update, rows for every worker. The layout checks who does what (layout.h).
+mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo);
 
 #endif

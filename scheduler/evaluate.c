@@ -109,6 +109,7 @@ static mt_status play(evaluator *e) {
                 e->out->episodes, e->desc->episodes, STEPS_MAX);
         act(e, step);
         MT_TRY(mt_env_step(e->env, &e->io.batch));
+        mt_pulse_beat(e->desc->pulse);
         account(e);
         if (e->out->episodes < e->desc->episodes) MT_TRY(draw(e));   // the last picture stays
     }

@@ -21,6 +21,7 @@ typedef struct mt_evaluate_desc {
     uint64_t seed;
     FILE *render;                      // Nullable: draws environment 0 as text after every step
     int render_delay_ms;
+    mt_pulse *pulse;                   // Nullable: beaten after every step
 } mt_evaluate_desc;
 
 typedef struct mt_evaluation {

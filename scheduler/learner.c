@@ -359,6 +359,7 @@ static mt_status minibatch_update(mt_learner *l, float lr, mt_learner_report *re
     int64_t before = mt_clock_ns();
     MT_TRY(sum_gradients(l, total));
     report->allreduce_seconds += 1e-9 * (double)(mt_clock_ns() - before);
+    mt_pulse_beat(l->desc.pulse);
     add_stats(l, total, report);
     report->updates++;
     double kl = total[APPROX_KL] / (double)l->rows[l->minibatch], norm = sqrt(total[SQUARES]);

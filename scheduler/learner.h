@@ -8,6 +8,7 @@
 #define MANTA_SCHEDULER_LEARNER_H
 
 #include "engine/base/option.h"
+#include "engine/base/pulse.h"
 #include "engine/base/thread.h"
 #include "engine/collective/collective.h"
 #include "policies/ppo.h"
@@ -34,6 +35,7 @@ typedef struct mt_learner_desc {
     int local_workers;            // W / ranks
     const int *worker_envs;       // (W) environments of every worker, 0 allowed
     uint64_t seed;
+    mt_pulse *pulse;              // borrowed. Nullable: beaten after every minibatch
 } mt_learner_desc;
 
 // Means over all minibatches of an update (approx_kl: of its last epoch), over all workers.

@@ -1,4 +1,4 @@
-// The driver of a training run. One thread a rank; start reading at mt_train, then train_loop.
+// A training run: every rank joins the job (mt_train), rank 0 drives it (driver, train_loop), all run its actors.
 #include "scheduler/train.h"
 
 #include "engine/base/clock.h"
@@ -11,7 +11,10 @@
 #include "scheduler/agree.h"
 #include "scheduler/environment.h"
 #include "scheduler/evaluate.h"
+#include "scheduler/env_runner.h"
 #include "scheduler/flows/on_policy.h"
+#include "scheduler/learner_actor.h"
+#include "scheduler/rank_setup.h"
 #include "scheduler/report/reporter.h"
 #include "scheduler/train_checkpoint.h"
 #include "scheduler/weights_file.h"
@@ -29,15 +32,16 @@ typedef struct training {
     const mt_ppo_config *ppo;
     mt_train_result *result;
     mt_comm *comm;                   // borrowed
-    int rank, ranks, thread_count, workers;
+    int rank, ranks;
     mt_device *device;               // owned
-    const mt_kernels *kernels;
-    mt_workers *threads;             // owned
-    mt_environment environment;      // owned
+    mt_rank_setup setup;             // owned
+    // the driver's alone
+    mt_status status;                // of the run
+    char message[1024];              // with it
     mt_on_policy *flow;              // owned
-    mt_run_folder folder;            // rank 0: locked
+    mt_run_folder folder;            // locked
     char checkpoints[MT_RUN_PATH_BYTES + 32];
-    mt_reporter *reporter;           // rank 0; NULL elsewhere
+    mt_reporter *reporter;           // owned
     mt_train_progress progress;
     int64_t began_ns, saved_ns, saved_steps, first_step;
     double seconds_before;           // of earlier sessions
@@ -54,60 +58,55 @@ static double unix_seconds(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-// ---- setting up
+// ---- setting up: every rank
 
 // What this rank has: threads, kernels, the environment.
 static mt_status set_up_rank(training *t) {
     int share = mt_cpu_usable() / mt_comm_node_size(t->comm);
     // a rank that mpirun bound to cores of its own sees only those; others divide what the node has
-    t->thread_count = t->train->threads ? t->train->threads : share > 1 ? share : 1;
+    t->setup.threads = t->train->threads ? t->train->threads : share > 1 ? share : 1;
     MT_TRY(mt_device_open(t->train->device, &t->device));
-    MT_TRY(mt_kernels_choose(&t->kernels));
-    return mt_environment_open(&t->environment, t->train);
+    MT_TRY(mt_kernels_choose(&t->setup.kernels));
+    MT_TRY(mt_pulse_open(t->ranks, &t->setup.pulse));
+    return mt_environment_open(&t->setup.environment, t->train);
 }
 
 // What all ranks must have alike: the options, the instruction set (its sums differ in their last bits from another's), and
 // the number of logical workers.
 static mt_status agree_on_job(training *t) {
+    mt_rank_setup *s = &t->setup;
     mt_text text = {0};
     mt_status status = mt_options_dump_yaml(t->desc->options, &text);
     uint64_t digest = status == MT_OK ? mt_digest64_of(text.data, text.length) : 0;
     mt_text_fini(&text);
     MT_TRY(mt_agree(t->comm, status));
     MT_TRY(mt_agree_equal(t->comm, digest, "the options"));
-    int64_t least[2] = {t->thread_count, MT_ISA_COUNT - 1};
-    while (least[1] > 0 && mt_kernels_cpu((mt_isa)least[1]) != t->kernels) least[1]--;
+    int64_t least[2] = {s->threads, MT_ISA_COUNT - 1};
+    while (least[1] > 0 && mt_kernels_cpu((mt_isa)least[1]) != s->kernels) least[1]--;
     MT_TRY(mt_comm_allreduce(t->comm, least, least, 2, MT_I64, MT_REDUCE_MIN, 0));
-    t->kernels = mt_kernels_cpu((mt_isa)least[1]);
-    t->workers = mt_train_config_workers(t->train, t->ppo, t->ranks, (int)least[0]);
-    if (t->thread_count > t->workers / t->ranks) t->thread_count = t->workers / t->ranks;
+    s->kernels = mt_kernels_cpu((mt_isa)least[1]);
+    MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, (int)least[0]));
+    if (s->threads > s->layout.workers / t->ranks && s->layout.workers >= t->ranks) s->threads = s->layout.workers / t->ranks;
     char workers[32];
-    snprintf(workers, sizeof workers, "%d", t->workers);
+    snprintf(workers, sizeof workers, "%d", s->layout.workers);
     return mt_options_set_text(t->desc->options, "n_workers", workers, MT_FROM_COMMAND_LINE, "chosen at the start");
 }
 
-static mt_status set_up_flow(training *t) {
+static mt_status set_up_job(training *t) {
+    t->setup.train = t->train, t->setup.ppo = t->ppo, t->setup.world = t->comm;
     MT_TRY(mt_agree(t->comm, set_up_rank(t)));
     MT_TRY(agree_on_job(t));
-    MT_TRY(mt_train_config_check(t->train, t->ppo, t->ranks));
-    MT_TRY(mt_agree(t->comm, mt_workers_create(t->thread_count, MT_WORKERS_SPIN_AUTO, &t->threads)));
-    return mt_on_policy_create(&(mt_on_policy_desc){
-        .config = t->ppo, .env = t->environment.desc, .options = t->environment.options,
-        .option_count = t->environment.option_count, .kernels = t->kernels, .comm = t->comm, .threads = t->threads,
-        .workers = t->workers, .seed = (uint64_t)t->train->seed,
-    }, &t->flow);
+    MT_TRY(mt_train_config_check(t->train, t->ppo));
+    return mt_agree(t->comm, mt_rank_setup_probe(&t->setup));
 }
 
-// Rank 0 makes or takes over the folder; everybody learns its path.
+// ---- setting up: the driver
+
 static mt_status set_up_folder(training *t) {
     const mt_train_config *c = t->train;
-    mt_status status = MT_OK;
-    if (t->rank == 0) {
-        if (*c->resume) status = mt_run_folder_resume(c->resume, &t->folder);
-        else if (*c->run_folder) status = mt_run_folder_create_at(c->run_folder, &t->folder);
-        else status = mt_run_folder_create(c->log_folder, c->algo, t->environment.desc->id, &t->folder);
-    }
-    MT_TRY(mt_agree_on_root(t->comm, status, t->folder.path, sizeof t->folder.path));
+    if (*c->resume) MT_TRY(mt_run_folder_resume(c->resume, &t->folder));
+    else if (*c->run_folder) MT_TRY(mt_run_folder_create_at(c->run_folder, &t->folder));
+    else MT_TRY(mt_run_folder_create(c->log_folder, c->algo, t->setup.environment.desc->id, &t->folder));
     snprintf(t->result->run_folder, sizeof t->result->run_folder, "%s", t->folder.path);
     snprintf(t->checkpoints, sizeof t->checkpoints, "%s/%s", t->folder.path, MT_RUN_CHECKPOINTS);
     return MT_OK;
@@ -130,8 +129,8 @@ static mt_status write_run_info(training *t, const char *outcome) {
         snprintf(digest, sizeof digest, "%016llx", (unsigned long long)t->result->weights_digest);
     MT_TRY(mt_run_folder_file(&t->folder, MT_RUN_INFO, path, sizeof path));
     json_t *info = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:f, s:s, s:s}", "program", "manta " MANTA_VERSION,
-        "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", t->thread_count,
-        "workers", t->workers, "kernels", t->kernels->name, "env", t->environment.desc->id, "steps", (json_int_t)t->result->steps,
+        "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", t->setup.threads,
+        "workers", t->setup.layout.workers, "kernels", t->setup.kernels->name, "env", t->setup.environment.desc->id, "steps", (json_int_t)t->result->steps,
         "seconds", seconds_now(t), "outcome", outcome, "weights_xxh3", digest);
     char *text = info ? json_dumps(info, JSON_INDENT(2)) : NULL;
     mt_status status = text ? mt_file_write_atomic(path, text, strlen(text), MT_FILE_PUBLIC)
@@ -151,18 +150,22 @@ static mt_metric_set columns_of(const training *t) {
     if (!t->train->eval_freq)
         columns &= ~(MT_METRIC_BIT(EVAL_MEAN_REWARD) | MT_METRIC_BIT(EVAL_STD_REWARD) | MT_METRIC_BIT(EVAL_MEAN_EP_LENGTH));
     if (t->ppo->learner.clip_range_vf.value < 0) columns &= ~MT_METRIC_BIT(CLIP_RANGE_VF);
-    if (mt_on_policy_policy(t->flow)->log_std < 0) columns &= ~MT_METRIC_BIT(STD);
+    if (t->setup.policy->log_std < 0) columns &= ~MT_METRIC_BIT(STD);
     if (t->ppo->learner.target_kl <= 0) columns &= ~MT_METRIC_BIT(EARLY_STOPS);
     return columns;
 }
 
 static void announce(const training *t) {
     const mt_train_config *c = t->train;
+    const mt_layout *l = &t->setup.layout;
+    char apart[80] = "";
     if (c->verbose == 0) return;
-    fprintf(t->desc->out, "%s on %s: %d rank%s x %d thread%s, %d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
-        t->environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->thread_count, t->thread_count > 1 ? "s" : "", t->workers,
-        t->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
-        (long long)mt_policy_parameter_count(mt_on_policy_policy(t->flow)), t->kernels->name,
+    if (l->learners != t->ranks || l->runners != t->ranks)
+        snprintf(apart, sizeof apart, "%d learner%s, %d environment runner%s, ", l->learners, l->learners > 1 ? "s" : "", l->runners, l->runners > 1 ? "s" : "");
+    fprintf(t->desc->out, "%s on %s: %d rank%s x %d thread%s, %s%d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
+        t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->setup.threads, t->setup.threads > 1 ? "s" : "", apart,
+        l->workers, l->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
+        (long long)mt_policy_parameter_count(t->setup.policy), t->setup.kernels->name,
         t->desc->preset_found ? ", preset of RL Baselines3 Zoo" : "", t->folder.path);
     fflush(t->desc->out);
 }
@@ -173,11 +176,11 @@ static mt_status open_reports(training *t) {
     MT_TRY(mt_checkpoint_prepare(t->checkpoints));
     announce(t);
     MT_TRY(mt_reporter_create(&(mt_reporter_desc){
-        .run_folder = t->folder.path, .env_id = t->environment.desc->id,
+        .run_folder = t->folder.path, .env_id = t->setup.environment.desc->id,
         .tensorboard = *c->tensorboard_log ? c->tensorboard_log : NULL, .columns = columns_of(t),
         .start_unix = t->progress.start_unix, .resume = *c->resume != 0, .resume_step = t->progress.steps,
         .resume_episodes = (uint64_t)t->progress.episodes,
-        .progress = {.title = t->environment.desc->id, .total_steps = c->n_timesteps, .verbose = c->verbose, .out = t->desc->out,
+        .progress = {.title = t->setup.environment.desc->id, .total_steps = c->n_timesteps, .verbose = c->verbose, .out = t->desc->out,
             .mode = c->progress ? MT_PROGRESS_LIVE : MT_PROGRESS_AUTO},
     }, &t->reporter));
     mt_log_start(&(mt_log_desc){.level = MT_LOG_INFO, .rank = t->rank, .size = t->ranks, .write = print_log_line, .context = t->reporter});
@@ -186,36 +189,31 @@ static mt_status open_reports(training *t) {
 
 static mt_status load_checkpoint(training *t) {
     int exact = 1;
-    mt_status status = mt_train_checkpoint_load(t->comm, t->checkpoints, t->flow, &t->progress, &exact);
+    mt_status status = mt_train_checkpoint_load(t->checkpoints, t->flow, t->setup.policy, &t->setup.layout, &t->progress, &exact);
     if (status == MT_NOT_FOUND) {
-        if (t->rank == 0) mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
+        mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
         return MT_OK;
     }
-    if (status == MT_OK && !exact && t->rank == 0)
-        mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->environment.desc->id);
+    if (status == MT_OK && !exact)
+        mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->setup.environment.desc->id);
     return status;
 }
 
-static mt_status set_up(training *t) {
-    t->rank = mt_comm_rank(t->comm), t->ranks = mt_comm_size(t->comm);
-    t->folder.lock_fd = -1;
-    MT_TRY(set_up_flow(t));
+static mt_status set_up_driver(training *t, manta_context *context) {
+    MT_TRY(mt_on_policy_create(context, &t->setup, &t->flow));
     MT_TRY(set_up_folder(t));
     t->progress = (mt_train_progress){.best_eval = -INFINITY, .start_unix = unix_seconds()};
     if (*t->train->resume) MT_TRY(load_checkpoint(t));
     t->seconds_before = t->progress.seconds;
     t->first_step = t->saved_steps = t->progress.steps;
     t->began_ns = t->saved_ns = mt_clock_ns();
-    return mt_agree_on_root(t->comm, t->rank == 0 ? open_reports(t) : MT_OK, NULL, 0);
+    return open_reports(t);
 }
 
-static void tear_down(training *t) {
+static void tear_down_driver(training *t) {
     mt_log_start(&(mt_log_desc){.level = MT_LOG_INFO, .rank = t->rank, .size = t->ranks});
     mt_reporter_destroy(t->reporter);
     mt_on_policy_destroy(t->flow);
-    mt_environment_close(&t->environment);
-    mt_workers_destroy(t->threads);
-    mt_device_close(t->device);
     mt_run_folder_close(&t->folder);
 }
 
@@ -244,42 +242,39 @@ static void fill_row(training *t, const mt_on_policy_report *r, mt_metrics_row *
     if (t->ppo->learner.target_kl > 0) v[MT_METRIC_EARLY_STOPS] = (double)t->early_stops;
 }
 
-// rank 0
 static mt_status save_weights(training *t, const char *name) {
     char path[MT_RUN_PATH_BYTES];
-    mt_learner_state s = mt_learner_state_get(mt_on_policy_learner(t->flow));
     MT_TRY(mt_run_folder_file(&t->folder, name, path, sizeof path));
-    return mt_weights_file_save(path, mt_on_policy_policy(t->flow), s.param, mt_on_policy_normaliser(t->flow), t->progress.steps);
+    return mt_weights_file_save(path, t->setup.policy, mt_on_policy_weights(t->flow)->param, mt_on_policy_normaliser(t->flow), t->progress.steps);
 }
 
-// Every rank plays the same episodes: cheaper than waiting, and nobody's deadline passes.
 static mt_status evaluate(training *t, mt_metrics_row *row) {
     mt_evaluation e;
     MT_TRY(mt_evaluate(&(mt_evaluate_desc){
-        .env = t->environment.desc, .options = t->environment.options, .option_count = t->environment.option_count,
-        .policy = mt_on_policy_policy(t->flow), .kernels = t->kernels,
-        .weights = mt_learner_weights(mt_on_policy_learner(t->flow)), .normaliser = mt_on_policy_normaliser(t->flow),
-        .episodes = t->train->n_eval_episodes, .seed = (uint64_t)t->train->seed,
+        .env = t->setup.environment.desc, .options = t->setup.environment.options, .option_count = t->setup.environment.option_count,
+        .policy = t->setup.policy, .kernels = t->setup.kernels,
+        .weights = mt_on_policy_weights(t->flow), .normaliser = mt_on_policy_normaliser(t->flow),
+        .episodes = t->train->n_eval_episodes, .seed = (uint64_t)t->train->seed, .pulse = t->setup.pulse,
     }, &e));
     row->value[MT_METRIC_EVAL_MEAN_REWARD] = e.mean_reward, row->value[MT_METRIC_EVAL_STD_REWARD] = e.std_reward;
     row->value[MT_METRIC_EVAL_MEAN_EP_LENGTH] = e.mean_ep_length;
     int best = e.mean_reward > t->progress.best_eval;
     if (best) t->progress.best_eval = e.mean_reward;
     mt_evaluation_fini(&e);
-    if (best && t->rank == 0 && save_weights(t, MT_RUN_BEST_WEIGHTS) != MT_OK)
+    if (best && save_weights(t, MT_RUN_BEST_WEIGHTS) != MT_OK)
         mt_log(MT_LOG_WARN, "best weights not saved: %s", mt_last_error());
     return MT_OK;
 }
 
-// Every rank gets the same status. A checkpoint that fails leaves the old ones intact: the loop warns and goes on.
+// A checkpoint that fails leaves the old ones intact: the loop warns and goes on.
 static mt_status save(training *t) {
     uint64_t generation;
     t->progress.seconds = seconds_now(t);
-    mt_status status = mt_train_checkpoint_save(t->comm, t->checkpoints, t->train->keep_checkpoints, t->flow, &t->progress, &generation);
+    mt_pulse_beat(t->setup.pulse);
+    mt_status status = mt_train_checkpoint_save(t->checkpoints, t->train->keep_checkpoints, t->flow, t->setup.policy, &t->progress, &generation);
     t->saved_ns = mt_clock_ns(), t->saved_steps = t->progress.steps;
-    if (status == MT_OK) status = mt_agree_on_root(t->comm, t->rank == 0 ? save_weights(t, MT_RUN_WEIGHTS) : MT_OK, NULL, 0);
-    if (status != MT_OK && t->rank == 0)
-        mt_log(MT_LOG_WARN, "no checkpoint at %lld steps: %s", (long long)t->progress.steps, mt_last_error());
+    if (status == MT_OK) status = save_weights(t, MT_RUN_WEIGHTS);
+    if (status != MT_OK) mt_log(MT_LOG_WARN, "no checkpoint at %lld steps: %s", (long long)t->progress.steps, mt_last_error());
     return status;
 }
 
@@ -292,7 +287,7 @@ static void remember(training *t, const mt_on_policy_report *r) {
     t->allreduce_seconds += r->learner.allreduce_seconds;
     t->early_stops += r->learner.stopped_early;
     t->result->steps = r->steps, t->result->ep_rew_mean = r->ep_rew_mean;
-    for (int64_t i = 0; t->reporter && i < r->episode_count; i++)
+    for (int64_t i = 0; i < r->episode_count; i++)
         mt_reporter_episode(t->reporter, r->episodes[i].reward, (uint64_t)r->episodes[i].steps, seconds_now(t));
 }
 
@@ -302,12 +297,12 @@ static mt_status report(training *t, const mt_on_policy_report *r, int64_t steps
     int64_t total = (c->n_timesteps + per_iteration - 1) / per_iteration;
     int64_t interval = c->log_interval ? c->log_interval : (total + 99) / 100;
     int evaluated = crossed(c->eval_freq, steps_before, r->steps) || (c->eval_freq && last);
-    if (t->reporter) mt_reporter_step(t->reporter, r->steps);
+    mt_reporter_step(t->reporter, r->steps);
     if (r->iteration % interval && !evaluated && !last) return MT_OK;
     mt_metrics_row row;
     fill_row(t, r, &row);
-    if (evaluated) MT_TRY(mt_agree(t->comm, evaluate(t, &row)));
-    if (t->reporter) mt_reporter_row(t->reporter, &row);
+    if (evaluated) MT_TRY(evaluate(t, &row));
+    mt_reporter_row(t->reporter, &row);
     t->rollout_seconds = t->update_seconds = t->allreduce_seconds = 0, t->early_stops = 0;
     return MT_OK;
 }
@@ -318,55 +313,82 @@ static mt_status train_loop(training *t) {
     const mt_train_config *c = t->train;
     mt_on_policy_report r = {0};
     int stop = t->progress.steps >= c->n_timesteps;
-    if (stop && t->rank == 0)
+    if (stop)
         mt_log(MT_LOG_INFO, "this run has its %lld steps already; a larger -n continues it", (long long)c->n_timesteps);
     while (!stop) {
         int64_t before = t->progress.steps, after = before + mt_on_policy_steps_per_iteration(t->flow);
-        mt_on_policy_request request = {
-            .signal = mt_signal_pending(),
-            .checkpoint = t->rank == 0 && c->save_interval > 0 && 1e-9 * (double)(mt_clock_ns() - t->saved_ns) >= c->save_interval,
-        };
+        int due = c->save_interval > 0 && 1e-9 * (double)(mt_clock_ns() - t->saved_ns) >= c->save_interval;
         double remaining = 1 - (double)after / (double)c->n_timesteps;
-        MT_TRY(mt_on_policy_iterate(t->flow, request, remaining > 0 ? remaining : 0, &r));
+        MT_TRY(mt_on_policy_iterate(t->flow, remaining > 0 ? remaining : 0, &r));
         remember(t, &r);
 
         t->result->reached_stop_reward = c->stop_reward != 0 && r.window == MT_RETURN_WINDOW && r.ep_rew_mean >= c->stop_reward;
-        stop = r.steps >= c->n_timesteps || t->result->reached_stop_reward || r.request.signal;
+        stop = r.steps >= c->n_timesteps || t->result->reached_stop_reward || r.signal;
         MT_TRY(report(t, &r, before, stop));
-        if (!stop && (r.request.checkpoint || crossed(c->save_freq, before, r.steps))) {
+        if (!stop && (due || crossed(c->save_freq, before, r.steps))) {
             mt_status status = save(t);
             if (status == MT_COMM || status == MT_DEADLINE) return status;
         }
     }
     if (t->saved_steps != t->progress.steps || *c->resume == 0) MT_TRY(save(t));
-    if (r.request.signal)
+    if (r.signal)
         return MT_FAIL(INTERRUPTED, "%s: stopped at %lld steps, state saved; continue with: manta train --resume %s",
-            mt_signal_name(r.request.signal), (long long)t->progress.steps, t->folder.path);
+            mt_signal_name(r.signal), (long long)t->progress.steps, t->folder.path);
     return MT_OK;
 }
 
 static void finish(training *t, mt_status status) {
-    mt_learner_state s = mt_learner_state_get(mt_on_policy_learner(t->flow));
-    t->result->weights_digest = mt_digest64_of(s.param, sizeof(float) * (size_t)mt_on_policy_policy(t->flow)->sizes.params);
-    if (t->rank) return;
+    const float *param = mt_on_policy_weights(t->flow)->param;
+    t->result->weights_digest = mt_digest64_of(param, sizeof(float) * (size_t)t->setup.policy->sizes.params);
     const char *verb = status == MT_INTERRUPTED ? "stopped at" : status == MT_OK ? "trained" : "failed after";
     mt_reporter_finish(t->reporter, t->progress.steps, verb);
-    // the message of the failure is still to be printed by the program: keep it
-    char message[1024];
-    snprintf(message, sizeof message, "%s", mt_last_error());
     const char *outcome = status == MT_OK ? "done" : status == MT_INTERRUPTED ? "interrupted" : "failed";
     if (write_run_info(t, outcome) != MT_OK) mt_log(MT_LOG_WARN, "%s", mt_last_error());
+}
+
+// the setup that the actors see is a part of it
+static training *training_of(mt_rank_setup *setup) { return (training *)(void *)((char *)setup - offsetof(training, setup)); }
+
+// rank 0: what the job is for
+static int driver(manta_context *context) {
+    training *t = training_of(manta_user(context));
+    t->status = set_up_driver(t, context);
+    if (t->status == MT_OK) {
+        t->status = train_loop(t);
+        snprintf(t->message, sizeof t->message, "%s", mt_last_error());
+        finish(t, t->status);
+    } else snprintf(t->message, sizeof t->message, "%s", mt_last_error());
+    tear_down_driver(t);
+    return MANTA_OK;
+}
+
+// Every rank: what the driver's run came to is everybody's.
+static mt_status run_job(training *t) {
+    const manta_class classes[] = {mt_learner_class, mt_env_runner_class};
+    manta_program program = {.classes = classes, .class_count = MT_COUNT(classes), .driver = driver, .user = &t->setup};
+    mt_job *job;
+    int code = MANTA_OK;
+    MT_TRY(mt_job_start(t->comm, &t->train->job, &program, 0, NULL, &job));
+    mt_status status = t->rank == 0 ? mt_job_run_driver(job, &code) : mt_job_serve(job);
+    if (t->rank == 0 && status == MT_OK && t->status != MT_OK) status = mt_fail(t->status, __FILE__, __LINE__, "%s", t->message);
+    // ranks that are missing end the job: nobody is asked any more
+    int broken = status == MT_COMM || status == MT_DEADLINE;
+    char message[1024];
+    snprintf(message, sizeof message, "%s", mt_last_error());
+    mt_status stopped = mt_job_stop(job);
+    if (broken) return mt_fail(status, __FILE__, __LINE__, "%s", message);
+    MT_TRY(stopped);
     if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
+    return mt_agree_on_root(t->comm, status, NULL, 0);
 }
 
 mt_status mt_train(const mt_train_desc *desc, mt_train_result *result) {
     *result = (mt_train_result){.ep_rew_mean = NAN};
-    training t = {.desc = desc, .comm = desc->comm, .train = desc->train, .ppo = desc->ppo, .result = result};
-    mt_status status = set_up(&t);
-    if (status == MT_OK) {
-        status = train_loop(&t);
-        finish(&t, status);
-    }
-    tear_down(&t);
+    training t = {.desc = desc, .comm = desc->comm, .train = desc->train, .ppo = desc->ppo, .result = result,
+        .rank = mt_comm_rank(desc->comm), .ranks = mt_comm_size(desc->comm), .folder.lock_fd = -1};
+    mt_status status = set_up_job(&t);
+    if (status == MT_OK) status = run_job(&t);
+    mt_rank_setup_fini(&t.setup);
+    mt_device_close(t.device);
     return status;
 }

@@ -1,4 +1,4 @@
-// A training run's state in checkpoints: what is in a generation, written by all ranks and read by any number of them.
+// A training run's state in checkpoints: what is in a generation, written and read by the driver, for any number of ranks.
 //
 //     policy.safetensors     parameters (and the observation normaliser, for Python)
 //     optimiser.safetensors  Adam's moments: adam.m.<parameter>, adam.v.<parameter>
@@ -20,13 +20,13 @@ typedef struct mt_train_progress {   // what the driver keeps beside the flow
     double start_unix;               // when the run first began
 } mt_train_progress;
 
-// Collective. All ranks return the same status; a failure leaves older generations intact. *generation is what was written.
-mt_status mt_train_checkpoint_save(mt_comm *comm, const char *folder, int keep, mt_on_policy *flow,
+// The driver's. A failure leaves older generations intact. *generation is what was written.
+mt_status mt_train_checkpoint_save(const char *folder, int keep, mt_on_policy *flow, const mt_policy *policy,
     const mt_train_progress *progress, uint64_t *generation);
 
-// Collective. Loads the newest generation that verifies. MT_NOT_FOUND when there is none; *exact is 0 when environments
-// without snapshots began new episodes.
-mt_status mt_train_checkpoint_load(mt_comm *comm, const char *folder, mt_on_policy *flow, mt_train_progress *progress,
-    int *exact);
+// Loads the newest generation that verifies. MT_NOT_FOUND when there is none; *exact is 0 when environments without
+// snapshots began new episodes. workers: W.
+mt_status mt_train_checkpoint_load(const char *folder, mt_on_policy *flow, const mt_policy *policy, const mt_layout *layout,
+    mt_train_progress *progress, int *exact);
 
 #endif

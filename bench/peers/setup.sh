@@ -20,7 +20,7 @@ skip() {
 
 install() {
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: \
-        --retries 2 --timeout 20 -r "$1" >>"$log" 2>&1
+        --retries 2 --timeout 20 "$@" >>"$log" 2>&1
 }
 
 # two benchmarks may start at once: the second waits for the first, then finds the work done
@@ -50,11 +50,13 @@ rm -f "$venv/installed.txt"
 : >"$log"
 "$python" -m venv "${clear[@]}" "$venv" >>"$log" 2>&1 || skip "$python -m venv failed; see $log"
 
-if ! install "$here/requirements.txt"; then
-    grep -v '^envpool' "$here/requirements.txt" >"$venv/without-envpool.txt"
-    install "$venv/without-envpool.txt" ||
-        skip "the Python packages could not be installed (no network?); see $log"
-    echo "envpool could not be installed and its rows are left out; see $log" >&2
+# wheels of these two do not fit every machine: the others are installed without them
+if ! install -r "$here/requirements.txt"; then
+    grep -vE '^(envpool|ray)==' "$here/requirements.txt" >"$venv/needed.txt"
+    install -r "$venv/needed.txt" || skip "the Python packages could not be installed (no network?); see $log"
+    grep -E '^(envpool|ray)==' "$here/requirements.txt" | while IFS= read -r package; do
+        install "$package" || echo "$package could not be installed and its rows are left out; see $log" >&2
+    done
 fi
 
 # written last: an interrupted installation is done again

@@ -82,7 +82,8 @@ const char *mt_pairs_find(const mt_pairs *pairs, const char *key);   // view; NU
 enum {
     MT_OPTION_CLI_ONLY = 1,   // a flag, not a YAML key, not in config.yml: --conf-file, --resume
     MT_OPTION_HIDDEN = 2,     // works, but in no help and no documentation
-    MT_OPTION_PATH = 4        // a string that completes as a file name
+    MT_OPTION_PATH = 4,       // a string that completes as a file name
+    MT_OPTION_WORDS = 8       // a string of another program's words: its value may begin with '-'
 };
 
 typedef struct mt_option {
@@ -129,6 +130,7 @@ typedef struct mt_options {
     size_t count;                // options of all sections
     mt_option_origin *origins;   // owned (count): sections in order, rows in order
     bool help;                   // parse_args met -h or --help
+    bool word_ends_flags;        // set after init: from the first positional on nothing is a flag of these options
 } mt_options;
 
 // Checks the tables (MT_INTERNAL names the bad row: size against type, default outside its range, name twice), writes

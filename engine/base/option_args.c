@@ -81,7 +81,7 @@ static mt_status take_flag(arg_reader *r, const char *flag, const char *key, con
     if (row && row->type == MT_OPT_PAIRS && !value) return take_pairs(r, flag, row);
     if (!value) {
         value = peek(r);
-        if (!value || looks_like_flag(value))
+        if (!value || (looks_like_flag(value) && !(row && row->flags & MT_OPTION_WORDS)))
             return MT_FAIL(CONFIG, "%s: %s needs a value (%s)%s%s", here, flag, row ? mt_option_type_name(row->type) : "a mapping",
                 value ? "; if it really begins with '-', join it: FLAG=" : "", value ? value : "");
         r->at++;
@@ -149,6 +149,7 @@ mt_status mt_options_parse_args(mt_options *options, int argc, char *const *argv
             return MT_FAIL(CONFIG, "%s: unexpected \"%.80s\" (a switch takes a value as --switch=false)", here, word);
         } else {
             positionals[(*positional_count)++] = word;
+            flags = flags && !options->word_ends_flags;
         }
     }
     return MT_OK;

@@ -174,6 +174,34 @@ mt_status mt_comm_split(mt_comm *parent, int color, int key, const mt_comm_desc 
     return MT_OK;
 }
 
+mt_status mt_comm_group(mt_comm *parent, const int *ranks, int count, int tag, const mt_comm_desc *desc, mt_comm **out) {
+    MPI_Comm all = MPI_COMM_NULL;
+    int rank = -1;
+    mt_status status = MT_OK;
+    *out = NULL;
+    if (parent->broken) return mt_comm_fail_broken(parent);
+    for (int i = 0; i < count; i++)
+        if (ranks[i] == parent->rank) rank = i;
+    if (rank < 0) return MT_FAIL(INVALID_ARGUMENT, "communicator of a group: rank %d is not among its %d", parent->rank, count);
+    if (count > 1) {
+        MPI_Group world, group = MPI_GROUP_NULL;
+        mt_mpi_lock();
+        status = MT_MPI(MPI_Comm_group(parent->all, &world));
+        if (status == MT_OK) {
+            status = MT_MPI(MPI_Group_incl(world, count, ranks, &group));
+            if (status == MT_OK) status = MT_MPI(MPI_Comm_create_group(parent->all, group, tag, &all));
+            if (group != MPI_GROUP_NULL) MPI_Group_free(&group);
+            MPI_Group_free(&world);
+        }
+        mt_mpi_unlock();
+    }
+    MT_TRY(status);
+    mt_comm_desc same = {.timeout_ns = parent->timeout_ns};
+    MT_TRY(comm_open(all, rank, count, desc ? desc : &same, out));
+    if (parent->group.crowded) (*out)->group.crowded = 1;
+    return MT_OK;
+}
+
 mt_status mt_comm_dup(mt_comm *parent, const mt_comm_desc *desc, mt_comm **out) {
     mt_comm_desc same = {.timeout_ns = parent->timeout_ns};
     return mt_comm_split(parent, 0, parent->rank, desc ? desc : &same, out);

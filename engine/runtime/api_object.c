@@ -121,6 +121,7 @@ int manta_get_all(manta_context *c, const manta_ref *refs, int count, double sec
         mt_core_look(node->core, refs[i], &look);
         if (look.state == MT_STATE_FAILED) code = failure_of(c, &look);
         else if (done) code = view_of(c, &look, out ? &out[i] : &unused);
+        if (done && out) mt_context_keep_view(c, refs[i]);
     }
     if (code == MANTA_OK && !done) code = unsatisfied(c, count, waiter.satisfied);
     mt_core_wait_end(node->core, links, count);
@@ -221,14 +222,14 @@ void manta_retain(manta_context *c, manta_ref ref) {
     if (!ref.serial) return;
     mt_node_enter(c->node);
     mt_core_hold(c->node->core, ref);
+    mt_holds_add(&c->node->retained, ref);
     mt_node_leave(c->node);
 }
 
 void manta_release(manta_context *c, manta_ref ref) {
     if (!ref.serial) return;
     mt_node_enter(c->node);
-    mt_context_forget(c, ref);
-    mt_core_release(c->node->core, ref);
+    mt_context_let_go(c, ref);
     mt_node_leave(c->node);
 }
 

@@ -1,6 +1,6 @@
-// The public constructors of arguments. Called by users on any thread; they judge nothing: what is wrong with an argument is
-// found by mt_arg_check where it is used, because a constructor has nobody to tell. SIZE_MAX bytes stand for a NULL pointer
-// where there should be data, or for a shape whose product overflows.
+// The public constructors of arguments. Called by users on any thread; they judge nothing: what is wrong with an
+// argument is found by mt_arg_check where it is used, because a constructor has nobody to tell. SIZE_MAX bytes stand
+// for a NULL pointer where there should be data, or for a shape whose product overflows.
 #include <string.h>
 #include "engine/runtime/value.h"
 

@@ -18,8 +18,8 @@ manta_context *mt_context_create(mt_node *node, int number) {
     memset(c, 0, sizeof *c);
     c->node = node;
     c->number = number;
-    c->holds.table = c->holds.first;
-    c->holds.mask = MT_HOLDS_INLINE - 1;
+    mt_holds_init(&c->holds);
+    mt_holds_init(&c->views);
     mt_binding_init(&c->binding);
     char name[32];
     if (number) snprintf(name, sizeof name, "executor %d", number);
@@ -31,87 +31,37 @@ manta_context *mt_context_create(mt_node *node, int number) {
 void mt_context_destroy(manta_context *c) {
     if (!c) return;
     for (int i = 0; i < MANTA_MAX_RESULTS; i++) free(c->encoded[i]);
-    if (c->holds.table != c->holds.first) free(c->holds.table);
+    mt_holds_fini(&c->holds);
+    mt_holds_fini(&c->views);
     free(c);
 }
 
 // ---- references
 
-static uint32_t hold_place(manta_ref ref) {
-    uint64_t h = (ref.serial ^ ((uint64_t)ref.owner << 32 | ref.slot)) * UINT64_C(0x9e3779b97f4a7c15);
-    return (uint32_t)(h >> 32);
-}
-
-static int same_ref(manta_ref a, manta_ref b) { return a.serial == b.serial && a.slot == b.slot && a.owner == b.owner; }
-
-static mt_hold *hold_find(mt_holds *holds, manta_ref ref) {   // where it is, or the free place where it belongs
-    uint32_t i = hold_place(ref);
-    while (holds->table[i & holds->mask].ref.serial && !same_ref(holds->table[i & holds->mask].ref, ref)) i++;
-    return &holds->table[i & holds->mask];
-}
-
-static int holds_grow(mt_holds *holds) {
-    mt_holds old = *holds;
-    mt_hold *table = calloc(2 * ((size_t)old.mask + 1), sizeof *table);
-    if (!table) return 0;
-    holds->table = table;
-    holds->mask = 2 * old.mask + 1;
-    for (uint32_t i = 0; i <= old.mask; i++)
-        if (old.table[i].ref.serial) *hold_find(holds, old.table[i].ref) = old.table[i];
-    if (old.table != holds->first) free(old.table);
-    return 1;
-}
-
 void mt_context_keep(manta_context *c, manta_ref ref) {
-    mt_holds *holds = &c->holds;
-    if (!ref.serial) return;
-    mt_hold *hold = hold_find(holds, ref);
-    if (hold->ref.serial) {
-        hold->count++;
-        return;
-    }
-    if (2 * holds->used > holds->mask) {
-        // without memory the object lives until the job ends, unless the user releases it
-        if (!holds_grow(holds) && holds->used == holds->mask) return;
-        hold = hold_find(holds, ref);
-    }
-    *hold = (mt_hold){.ref = ref, .count = 1};
-    holds->used++;
+    if (ref.serial) mt_holds_add(&c->holds, ref);
 }
 
-int mt_context_forget(manta_context *c, manta_ref ref) {
-    mt_holds *holds = &c->holds;
-    mt_hold *hold = hold_find(holds, ref);
-    if (!hold->ref.serial) return 0;
-    if (--hold->count) return 1;
-    // close the gap: what follows moves up unless it stands at home
-    uint32_t gap = (uint32_t)(hold - holds->table);
-    for (uint32_t i = (gap + 1) & holds->mask; holds->table[i].ref.serial; i = (i + 1) & holds->mask) {
-        uint32_t home = hold_place(holds->table[i].ref) & holds->mask;
-        if (((i - home) & holds->mask) < ((i - gap) & holds->mask)) continue;
-        holds->table[gap] = holds->table[i];
-        gap = i;
-    }
-    holds->table[gap].ref.serial = 0;
-    holds->used--;
-    return 1;
+// Nobody but the context may keep the object that a view points into: one more hold, unless it has one.
+void mt_context_keep_view(manta_context *c, manta_ref ref) {
+    if (mt_holds_has(&c->holds, ref) || mt_holds_has(&c->views, ref)) return;
+    mt_core_hold(c->node->core, ref);
+    mt_holds_add(&c->views, ref);
 }
+
+// Whose hold does the user give back? The one that the context got with the reference; else one that was retained; else the
+// one that a get made.
+void mt_context_let_go(manta_context *c, manta_ref ref) {
+    if (!mt_holds_remove(&c->holds, ref) && !mt_holds_remove(&c->node->retained, ref) && !mt_holds_remove(&c->views, ref)) return;
+    mt_core_release(c->node->core, ref);
+}
+
+static void release_one(void *core, manta_ref ref) { mt_core_release(core, ref); }
 
 void mt_context_release_all(manta_context *c) {
-    mt_holds *holds = &c->holds;
     mt_draft_drop(c, &c->draft);
-    for (uint32_t i = 0; holds->used && i <= holds->mask; i++) {
-        if (!holds->table[i].ref.serial) continue;
-        while (holds->table[i].count--) mt_core_release(c->node->core, holds->table[i].ref);
-        holds->table[i].ref.serial = 0;
-        holds->used--;
-    }
-    if (holds->mask > 16 * MT_HOLDS_INLINE) {   // one body held many; the next need not pay for it
-        free(holds->table);
-        holds->table = holds->first;
-        holds->mask = MT_HOLDS_INLINE - 1;
-        memset(holds->first, 0, sizeof holds->first);
-    }
+    if (c->holds.used) mt_holds_clear(&c->holds, release_one, c->node->core);
+    if (c->views.used) mt_holds_clear(&c->views, release_one, c->node->core);
 }
 
 // ---- errors
@@ -250,14 +200,21 @@ int mt_context_wait(manta_context *c, int64_t deadline_ns) {
     mt_waiting waiting = {.next = node->waiting, .previous = &node->waiting, .bell = &c->bell};
     if (waiting.next) waiting.next->previous = &waiting.next;
     node->waiting = &waiting;
-    if (c->run) mt_core_blocked(node->core, c->run);
+    mt_node_not_soon(node, c);
+    if (c->run) {
+        mt_core_blocked(node->core, c->run);
+        atomic_fetch_sub_explicit(&node->busy, 1, memory_order_relaxed);
+    }
     mt_node_leave(node);
     int64_t begin = c->ring ? mt_clock_ns() : 0;
     int rung = mt_node_wait(node, &c->bell, NULL, mt_context_hint(c), deadline_ns);
     if (__builtin_expect(c->ring != NULL, 0))
         mt_timeline_add(c->ring, MT_TIMELINE_WAIT, "wait", begin, mt_clock_ns(), rung ? 0 : MANTA_DEADLINE, 0);
     mt_node_enter(node);
-    if (c->run) mt_core_unblocked(node->core, c->run);
+    if (c->run) {
+        mt_core_unblocked(node->core, c->run);
+        atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
+    }
     *waiting.previous = waiting.next;
     if (waiting.next) waiting.next->previous = waiting.previous;
     return rung;

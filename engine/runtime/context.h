@@ -9,23 +9,10 @@
 #include "engine/runtime/timeline.h"
 
 enum {
-    MT_HOLDS_INLINE = 32,
     MT_ERROR_BYTES = 1024,
     MT_ENCODED_BYTES = MT_INLINE_BYTES + 256,   // of any value that is inline
     MT_WAIT_INLINE = 16,
 };
-
-// References obtained through a context, each with how often: a table by hash, linear probing. serial 0: free.
-typedef struct mt_hold {
-    manta_ref ref;
-    uint32_t count;
-} mt_hold;
-
-typedef struct mt_holds {
-    mt_hold *table;        // (mask + 1): `first` or owned
-    uint32_t mask, used;   // used at most half
-    mt_hold first[MT_HOLDS_INLINE];
-} mt_holds;
 
 // A value that is being written in place.
 typedef struct mt_draft {
@@ -50,6 +37,7 @@ struct manta_context {
     mt_draft drafts[MANTA_MAX_RESULTS];
     char *encoded[MANTA_MAX_RESULTS];   // owned: MT_ENCODED_BYTES each, made when first needed
     int end_code;                  // of the body, checked
+    int soon;                      // under the lock: counted in the node's `soon`
     int64_t run_ns;
     // the last error
     int error_code, error_rank;
@@ -57,7 +45,8 @@ struct manta_context {
     // a put that was begun
     mt_draft draft;
     alignas(16) char scratch[MT_ENCODED_BYTES];
-    mt_holds holds;
+    mt_holds holds;                // of references obtained through it
+    mt_holds views;                // of others, whose values it looks at
 };
 
 manta_context *mt_context_create(mt_node *node, int number);   // NULL: no memory
@@ -80,7 +69,8 @@ int mt_code_of_status(mt_status status);
 
 // lock held: the context has one hold more of what the core already counts once
 void mt_context_keep(manta_context *c, manta_ref ref);
-int mt_context_forget(manta_context *c, manta_ref ref);   // 1: it was the context's
+void mt_context_keep_view(manta_context *c, manta_ref ref);
+void mt_context_let_go(manta_context *c, manta_ref ref);
 
 // TEXT's NUL counts, as it does in the head.
 static inline int mt_draft_inline(const manta_arg *arg) {

@@ -5,11 +5,11 @@
 // Always holds: `taken` has a bit for every page that write or prepare has been through. It decides speed alone: a page
 // without its bit may be there all the same (written in place), and is then written correctly by either way.
 //
-// Measured here (0.4 GB into a fresh memfd, GB per second of processor time, Linux 6.18, memcpy 11): touching pages 1.4;
-// MADV_POPULATE_WRITE ahead of the copy 1.7 in steps of 2 MiB, 1.5 to 1.6 in smaller and larger ones; fallocate ahead 1.5;
-// pwrite 2.6, since it zeroes nothing and takes no fault, and the first memcpy over those pages then maps them at 3.1. So a put
-// into fresh memory is a pwrite, later ones are memcpy. pwrite holds the inode's lock: a second thread that grows the heap at
-// the same time populates and copies instead of waiting.
+// Measured here (0.4 GB into a fresh memfd, GB per second of processor time, Linux 6.18, memcpy 11): touching
+// pages 1.4; MADV_POPULATE_WRITE ahead of the copy 1.7 in steps of 2 MiB, 1.5 to 1.6 in smaller and larger ones;
+// fallocate ahead 1.5; pwrite 2.6, since it zeroes nothing and takes no fault, and the first memcpy over those pages
+// then maps them at 3.1. So a put into fresh memory is a pwrite, later ones are memcpy. pwrite holds the inode's lock:
+// a second thread that grows the heap at the same time populates and copies instead of waiting.
 #include "engine/runtime/heap.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@
 #include "engine/runtime/heap_memory.h"
 
 #ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23   // Linux 5.14
+#define MADV_POPULATE_WRITE 23 // Linux 5.14
 #endif
 
 enum { PAGE_SHIFT = 12, PAGE = 1 << PAGE_SHIFT, STEP_PAGES = (2 << 20) >> PAGE_SHIFT };
@@ -61,13 +61,14 @@ static void mark_taken(mt_heap *heap, uint64_t page, uint64_t end) {
 
 static mt_status no_pages(int error, uint64_t bytes) {
     if (error == ENOSPC || error == ENOMEM || error == EDQUOT || error == EFAULT)
-        return MT_FAIL(NO_MEMORY, "object heap: the system has no memory for %llu more bytes (%s): give the job less "
-            "--object-memory, so that objects are spilled to disk earlier, or enlarge %s", (unsigned long long)bytes,
-            strerror(error), error == ENOSPC ? "/dev/shm" : "the node's memory limit");
+        return MT_FAIL(NO_MEMORY,
+            "object heap: the system has no memory for %llu more bytes (%s): give the job less "
+            "--object-memory, so that objects are spilled to disk earlier, or enlarge %s",
+            (unsigned long long)bytes, strerror(error), error == ENOSPC ? "/dev/shm" : "the node's memory limit");
     return MT_FAIL(IO, "object heap: writing %llu bytes: %s", (unsigned long long)bytes, strerror(error));
 }
 
-static int write_fd(int fd, const char *data, uint64_t bytes, uint64_t offset) {   // 0 or an errno
+static int write_fd(int fd, const char *data, uint64_t bytes, uint64_t offset) { // 0 or an errno
     while (bytes) {
         ssize_t wrote = pwrite(fd, data, bytes, (off_t)offset);
         if (wrote < 0 && errno == EINTR) continue;
@@ -79,7 +80,7 @@ static int write_fd(int fd, const char *data, uint64_t bytes, uint64_t offset) {
     return 0;
 }
 
-static int populate(mt_heap *heap, uint64_t page, uint64_t end) {   // 0 or an errno
+static int populate(mt_heap *heap, uint64_t page, uint64_t end) { // 0 or an errno
     void *at = heap->own.base + (page << PAGE_SHIFT);
     size_t bytes = (end - page) << PAGE_SHIFT;
     int error = mt_failpoint("heap.populate");
@@ -94,7 +95,8 @@ static int populate(mt_heap *heap, uint64_t page, uint64_t end) {   // 0 or an e
 }
 
 // bytes within at most STEP_PAGES pages [page, end), none of which is known to be there
-static mt_status write_fresh(mt_heap *heap, uint64_t offset, const char *data, uint64_t bytes, uint64_t page, uint64_t end) {
+static mt_status write_fresh(
+    mt_heap *heap, uint64_t offset, const char *data, uint64_t bytes, uint64_t page, uint64_t end) {
     int error = mt_failpoint("heap.write");
     if (!error && !atomic_exchange_explicit(&heap->growing, 1, memory_order_acquire)) {
         error = write_fd(heap->own.fd, data, bytes, offset);
@@ -117,8 +119,10 @@ mt_status mt_heap_write(mt_heap *heap, uint64_t offset, const void *data, uint64
         int warm = is_taken(heap, page);
         end = run_end(heap, page, warm || last - page < STEP_PAGES ? last : page + STEP_PAGES, warm);
         uint64_t to = end << PAGE_SHIFT < stop ? end << PAGE_SHIFT : stop, part = to - offset;
-        if (warm) memcpy(heap->own.base + offset, from, part);
-        else MT_TRY(write_fresh(heap, offset, from, part, page, end));
+        if (warm)
+            memcpy(heap->own.base + offset, from, part);
+        else
+            MT_TRY(write_fresh(heap, offset, from, part, page, end));
         from += part;
         offset = to;
     }
@@ -177,8 +181,10 @@ mt_status mt_heap_open(int rank, int size, const mt_heap_memory *own, mt_heap **
     heap->size = size;
     mt_status status = mt_blocks_init(&heap->blocks, own->bytes);
     // from the system and not from malloc: zero without being touched
-    void *taken = mmap(NULL, taken_bytes(own->bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (status == MT_OK && taken == MAP_FAILED) status = MT_FAIL(NO_MEMORY, "object heap: no memory for its page table");
+    void *taken =
+        mmap(NULL, taken_bytes(own->bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (status == MT_OK && taken == MAP_FAILED)
+        status = MT_FAIL(NO_MEMORY, "object heap: no memory for its page table");
     if (status != MT_OK) {
         if (taken != MAP_FAILED) munmap(taken, taken_bytes(own->bytes));
         mt_blocks_fini(&heap->blocks);
@@ -220,7 +226,7 @@ mt_status mt_heap_local_create(int size, uint64_t limit_bytes, mt_heap **out) {
     if (!family) return status;
     family->size = size;
     for (int r = 0; r < size; r++) family->memory[r].fd = -1;
-    atomic_store(&family->users, 1);   // this function's own
+    atomic_store(&family->users, 1); // this function's own
     for (int r = 0; r < size && status == MT_OK; r++) {
         status = mt_heap_memory_create(&family->memory[r], bytes, 0);
         if (status == MT_OK) status = mt_heap_open(r, size, &family->memory[r], &out[r]);

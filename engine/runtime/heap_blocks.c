@@ -1,12 +1,13 @@
 // The object heap's allocator. Called under the node's lock.
 //
-// Always holds: records 1.. in address order (left/right) cover [0, limit) without gaps; no two free neighbours; every free
-// block hangs in the list of its class, newest first; every block in use is in the hash table.
+// Always holds: records 1.. in address order (left/right) cover [0, limit) without gaps; no two free neighbours; every
+// free block hangs in the list of its class, newest first; every block in use is in the hash table.
 //
-// Which block is taken decides whether the pages are warm. The newest free blocks of the request's own class come first: a loop
-// that puts and releases gets the same block again. Then the smallest larger class, cut at its low end: the untouched rest of
-// the range is one block of the largest class, and so comes last. Textbook TLSF rounds the request up to its next class and
-// never looks at its own: then a hole of exactly the right size is passed over, and the loop walks through fresh memory.
+// Which block is taken decides whether the pages are warm. The newest free blocks of the request's own class come
+// first: a loop that puts and releases gets the same block again. Then the smallest larger class, cut at its low end:
+// the untouched rest of the range is one block of the largest class, and so comes last. Textbook TLSF rounds the
+// request up to its next class and never looks at its own: then a hole of exactly the right size is passed over, and
+// the loop walks through fresh memory.
 #include "engine/runtime/heap_blocks.h"
 
 #include <stdlib.h>
@@ -14,16 +15,16 @@
 
 struct mt_block {
     uint64_t offset, bytes;
-    uint32_t left, right;   // neighbours by address; 0: none
-    uint32_t next, prev;    // free list; next of an unused record: the next unused one
+    uint32_t left, right; // neighbours by address; 0: none
+    uint32_t next, prev;  // free list; next of an unused record: the next unused one
     uint32_t in_use;
 };
 
 enum {
     STEP_BITS = 5,
-    OWN_CLASS_LOOKS = 64,          // blocks of the request's own class that are tried
+    OWN_CLASS_LOOKS = 64, // blocks of the request's own class that are tried
     RECORDS_FIRST = 256,
-    BIG_BYTES = 128 * 1024,        // from here blocks are whole pages (at most 3 % more)
+    BIG_BYTES = 128 * 1024, // from here blocks are whole pages (at most 3 % more)
     PAGE_BYTES = 4096,
 };
 
@@ -124,8 +125,10 @@ static void list_remove(mt_blocks *b, uint32_t i) {
     mt_block *block = &b->record[i];
     size_class c = class_of(block->bytes);
     if (block->next) b->record[block->next].prev = block->prev;
-    if (block->prev) b->record[block->prev].next = block->next;
-    else b->free_head[c.doubling][c.step] = block->next;
+    if (block->prev)
+        b->record[block->prev].next = block->next;
+    else
+        b->free_head[c.doubling][c.step] = block->next;
     if (b->free_head[c.doubling][c.step]) return;
     b->step_map[c.doubling] &= ~(1u << c.step);
     if (b->step_map[c.doubling] == 0) b->doubling_map &= ~(UINT64_C(1) << c.doubling);
@@ -177,7 +180,7 @@ uint64_t mt_blocks_alloc(mt_blocks *b, uint64_t bytes) {
     uint64_t unit = bytes >= BIG_BYTES ? PAGE_BYTES : MT_BLOCK_UNIT;
     uint64_t want = bytes ? (bytes + unit - 1) & ~(unit - 1) : MT_BLOCK_UNIT;
     uint32_t i = find_free(b, want);
-    if (!i && unit == PAGE_BYTES) {   // the last block of a range may be no whole page
+    if (!i && unit == PAGE_BYTES) { // the last block of a range may be no whole page
         want = (bytes + MT_BLOCK_UNIT - 1) & ~(uint64_t)(MT_BLOCK_UNIT - 1);
         i = find_free(b, want);
     }
@@ -189,7 +192,8 @@ uint64_t mt_blocks_alloc(mt_blocks *b, uint64_t bytes) {
     mt_block *block = &b->record[i];
     if (block->bytes > want) {
         uint32_t rest = take_record(b);
-        b->record[rest] = (mt_block){.offset = block->offset + want, .bytes = block->bytes - want, .left = i, .right = block->right};
+        b->record[rest] =
+            (mt_block){.offset = block->offset + want, .bytes = block->bytes - want, .left = i, .right = block->right};
         if (block->right) b->record[block->right].left = rest;
         block->right = rest;
         block->bytes = want;
@@ -215,7 +219,7 @@ static void merge(mt_blocks *b, uint32_t left, uint32_t right) {
 
 void mt_blocks_free(mt_blocks *b, uint64_t offset) {
     uint32_t slot = find_slot(b, offset), i = b->by_offset[slot];
-    MT_ASSERT(i != 0);   // not allocated, or freed already
+    MT_ASSERT(i != 0); // not allocated, or freed already
     remove_slot(b, slot);
     b->count--;
     b->used_bytes -= b->record[i].bytes;

@@ -1,8 +1,8 @@
-// The heaps of a job: every rank makes its memory, tells the others, and opens those of its host. At start-up, by the thread
-// that owns the communicator, within its deadline.
+// The heaps of a job: every rank makes its memory, tells the others, and opens those of its host. At start-up, by the
+// thread that owns the communicator, within its deadline.
 //
-// All ranks take the same way: first memfds opened through /proc; when any rank cannot, POSIX objects, unlinked as soon as
-// everybody has them. A rank that fails goes on to the exchange that tells the others, so that nobody waits for it.
+// All ranks take the same way: first memfds opened through /proc; when any rank cannot, POSIX objects, unlinked as soon
+// as everybody has them. A rank that fails goes on to the exchange that tells the others, so that nobody waits for it.
 #include <stdlib.h>
 #include <string.h>
 #include "engine/collective/comm.h"
@@ -12,9 +12,9 @@ enum { PAGE = 4096 };
 
 typedef struct attempt {
     mt_heap_memory own;
-    mt_heap_memory *peer;     // (size)
-    mt_heap_offer *offer;     // (size)
-    int *opened;              // (size): what each rank says
+    mt_heap_memory *peer; // (size)
+    mt_heap_offer *offer; // (size)
+    int *opened;          // (size): what each rank says
 } attempt;
 
 static void attempt_undo(attempt *a, int size) {
@@ -22,8 +22,8 @@ static void attempt_undo(attempt *a, int size) {
     mt_heap_memory_destroy(&a->own);
 }
 
-// *all: every rank has its memory and that of its host's others. An error of this rank alone is in *mine; what is returned
-// concerns the exchange.
+// *all: every rank has its memory and that of its host's others. An error of this rank alone is in *mine; what is
+// returned concerns the exchange.
 static mt_status attempt_run(attempt *a, mt_comm *world, uint64_t bytes, int posix, mt_status *mine, int *all) {
     mt_heap_offer offer = {.made = 0};
     int opened;
@@ -46,7 +46,8 @@ static mt_status attempt_run(attempt *a, mt_comm *world, uint64_t bytes, int pos
 
 static mt_status refused(const attempt *a, int size) {
     for (int r = 0; r < size; r++)
-        if (!a->opened[r]) return MT_FAIL(NO_MEMORY, "object heap: rank %d could not set up its part; see its message", r);
+        if (!a->opened[r])
+            return MT_FAIL(NO_MEMORY, "object heap: rank %d could not set up its part; see its message", r);
     return MT_OK;
 }
 
@@ -56,7 +57,9 @@ mt_status mt_heap_job_create(mt_comm *world, uint64_t limit_bytes, mt_heap **out
     int posix = way && strcmp(way, "posix") == 0, all = 0;
     *out = NULL;
     uint64_t bytes = (limit_bytes + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-    attempt a = {.own.fd = -1, .peer = calloc(size, sizeof *a.peer), .offer = calloc(size, sizeof *a.offer),
+    attempt a = {.own.fd = -1,
+        .peer = calloc(size, sizeof *a.peer),
+        .offer = calloc(size, sizeof *a.offer),
         .opened = calloc(size, sizeof *a.opened)};
     mt_status status = MT_OK, mine = MT_OK;
     if (!a.peer || !a.offer || !a.opened) {
@@ -81,8 +84,10 @@ mt_status mt_heap_job_create(mt_comm *world, uint64_t limit_bytes, mt_heap **out
     }
     MT_KEEP(status, mine != MT_OK ? mine : refused(&a, world->size));
     if (status != MT_OK) {
-        if (*out) mt_heap_destroy(*out);
-        else attempt_undo(&a, world->size);
+        if (*out)
+            mt_heap_destroy(*out);
+        else
+            attempt_undo(&a, world->size);
         *out = NULL;
     }
 done:

@@ -14,8 +14,10 @@
 static mt_status fail(int error, uint64_t bytes, const char *what) {
     unsigned long long n = bytes;
     if (error == ENOSPC || error == EFBIG || error == EDQUOT || error == ENOMEM)
-        return MT_FAIL(NO_MEMORY, "object heap: cannot %s %llu bytes: %s; give the job less --object-memory, allow more (ulimit -v, "
-            "/dev/shm's size), or run fewer ranks on this node", what, n, strerror(error));
+        return MT_FAIL(NO_MEMORY,
+            "object heap: cannot %s %llu bytes: %s; give the job less --object-memory, allow more (ulimit -v, "
+            "/dev/shm's size), or run fewer ranks on this node",
+            what, n, strerror(error));
     return MT_FAIL(IO, "object heap: cannot %s %llu bytes: %s", what, n, strerror(error));
 }
 
@@ -52,7 +54,8 @@ static int posix_make(char name[48], uint64_t bytes) {
 mt_status mt_heap_memory_create(mt_heap_memory *memory, uint64_t bytes, int posix) {
     *memory = (mt_heap_memory){.bytes = bytes, .fd = -1};
     if (bytes == 0 || bytes > MT_HEAP_BYTES_MAX)
-        return MT_FAIL(INVALID_ARGUMENT, "object heap: %llu bytes are out of range (up to 64 TiB)", (unsigned long long)bytes);
+        return MT_FAIL(
+            INVALID_ARGUMENT, "object heap: %llu bytes are out of range (up to 64 TiB)", (unsigned long long)bytes);
     int error = mt_failpoint("heap.create");
     if (error) return fail(error, bytes, "reserve");
     memory->fd = posix ? posix_make(memory->name, bytes) : memfd_make(bytes);
@@ -70,7 +73,11 @@ mt_status mt_heap_memory_create(mt_heap_memory *memory, uint64_t bytes, int posi
 mt_status mt_heap_memory_offer(const mt_heap_memory *memory, mt_heap_offer *out) {
     struct stat info;
     if (fstat(memory->fd, &info) != 0) return fail(errno, memory->bytes, "offer");
-    *out = (mt_heap_offer){.pid = getpid(), .fd = memory->fd, .bytes = memory->bytes, .device = info.st_dev, .inode = info.st_ino,
+    *out = (mt_heap_offer){.pid = getpid(),
+        .fd = memory->fd,
+        .bytes = memory->bytes,
+        .device = info.st_dev,
+        .inode = info.st_ino,
         .made = 1};
     memcpy(out->name, memory->name, sizeof out->name);
     return MT_OK;

@@ -27,6 +27,7 @@ void mt_network_send(mt_network *network, int rank, const mt_piece *pieces, int 
 int mt_network_poll(mt_network *network, mt_deliver_fn deliver, void *context, int budget);
 int mt_network_pending(mt_network *network); // asks MPI now and then; any thread
 int mt_network_probe(mt_network *network);   // asks MPI
+int mt_network_receiving(const mt_network *network); // a message is coming in, in the hands of poll
 int mt_network_alive(const mt_network *network, int rank); // 0: MPI has refused to send to it
 size_t mt_network_queued_bytes(const mt_network *network);
 

@@ -8,14 +8,15 @@
 // Functions of the table are called by the core with the lock held. They never call the core; what costs a system call is
 // noted (later, wakes) and done by mt_node_leave.
 #include "engine/runtime/node.h"
+#include "engine/runtime/team.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/futex.h"
+#include "engine/runtime/census.h"
 
-enum { TOPIC_END = 1, TOPIC_ENDED, TOPIC_BYE };
 enum { STACK_BYTES = 1 << 20, EXECUTORS_MAX = 4096 };
 #define SPIN_NS    (50 * MT_MICROSECOND_NS)
 #define TIMEOUT_NS (120 * MT_SECOND_NS)
@@ -31,15 +32,18 @@ void mt_node_ring(mt_node *node, mt_bell *bell) {
 }
 
 void mt_node_leave_slow(mt_node *node) {
+    if (node->census_asker >= 0) mt_census_answer(node);
     _Atomic uint32_t *wakes[MT_NODE_WAKES];
     uint32_t count = node->wake_count;
-    bool start = node->queued > node->starting;
+    bool start = node->queued > node->starting, ring = node->ring_later;
     if (count) memcpy(wakes, node->wakes, count * sizeof *wakes);
     node->wake_count = 0;
     node->later = 0;
+    node->ring_later = 0;
     mt_lock_give(&node->lock);
     // a thread that has gone meanwhile leaves a word that nobody waits on: that is harmless
     for (uint32_t i = 0; i < count; i++) mt_futex_wake_all(wakes[i]);
+    if (ring) node->transport->ops->ring(node->transport);
     if (start) mt_node_start_executors(node);
 }
 
@@ -83,6 +87,8 @@ static void op_rank_dead(void *shell, int rank, int reason) {
     mt_node *node = shell;
     (void)reason;
     node->rank_flags[rank] |= MT_RANK_DEAD;
+    mt_census_rank_dead(node, rank);
+    mt_team_rank_dead(node, rank);
     // without the head there is no job, and a rank that was declared dead is not in it
     if (rank == node->rank || rank == 0) {
         node->fenced = 1 + rank;
@@ -93,10 +99,17 @@ static void op_rank_dead(void *shell, int rank, int reason) {
 
 static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t argument, const void *data, size_t bytes) {
     mt_node *node = shell;
-    (void)argument, (void)data, (void)bytes;
-    if (topic == TOPIC_END && source == 0) begin_ending(node);
-    if (topic == TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
-    if (topic == TOPIC_BYE && source == 0) node->bye = 1;
+    if (topic == MT_TOPIC_GROUP) {
+        mt_team_message(node, source, argument, data, bytes);
+        return;
+    }
+    if (topic == MT_TOPIC_CENSUS_ASK || topic == MT_TOPIC_CENSUS_ANSWER) {
+        mt_census_message(node, source, topic, argument, data, bytes);
+        return;
+    }
+    if (topic == MT_TOPIC_END && source == 0) begin_ending(node);
+    if (topic == MT_TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
+    if (topic == MT_TOPIC_BYE && source == 0) node->bye = 1;
     if (node->main_bell) mt_node_ring(node, node->main_bell);
 }
 
@@ -201,6 +214,9 @@ static void node_free(mt_node *node) {
     mt_disk_destroy(node->disk);
     mt_core_destroy(node->core);
     mt_placements_free(node->placements);
+    mt_teams_free(node->teams);
+    mt_team_early_free(node);
+    mt_holds_fini(&node->retained);
     for (mt_actor_state *s = node->actors, *next; s; s = next) next = s->next, free(s);
     if (node->attributes_made) pthread_attr_destroy(&node->thread_attributes);
     free(node->gone);
@@ -214,6 +230,7 @@ mt_status mt_node_create(const mt_node_desc *desc, mt_node **out) {
     mt_node *node = aligned_alloc(64, (sizeof *node + 63) / 64 * 64);
     if (!node) return MT_FAIL(NO_MEMORY, "out of memory for the node");
     memset(node, 0, sizeof *node);
+    mt_holds_init(&node->retained);
     node->desc = *desc;
     node->transport = desc->transport;
     node->heap = desc->heap;
@@ -221,10 +238,12 @@ mt_status mt_node_create(const mt_node_desc *desc, mt_node **out) {
     node->timeline = desc->timeline;
     node->rank = desc->transport->rank;
     node->size = desc->transport->size;
+    node->began_ns = mt_clock_ns();
+    node->census_asker = -1;
     node->spin_ns = desc->spin_ns > 0 ? desc->spin_ns : desc->spin_ns < 0 ? 0 : SPIN_NS;
     node->timeout_ns = desc->timeout_ns ? desc->timeout_ns : TIMEOUT_NS;
     if (node->desc.executors_max <= 0) node->desc.executors_max = EXECUTORS_MAX;
-    if (node->desc.spinners_max <= 0) node->desc.spinners_max = 1;
+    if (node->desc.cores <= 0) node->desc.cores = 1;
     mt_status status = node_make(node);
     if (status == MT_OK) *out = node;
     else node_free(node);
@@ -267,7 +286,7 @@ static void tell_all(mt_node *node, uint32_t topic) {
 void mt_node_end(mt_node *node) {
     mt_node_enter(node);
     if (!node->ending) {
-        tell_all(node, TOPIC_END);
+        tell_all(node, MT_TOPIC_END);
         begin_ending(node);
     }
     mt_node_leave(node);
@@ -297,26 +316,28 @@ static int ranks_missing(const mt_node *node, char *out, size_t out_bytes) {
 
 static mt_status drain(mt_node *node, mt_bell *bell, int64_t deadline_ns) {
     char text[256];
-    while (node->working || node->queued || actors_left(node))
+    while (node->working || node->queued || node->quiet || actors_left(node))
         if (!main_wait(node, bell, deadline_ns)) {
             mt_node_what_runs(node, text, sizeof text);
             return MT_FAIL(DEADLINE, "rank %d: the job ends, but this still runs: %s; let long bodies look at manta_cancelled", node->rank, text);
         }
     if (node->fenced) return out_of_job(node);
     if (node->rank != 0) {
-        mt_core_shell_send(node->core, 0, TOPIC_ENDED, 0, NULL, 0);
+        mt_core_shell_send(node->core, 0, MT_TOPIC_ENDED, 0, NULL, 0);
         while (!node->bye && !node->fenced)
             if (!main_wait(node, bell, deadline_ns)) return MT_FAIL(COMM, "rank %d: the head did not say when the job's end was reached", node->rank);
         return node->fenced ? out_of_job(node) : MT_OK;
     }
     mt_status status = MT_OK;
     int missing;
+    // a rank whose bodies do not end says which: let it speak first
+    if (deadline_ns < MT_NEVER - LEAVE_NS) deadline_ns += LEAVE_NS;
     while ((missing = ranks_missing(node, text, sizeof text)) != 0)
         if (!main_wait(node, bell, deadline_ns)) {
             status = MT_FAIL(COMM, "%d ranks did not come to the job's end in time: %s", missing, text);
             break;
         }
-    tell_all(node, TOPIC_BYE);
+    tell_all(node, MT_TOPIC_BYE);
     return status;
 }
 

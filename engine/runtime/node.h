@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include "engine/runtime/core.h"
 #include "engine/runtime/heap.h"
+#include "engine/runtime/holds.h"
 #include "engine/runtime/lock.h"
 #include "engine/runtime/program.h"
 #include "engine/runtime/transport.h"
@@ -40,7 +41,7 @@ typedef struct mt_node_desc {
     uint64_t seed, object_bytes;
     int64_t timeout_ns;               // of waits that name none; 0: 120 s; MT_NEVER: none
     int64_t spin_ns;                  // how long a waiting thread spins; 0: 50 us; < 0: not at all
-    int spinners_max;                 // more threads than these yield while they spin; 0: 1
+    int cores;                        // of this rank, for threads that spin: more that want to run than these, and they yield; 0: 1
     int crowded;                      // more ranks than cores on this host: every spinning thread yields
     int executors_max;                // 0: 4096
     int gpu_first, gpu_devices;       // of this host's devices this rank has [first, first + devices)
@@ -66,6 +67,7 @@ mt_status mt_node_destroy(mt_node *node);   // Nullable
 typedef struct mt_hint {
     _Atomic uint32_t slow;   // so many more times give the token away for good
     uint32_t penalty;
+    int short_runs;          // under the lock: the last ones were shorter than waking a thread (executor.c)
 } mt_hint;
 
 enum { MT_ALIVE, MT_DYING, MT_DYING_AT_END, MT_DESTROYED };
@@ -83,6 +85,9 @@ typedef struct mt_waiting {
     struct mt_waiting *next, **previous;
     mt_bell *bell;
 } mt_waiting;
+
+// Topics of SHELL messages.
+enum { MT_TOPIC_END = 1, MT_TOPIC_ENDED, MT_TOPIC_BYE, MT_TOPIC_GROUP };
 
 // A question to the head or to a group's owner that somebody here waits for.
 typedef struct mt_question {
@@ -107,15 +112,25 @@ struct mt_node {
     mt_run *queue_head, *queue_tail;   // runs without an executor, linked through run->shell
     mt_actor_state *dead_head, *dead_tail;
     int queued, starting, executors, working;
+    int quiet, soon;            // runs in the queue that wait for executors which will soon be free; how many of these there are
+    uint32_t moved;             // runs that have ended
     uint32_t wake_count;
     _Atomic uint32_t *wakes[MT_NODE_WAKES];   // futex calls owed: made after the lock is given back
     int later;                  // something is owed
+    int ring_later;             // the background thread is to look at the quiet runs
     mt_actor_state *actors;
     mt_waiting *waiting;
     mt_question *questions;
     manta_placement *placements;
+    struct mt_team *teams;      // groups that members on this rank have joined
+    struct mt_team_early *early;
+    size_t early_bytes;
+    mt_holds retained;          // by manta_retain, on behalf of actors' states
     uint64_t last_question;
     int ending, stopping, bye;
+    struct mt_census_wait *census_wait;   // Nullable: of the thread that waits for answers (census.c)
+    int census_asker;           // who waits for this rank's answer; -1: nobody
+    uint64_t census_question, census_last;
     int fenced;                 // 1 + the rank whose death ends the job for this one
     unsigned char *rank_flags;  // (size) MT_RANK_*
     mt_bell *main_bell;   // Nullable: of the thread in serve or drain
@@ -123,12 +138,14 @@ struct mt_node {
     mt_disk *disk;
 
     alignas(64) _Atomic uint64_t token;   // poll.c
-    _Atomic uint32_t watching, spinning;
+    _Atomic uint32_t watching;
+    _Atomic int32_t spinning, busy;       // threads that spin; runs that somebody has and that do not wait
     _Atomic int64_t next_tick_ns;
     _Atomic(mt_hint *) drowsy_hint;
     unsigned char *gone;                  // (size) the background thread's: it has told the core
     _Atomic uint32_t background_stop;
     _Atomic uint32_t ending_seen;         // a copy of `ending` for threads without the lock
+    _Atomic uint32_t quiet_seen;          // of `quiet` != 0
 
     // const after create
     alignas(64) mt_transport *transport;
@@ -138,6 +155,7 @@ struct mt_node {
     mt_hint *hints;             // owned: the driver's, one per task, one per class (create and all methods)
     mt_node_desc desc;
     int rank, size;
+    int64_t began_ns;
     int64_t spin_ns, timeout_ns;
     pthread_t background;
     int background_started;
@@ -176,6 +194,8 @@ mt_hint *mt_node_hint_of(const mt_node *node, const mt_run *run);   // Nullable:
 void mt_node_run(mt_node *node, mt_run *run);                   // lock held: somebody shall run it
 void mt_node_destroy_state(mt_node *node, mt_actor_state *state, int at_end);   // lock held
 void mt_node_start_executors(mt_node *node);                    // no lock held: as many as are missing
+void mt_node_not_soon(mt_node *node, manta_context *c);         // lock held: its body waits, or has ended
+void mt_node_quiet_stuck(mt_node *node, int count);             // lock held: nothing has moved; so many quiet runs get threads
 bool mt_node_executors_stop(mt_node *node, int64_t deadline_ns);   // false: a body still runs
 void mt_node_what_runs(mt_node *node, char *out, size_t out_bytes);   // lock held: names, for messages
 

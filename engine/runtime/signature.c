@@ -1,5 +1,5 @@
-// Signatures: "i64, f32[n,4] -> f32[n]". Parsed once per task or method when a program starts, checked at every call by the
-// caller and again by the executor. Pure functions over the caller's storage; any thread.
+// Signatures: "i64, f32[n,4] -> f32[n]". Parsed once per task or method when a program starts, checked at every call by
+// the caller and again by the executor. Pure functions over the caller's storage; any thread.
 //
 //     signature := [list] ["->" [list]]        list := item {"," item}
 //     item      := type [dims] | "any" [dims] | "..."     ("...": the last argument)
@@ -123,7 +123,8 @@ mt_status mt_signature_parse(const char *text, mt_signature *out) {
     cursor c = {text ? text : "", text ? text : ""};
     out->argument_count = out->result_count = out->more = 0;
     skip_blanks(&c);
-    if (*c.at && *c.at != '-') MT_TRY(parse_list(&c, out->argument, MANTA_MAX_ARGUMENTS, &out->argument_count, &out->more));
+    if (*c.at && *c.at != '-')
+        MT_TRY(parse_list(&c, out->argument, MANTA_MAX_ARGUMENTS, &out->argument_count, &out->more));
     if (take(&c, "->")) {
         skip_blanks(&c);
         if (*c.at) MT_TRY(parse_list(&c, out->result, MANTA_MAX_RESULTS, &out->result_count, NULL));
@@ -144,8 +145,10 @@ static void describe_part(const mt_signature_part *part, const mt_binding *bindi
     if (part->ndim < 0 && !part->any_type) mt_text_append(&text, "[...]");
     for (int d = 0; d < part->ndim; d++) {
         mt_text_append(&text, d ? "," : "[");
-        if (part->dim[d].kind == MT_DIM_FIXED) mt_text_printf(&text, "%lld", (long long)part->dim[d].value);
-        else mt_text_printf(&text, "%c", part->dim[d].kind == MT_DIM_ANY ? '?' : (char)part->dim[d].value);
+        if (part->dim[d].kind == MT_DIM_FIXED)
+            mt_text_printf(&text, "%lld", (long long)part->dim[d].value);
+        else
+            mt_text_printf(&text, "%c", part->dim[d].kind == MT_DIM_ANY ? '?' : (char)part->dim[d].value);
     }
     if (part->ndim > 0) mt_text_append(&text, "]");
     // each letter once, at its first place
@@ -177,15 +180,17 @@ static int dims_fit(const mt_signature_part *part, int ndim, const int64_t *shap
     return fits;
 }
 
-mt_status mt_signature_check(const mt_signature_part *part, const mt_value_head *head, const int64_t *shape, mt_binding *binding,
-    const char *function, const char *what) {
+mt_status mt_signature_check(const mt_signature_part *part, const mt_value_head *head, const int64_t *shape,
+    mt_binding *binding, const char *function, const char *what) {
     if (head->form == MT_VALUE_FROM) return MT_OK;
     int ndim = head->ndim, fits = part->any_type || part->type == (manta_type)head->type;
     int64_t length[1] = {(int64_t)head->bytes - (head->type == MANTA_TYPE_TEXT)};
     if (head->type == MANTA_TYPE_BYTES || head->type == MANTA_TYPE_TEXT) {
         // a string is one with its length and one with a shape: the signature's form decides
-        if (ndim == 0 && part->ndim > 0) ndim = 1, shape = length;
-        else if (ndim == 1 && part->ndim == 0) ndim = 0;
+        if (ndim == 0 && part->ndim > 0)
+            ndim = 1, shape = length;
+        else if (ndim == 1 && part->ndim == 0)
+            ndim = 0;
     }
     if (fits && dims_fit(part, ndim, shape, binding)) return MT_OK;
     char is[128], wants[256];
@@ -197,6 +202,6 @@ mt_status mt_signature_check(const mt_signature_part *part, const mt_value_head 
 mt_status mt_signature_check_count(const mt_signature *signature, int arguments, const char *function) {
     int wants = signature->argument_count;
     if (arguments == wants || (signature->more && arguments > wants)) return MT_OK;
-    return MT_FAIL(INVALID_ARGUMENT, "%s takes %s%d argument%s, was given %d", function, signature->more ? "at least " : "", wants,
-        wants == 1 ? "" : "s", arguments);
+    return MT_FAIL(INVALID_ARGUMENT, "%s takes %s%d argument%s, was given %d", function,
+        signature->more ? "at least " : "", wants, wants == 1 ? "" : "s", arguments);
 }

@@ -1,13 +1,14 @@
-// Spill files: objects on disk. Called by the threads that move objects, each on ids of its own; the table of files has a lock
-// of its own, which is not held while the disk works.
+// Spill files: objects on disk. Called by the threads that move objects, each on ids of its own; the table of files has
+// a lock of its own, which is not held while the disk works.
 //
-// Always holds: a slot with bytes has a complete file; a file that could not be written whole is gone. Nothing is fsynced:
-// what is spilled need not outlive its process. The digest is there because disks and file systems of clusters do return
-// other bytes than were written, and an object is then lost, not wrong.
+// Always holds: a slot with bytes has a complete file; a file that could not be written whole is gone. Nothing is
+// fsynced: what is spilled need not outlive its process. The digest is there because disks and file systems of clusters
+// do return other bytes than were written, and an object is then lost, not wrong.
 //
-// Folders of killed ranks. Each living rank holds an exclusive lock (flock) on its folder; whoever opens a spill beside it tries
-// to lock every other folder of its user and removes those that it gets. A rank that has just made its folder and has not
-// locked it yet can lose it that way: it looks after locking whether the folder is still there, and makes another.
+// Folders of killed ranks. Each living rank holds an exclusive lock (flock) on its folder; whoever opens a spill beside
+// it tries to lock every other folder of its user and removes those that it gets. A rank that has just made its folder
+// and has not locked it yet can lose it that way: it looks after locking whether the folder is still there, and makes
+// another.
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -31,24 +32,24 @@ enum { SLOTS_FIRST = 64, ATTEMPTS = 16 };
 typedef struct header {
     char magic[8];
     uint64_t id, bytes;
-    mt_digest128 digest;   // of the content
+    mt_digest128 digest; // of the content
     uint64_t reserved[3];
 } header;
 _Static_assert(sizeof(header) == 64, "content begins on a 64-byte boundary");
 
 typedef struct slot {
     uint64_t bytes;
-    uint32_t generation;   // of the id that is, or will be, in it
-    uint32_t next;         // of the free list, one more than the index; 0: its end
+    uint32_t generation; // of the id that is, or will be, in it
+    uint32_t next;       // of the free list, one more than the index; 0: its end
     int in_use;
 } slot;
 
 struct mt_spill {
     pthread_mutex_t lock;
     char parent[MT_PATH_BYTES], name[64];
-    int folder;            // descriptor, locked
-    slot *slots;           // owned (capacity)
-    uint32_t capacity, spare;   // spare: head of the free list
+    int folder;               // descriptor, locked
+    slot *slots;              // owned (capacity)
+    uint32_t capacity, spare; // spare: head of the free list
     uint64_t bytes;
 };
 
@@ -59,7 +60,8 @@ static mt_status make_folder(mt_spill *spill, int rank) {
     for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
         uint64_t random = 0;
         struct stat opened, named;
-        if (getrandom(&random, sizeof random, 0) != sizeof random) return mt_file_fail(errno, "name a folder in", spill->parent);
+        if (getrandom(&random, sizeof random, 0) != sizeof random)
+            return mt_file_fail(errno, "name a folder in", spill->parent);
         snprintf(spill->name, sizeof spill->name, PREFIX "%d-%016llx", rank, (unsigned long long)random);
         MT_TRY(mt_path_join(path, sizeof path, spill->parent, spill->name));
         mt_status status = mt_folder_make_new(path, MT_FOLDER_PRIVATE);
@@ -235,11 +237,14 @@ static mt_status read_file(int fd, const char *path, uint64_t id, void *data, ui
     MT_TRY(read_all(fd, path, &h, sizeof h));
     if (memcmp(h.magic, MAGIC, sizeof h.magic) != 0 || h.id != id || h.bytes != bytes ||
         (uint64_t)info.st_size != sizeof h + bytes)
-        return MT_FAIL(CORRUPT, "%s is not the spilled object of %llu bytes that was written there", path, (unsigned long long)bytes);
+        return MT_FAIL(CORRUPT, "%s is not the spilled object of %llu bytes that was written there", path,
+            (unsigned long long)bytes);
     MT_TRY(read_all(fd, path, data, bytes));
     if (!mt_digest_equal(mt_digest128_of(data, bytes), h.digest))
-        return MT_FAIL(CORRUPT, "%s: the disk returned other bytes than were spilled; the object is lost. Check the disk, or choose "
-            "another with --spill-folder", path);
+        return MT_FAIL(CORRUPT,
+            "%s: the disk returned other bytes than were spilled; the object is lost. Check the disk, or choose "
+            "another with --spill-folder",
+            path);
     return MT_OK;
 }
 
@@ -256,7 +261,9 @@ mt_status mt_spill_read(mt_spill *spill, uint64_t id, void *data, uint64_t bytes
     MT_TRY(file_path(spill, id, path));
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     // gone though we hold it: somebody cleaned the folder
-    if (fd < 0) return errno == ENOENT ? MT_FAIL(CORRUPT, "%s was removed by somebody else", path) : mt_file_fail(errno, "open", path);
+    if (fd < 0)
+        return errno == ENOENT ? MT_FAIL(CORRUPT, "%s was removed by somebody else", path)
+                               : mt_file_fail(errno, "open", path);
     mt_status status = read_file(fd, path, id, data, bytes);
     close(fd);
     return status;
@@ -273,7 +280,7 @@ void mt_spill_drop(mt_spill *spill, uint64_t id) {
 }
 
 uint64_t mt_spill_bytes(const mt_spill *spill) {
-    mt_spill *s = (mt_spill *)spill;   // the lock alone changes
+    mt_spill *s = (mt_spill *)spill; // the lock alone changes
     pthread_mutex_lock(&s->lock);
     uint64_t bytes = s->bytes;
     pthread_mutex_unlock(&s->lock);

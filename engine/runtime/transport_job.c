@@ -60,6 +60,7 @@ static void job_sleep(mt_transport *t, int64_t deadline_ns) {
         int64_t until = mt_deadline_after(nap);
         if (mt_mesh_asleep(self->mesh) && mt_network_probe(self->network)) return;
         if (mt_mesh_nap(self->mesh, until < deadline_ns ? until : deadline_ns)) return;
+        if (mt_network_receiving(self->network)) return;
         if (mt_deadline_passed(deadline_ns)) break;
     }
     mt_mesh_sleep(self->mesh, deadline_ns); // has passed: looks after the processes

@@ -1,8 +1,8 @@
-// Values on the wire. Called by whoever makes a call (encode) and by whoever receives one (decode), a million times a second
-// each: no allocation, and no loop but the one over dimensions. Pure functions; any thread.
+// Values on the wire. Called by whoever makes a call (encode) and by whoever receives one (decode), a million times a
+// second each: no allocation, and no loop but the one over dimensions. Pure functions; any thread.
 //
-// Always holds: the decoder reads nothing before its length has been checked, and accepts exactly the one size that head and
-// shape ask for. A shape is zero-padded to 16 bytes, a payload as well.
+// Always holds: the decoder reads nothing before its length has been checked, and accepts exactly the one size that
+// head and shape ask for. A shape is zero-padded to 16 bytes, a payload as well.
 #include "engine/runtime/value.h"
 
 #include <stdio.h>
@@ -11,7 +11,8 @@
 enum { ALIGN = 16 };
 
 _Static_assert(sizeof(mt_value_head) == ALIGN, "a shape follows on a 16-byte boundary");
-_Static_assert(sizeof(manta_ref) == ALIGN && sizeof(mt_wire_place) == 2 * ALIGN, "what follows a shape is whole in 16 bytes");
+_Static_assert(
+    sizeof(manta_ref) == ALIGN && sizeof(mt_wire_place) == 2 * ALIGN, "what follows a shape is whole in 16 bytes");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are encoded as they lie in memory");
 
 static const struct {
@@ -43,7 +44,8 @@ int mt_shape_bytes(manta_type type, int ndim, const int64_t *shape, uint64_t *ou
 
 mt_value_head mt_value_head_of(const manta_arg *arg) {
     const manta_value *v = &arg->value;
-    if (arg->resolve) return (mt_value_head){.form = MT_VALUE_FROM, .encoded_bytes = sizeof(mt_value_head) + sizeof(manta_ref)};
+    if (arg->resolve)
+        return (mt_value_head){.form = MT_VALUE_FROM, .encoded_bytes = sizeof(mt_value_head) + sizeof(manta_ref)};
     uint64_t bytes = (uint64_t)v->bytes + (v->type == MANTA_TYPE_TEXT);
     return (mt_value_head){.type = (uint8_t)v->type,
         .ndim = (uint8_t)v->ndim,
@@ -69,7 +71,7 @@ static char *put_head(char *out, mt_value_head head, const int64_t *shape) {
 
 void mt_value_encode(const manta_arg *arg, void *out) {
     mt_value_head head = mt_value_head_of(arg);
-    MT_ASSERT(arg->value.bytes < UINT32_MAX - 256);   // what is larger lies in a heap
+    MT_ASSERT(arg->value.bytes < UINT32_MAX - 256); // what is larger lies in a heap
     char *to = put_head(out, head, arg->value.shape);
     if (head.form == MT_VALUE_FROM) {
         memcpy(to, &arg->scalar.ref, sizeof arg->scalar.ref);
@@ -79,8 +81,10 @@ void mt_value_encode(const manta_arg *arg, void *out) {
     // zeros behind the payload, and TEXT's NUL with them
     memset((char *)out + head.encoded_bytes - ALIGN, 0, ALIGN);
     const void *from = arg->value.data ? arg->value.data : &arg->scalar;
-    if (arg->value.bytes == sizeof(int64_t)) memcpy(to, from, sizeof(int64_t));   // most calls: one store
-    else if (arg->value.bytes) memcpy(to, from, arg->value.bytes);
+    if (arg->value.bytes == sizeof(int64_t))
+        memcpy(to, from, sizeof(int64_t)); // most calls: one store
+    else if (arg->value.bytes)
+        memcpy(to, from, arg->value.bytes);
 }
 
 void mt_value_encode_place(const mt_value_head *head, const int64_t *shape, const mt_wire_place *place, void *out) {
@@ -107,8 +111,10 @@ mt_status mt_value_decode(const void *data, size_t bytes, mt_value *out, size_t 
     *used = 0;
     if ((uintptr_t)data % 8) return MT_FAIL(CORRUPT, "a message: a value begins off its boundary");
     if (bytes < sizeof *head) return MT_FAIL(CORRUPT, "a message: %zu bytes are left where a value should be", bytes);
-    if (head->type >= MANTA_TYPE_COUNT || head->ndim > MANTA_MAX_DIMS || head->form >= MT_VALUE_FORM_COUNT || head->spare)
-        return MT_FAIL(CORRUPT, "a message: a value of type %d, %d dimensions, form %d", head->type, head->ndim, head->form);
+    if (head->type >= MANTA_TYPE_COUNT || head->ndim > MANTA_MAX_DIMS || head->form >= MT_VALUE_FORM_COUNT ||
+        head->spare)
+        return MT_FAIL(
+            CORRUPT, "a message: a value of type %d, %d dimensions, form %d", head->type, head->ndim, head->form);
 
     // its one right size, in 64 bits: only then does anything behind the head get read
     size_t at = payload_at(head->ndim);
@@ -119,8 +125,8 @@ mt_status mt_value_decode(const void *data, size_t bytes, mt_value *out, size_t 
     if (head->form == MT_VALUE_INLINE) want = head->bytes > room ? UINT64_MAX : padded(head->bytes);
     if (head->form == MT_VALUE_PLACE) want = sizeof(mt_wire_place);
     if (room != want)
-        return MT_FAIL(CORRUPT, "a message: a value of %u bytes says that %llu of them are its payload", head->encoded_bytes,
-            (unsigned long long)head->bytes);
+        return MT_FAIL(CORRUPT, "a message: a value of %u bytes says that %llu of them are its payload",
+            head->encoded_bytes, (unsigned long long)head->bytes);
 
     const int64_t *shape = (const int64_t *)(const void *)(head + 1);
     if (!size_fits(head, shape))
@@ -180,9 +186,10 @@ static mt_status check_refs(const manta_arg *arg) {
     int64_t count = (int64_t)(arg->value.bytes / sizeof *refs);
     for (int64_t i = 0; i < count; i++)
         if (refs[i].serial == 0)
-            return MT_FAIL(INVALID_ARGUMENT, "%s %lld of %lld is empty ({0}): it names nothing; was it released, or did the call "
-                "that should have given it fail?", arg->value.type == MANTA_TYPE_REF ? "reference" : "actor", (long long)i,
-                (long long)count);
+            return MT_FAIL(INVALID_ARGUMENT,
+                "%s %lld of %lld is empty ({0}): it names nothing; was it released, or did the call "
+                "that should have given it fail?",
+                arg->value.type == MANTA_TYPE_REF ? "reference" : "actor", (long long)i, (long long)count);
     return MT_OK;
 }
 
@@ -205,7 +212,8 @@ mt_status mt_arg_check(const manta_arg *arg) {
     mt_value_head head = {.type = (uint8_t)v->type, .ndim = (uint8_t)v->ndim};
     if (!mt_shape_bytes(v->type, v->ndim, v->shape, &dense)) {
         mt_value_describe(&head, v->shape, text, sizeof text);
-        return MT_FAIL(INVALID_ARGUMENT, "%s: dimensions are not negative, and their product is below 2^63 bytes", text);
+        return MT_FAIL(
+            INVALID_ARGUMENT, "%s: dimensions are not negative, and their product is below 2^63 bytes", text);
     }
     // a scalar may lie in the argument itself; manta_tensor and manta_text say SIZE_MAX for a NULL that they were given
     int own = v->ndim == 0 && !is_string(v->type) && v->bytes <= sizeof arg->scalar;
@@ -226,9 +234,12 @@ void mt_value_describe(const mt_value_head *head, const int64_t *shape, char *ou
     size_t at = 0;
     for (int d = -1; d <= ndim && at < out_bytes; d++) {
         int wrote;
-        if (d < 0) wrote = snprintf(out, out_bytes, "%s", mt_type_name((manta_type)head->type));
-        else if (d == ndim) wrote = ndim ? snprintf(out + at, out_bytes - at, "]") : 0;
-        else wrote = snprintf(out + at, out_bytes - at, "%c%lld", d ? ',' : '[', (long long)shape[d]);
+        if (d < 0)
+            wrote = snprintf(out, out_bytes, "%s", mt_type_name((manta_type)head->type));
+        else if (d == ndim)
+            wrote = ndim ? snprintf(out + at, out_bytes - at, "]") : 0;
+        else
+            wrote = snprintf(out + at, out_bytes - at, "%c%lld", d ? ',' : '[', (long long)shape[d]);
         at += (size_t)wrote;
     }
 }

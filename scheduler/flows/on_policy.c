@@ -2,101 +2,60 @@
 #include "scheduler/flows/on_policy.h"
 
 #include "engine/base/clock.h"
-#include "scheduler/agree.h"
+#include "scheduler/env_runner.h"
+#include "scheduler/learner_actor.h"
 
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// What a worker tells everybody after its rollout; behind it in the exchange lie its moments.
-typedef struct worker_news {
-    int32_t status;               // mt_status of the rollout
-    int32_t signal, checkpoint;   // mt_on_policy_request of its rank
-    int32_t listed;               // episodes in the list
-    int64_t ended;                // episodes that ended
-    mt_episode episodes[MT_EPISODES_SHARED];   // the last `listed` of them
-} worker_news;
-
 struct mt_on_policy {
-    mt_on_policy_desc desc;
-    mt_ppo_config config;
-    int rank, local;                  // W / ranks
-    int *worker_envs, *first_env;     // owned (W)
-    mt_policy *policy;                // owned
-    mt_learner *learner;              // owned
-    mt_rollout_worker **workers;      // owned (local)
-    const mt_segment **segments;      // (local)
-    mt_status *status;                // (local) of the last collect
-    mt_normaliser normaliser;
+    manta_context *c;                 // borrowed
+    const mt_rank_setup *setup;       // borrowed
+    mt_layout layout;
+    manta_actor *runners, *learners;  // owned (R), (L)
+    manta_placement *placement;       // Nullable
+    manta_ref *news, *segments;       // owned (R): what the runners give in the running iteration
+    manta_ref *updated;               // owned (L, 2): news, parameters
+    manta_ref parameters;             // held: an object of the newest
     mt_arena arena;
-    size_t news_bytes;                // of one worker in the exchange
-    char *news;                       // (W, news_bytes)
-    mt_episode *episodes;             // (W · MT_EPISODES_SHARED) of the last exchange
+    mt_weights weights;               // the same, for evaluation here
+    mt_normaliser normaliser;
+    double *moments;                  // (doubles) the normaliser, as it is sent
+    float *saved;                     // owned (3, params): the learner's state, once asked for
+    mt_episode *episodes;             // (W · MT_EPISODES_SHARED) of the last iteration
     int64_t episode_count;
-    // counted alike on every rank
     int64_t iteration, steps, total_episodes;
     int64_t windowed;                 // episodes that went through the window
     mt_episode window[MT_RETURN_WINDOW];
 };
 
-static worker_news *news_of(const mt_on_policy *f, int worker) { return (worker_news *)(f->news + f->news_bytes * (size_t)worker); }
-static double *moments_of(const mt_on_policy *f, int worker) { return (double *)(news_of(f, worker) + 1); }
+// what went wrong in a call, as a status of this program
+static mt_status failed(const mt_on_policy *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static mt_status failed(const mt_on_policy *f, const char *format, ...) {
+    manta_error_info e = manta_error(f->c);
+    char what[160];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    mt_status status = e.code == MANTA_INFEASIBLE ? MT_CONFIG : e.code == MANTA_DEADLINE ? MT_DEADLINE
+        : e.code == MANTA_ACTOR_DIED || e.code == MANTA_OBJECT_LOST || e.code == MANTA_COMM ? MT_COMM
+        : e.code == MANTA_NO_MEMORY ? MT_NO_MEMORY : MT_ENV;
+    return mt_fail(status, __FILE__, __LINE__, "%s: %s%s", what, status == MT_DEADLINE ? "deadline passed: " : "", e.message);
+}
+
+static int learner_rank(const mt_on_policy *f, int l) {
+    return f->placement ? manta_placement_rank(f->placement, l) : mt_layout_learner_rank(&f->layout, l);
+}
+
+static int runner_rank(const mt_on_policy *f, int r) {
+    return f->placement ? manta_placement_rank(f->placement, f->layout.learners + r) : mt_layout_runner_rank(&f->layout, r);
+}
 
 // ---- one iteration
-
-static void collect_worker(void *context, int index, int thread) {
-    (void)thread;
-    mt_on_policy *f = context;
-    f->status[index] = f->workers[index]
-        ? mt_rollout_worker_collect(f->workers[index], mt_learner_weights(f->learner)) : MT_OK;
-    if (f->status[index] == MT_OK) return;
-    // the message is this thread's: hand it to the thread that drives the flow, which reports it
-    worker_news *news = news_of(f, f->rank * f->local + index);
-    snprintf((char *)news->episodes, sizeof news->episodes, "%s", mt_last_error());
-}
-
-static void finish_worker(void *context, int index, int thread) {
-    (void)thread;
-    mt_on_policy *f = context;
-    if (f->workers[index]) mt_rollout_worker_finish(f->workers[index], mt_learner_weights(f->learner));
-}
-
-static void write_news(mt_on_policy *f, mt_on_policy_request request) {
-    for (int i = 0; i < f->local; i++) {
-        worker_news *news = news_of(f, f->rank * f->local + i);
-        news->status = f->status[i];
-        news->signal = request.signal, news->checkpoint = request.checkpoint;
-        news->ended = news->listed = 0;
-        if (!f->workers[i] || f->status[i] != MT_OK) continue;
-        const mt_episode *episodes;
-        news->ended = mt_rollout_worker_episodes(f->workers[i], &episodes);
-        news->listed = (int32_t)(news->ended < MT_EPISODES_SHARED ? news->ended : MT_EPISODES_SHARED);
-        memcpy(news->episodes, episodes + news->ended - news->listed, sizeof *episodes * (size_t)news->listed);
-        memcpy(moments_of(f, f->rank * f->local + i), mt_rollout_worker_moments(f->workers[i]),
-            sizeof(double) * (size_t)mt_normaliser_doubles(&f->normaliser));
-    }
-}
-
-// in worker order, so that every rank and every layout of ranks gets the same
-static mt_status read_news(mt_on_policy *f, mt_on_policy_report *report) {
-    f->episode_count = 0;
-    for (int w = 0; w < f->desc.workers; w++) {
-        const worker_news *news = news_of(f, w);
-        if (news->status != MT_OK)
-            return MT_FAIL(ENV, "rollout worker %d (environments %d to %d, rank %d) failed: %.400s", w, f->first_env[w],
-                f->first_env[w] + f->worker_envs[w] - 1, w / f->local, (const char *)news->episodes);
-        if (news->signal > report->request.signal) report->request.signal = news->signal;
-        if (news->checkpoint > report->request.checkpoint) report->request.checkpoint = news->checkpoint;
-        for (int e = 0; e < news->listed; e++) {
-            f->window[f->windowed++ % MT_RETURN_WINDOW] = news->episodes[e];
-            f->episodes[f->episode_count++] = news->episodes[e];
-        }
-        f->total_episodes += news->ended;
-        if (f->worker_envs[w]) mt_normaliser_merge(&f->normaliser, moments_of(f, w));
-    }
-    mt_normaliser_publish(&f->normaliser);
-    return MT_OK;
-}
 
 static void window_means(const mt_on_policy *f, mt_on_policy_report *report) {
     int64_t count = f->windowed < MT_RETURN_WINDOW ? f->windowed : MT_RETURN_WINDOW;
@@ -107,32 +66,110 @@ static void window_means(const mt_on_policy *f, mt_on_policy_report *report) {
     report->ep_len_mean = count ? steps / (double)count : NAN;
 }
 
-mt_status mt_on_policy_iterate(mt_on_policy *f, mt_on_policy_request request, double remaining, mt_on_policy_report *report) {
+// in worker order, so that every layout gets the same
+static void read_news(mt_on_policy *f, int worker, const mt_worker_news *news, mt_on_policy_report *report) {
+    if (news->signal > report->signal) report->signal = news->signal;
+    if (news->seconds > report->rollout_seconds) report->rollout_seconds = news->seconds;
+    for (int e = 0; e < news->listed; e++) {
+        f->window[f->windowed++ % MT_RETURN_WINDOW] = news->episodes[e];
+        f->episodes[f->episode_count++] = news->episodes[e];
+    }
+    f->total_episodes += news->ended;
+    if (mt_layout_worker_envs(&f->layout, worker)) mt_normaliser_merge(&f->normaliser, (const double *)(news + 1));
+}
+
+static void call_runners(mt_on_policy *f) {
+    int doubles = mt_normaliser_doubles(&f->normaliser);
+    mt_normaliser_store(&f->normaliser, f->moments);
+    for (int r = 0; r < f->layout.runners; r++) {
+        const manta_arg args[] = {manta_from(f->parameters), manta_vector(MANTA_TYPE_F64, doubles, f->moments)};
+        manta_ref results[2];
+        manta_invoke(f->c, f->runners[r], "collect", args, 2, results);
+        f->news[r] = results[0], f->segments[r] = results[1];
+    }
+}
+
+static mt_status hear_runners(mt_on_policy *f, mt_on_policy_report *report) {
+    size_t bytes = mt_worker_news_bytes(mt_normaliser_doubles(&f->normaliser));
+    f->episode_count = 0;
+    for (int r = 0; r < f->layout.runners; r++) {
+        manta_value news;
+        if (manta_get(f->c, f->news[r], &news) != MANTA_OK)
+            return failed(f, "environment runner %d (rank %d of %d)", r, runner_rank(f, r), f->layout.ranks);
+        int first = mt_layout_runner_first(&f->layout, r), end = mt_layout_runner_first(&f->layout, r + 1);
+        for (int w = first; w < end; w++)
+            read_news(f, w, (const mt_worker_news *)(const void *)((const char *)news.data + bytes * (size_t)(w - first)), report);
+    }
+    mt_normaliser_publish(&f->normaliser);
+    return MT_OK;
+}
+
+// Learner l's call waits for its segments, and for the news of all runners: when one of them fails, no learner begins and waits for
+// the others. With too many runners for arguments the driver waits first (hear_runners), and the references go as a list.
+static int arguments_fit(const mt_on_policy *f) { return 2 + 2 * f->layout.runners <= MANTA_MAX_ARGUMENTS; }
+
+static void call_learners(mt_on_policy *f, double remaining) {
+    for (int l = 0; l < f->layout.learners; l++) {
+        manta_arg args[MANTA_MAX_ARGUMENTS] = {manta_i64(f->iteration), manta_f64(remaining)};
+        int count = 2, first, end;
+        mt_learner_runners(&f->layout, l, &first, &end);
+        if (arguments_fit(f)) {
+            for (int r = first; r < end; r++) args[count++] = manta_from(f->segments[r]);
+            for (int r = 0; r < f->layout.runners; r++) args[count++] = manta_from(f->news[r]);
+        } else args[count++] = manta_references(f->segments, f->layout.runners);
+        manta_invoke(f->c, f->learners[l], "update", args, count, &f->updated[2 * l]);
+    }
+}
+
+static mt_status take_parameters(mt_on_policy *f, manta_ref parameters) {
+    manta_value v;
+    if (manta_get(f->c, parameters, &v) != MANTA_OK) return failed(f, "the learners' parameters");
+    memcpy(f->weights.param, v.data, v.bytes);
+    mt_weights_pack(&f->weights, f->setup->policy, f->setup->kernels, MT_POLICY_BOTH);
+    f->weights.version++;
+    if (f->parameters.serial) manta_release(f->c, f->parameters);
+    f->parameters = parameters;
+    return MT_OK;
+}
+
+static mt_status hear_learners(mt_on_policy *f, mt_on_policy_report *report) {
+    mt_status status = MT_OK;
+    for (int l = 0; l < f->layout.learners; l++) {
+        manta_value v;
+        if (manta_get(f->c, f->updated[2 * l], &v) != MANTA_OK) {
+            MT_KEEP(status, failed(f, "learner %d (rank %d of %d)", l, learner_rank(f, l), f->layout.ranks));
+            continue;
+        }
+        const mt_learner_news *news = v.data;
+        if (news->status != MT_OK) MT_KEEP(status, mt_fail((mt_status)news->status, __FILE__, __LINE__, "%.500s", news->message));
+        if (l == 0) report->learner = news->report;
+        manta_release(f->c, f->updated[2 * l]);
+        if (l > 0) manta_release(f->c, f->updated[2 * l + 1]);
+    }
+    MT_TRY(status);
+    return take_parameters(f, f->updated[1]);
+}
+
+mt_status mt_on_policy_iterate(mt_on_policy *f, double remaining, mt_on_policy_report *report) {
     *report = (mt_on_policy_report){0};
     int64_t began = mt_clock_ns();
 
-    // every worker fills its segment with the present weights
-    mt_workers_run(f->desc.threads, collect_worker, f, f->local);
+    // every runner fills its segments with the present weights
+    call_runners(f);
+    if (!arguments_fit(f)) MT_TRY(hear_runners(f, report));
+    // every learner reads its workers' segments where they lie; gradients are summed between learners
+    call_learners(f, remaining);
+    // episodes and moments come here, while the learners are at work
+    if (arguments_fit(f)) MT_TRY(hear_runners(f, report));
+    MT_TRY(hear_learners(f, report));
 
-    // moments, finished episodes, requests and failures of all workers go to all ranks
-    write_news(f, request);
-    MT_TRY(mt_comm_allgather(f->desc.comm, news_of(f, f->rank * f->local), f->news, f->news_bytes * (size_t)f->local));
-    MT_TRY(read_news(f, report));
-
-    // values, advantages, returns
-    mt_workers_run(f->desc.threads, finish_worker, f, f->local);
-    int64_t collected = mt_clock_ns();
-
-    // minibatches: gradients of the shares, summed over all workers, applied on every rank alike
-    MT_TRY(mt_learner_update(f->learner, f->segments, (uint64_t)f->iteration, remaining, &report->learner));
-
+    for (int r = 0; r < f->layout.runners; r++) manta_release(f->c, f->news[r]), manta_release(f->c, f->segments[r]);
     report->iteration = ++f->iteration;
     report->steps = f->steps += mt_on_policy_steps_per_iteration(f);
     report->episodes = f->episodes, report->episode_count = f->episode_count;
     report->total_episodes = f->total_episodes, report->listed_episodes = f->windowed;
     window_means(f, report);
-    report->rollout_seconds = 1e-9 * (double)(collected - began);
-    report->update_seconds = 1e-9 * (double)(mt_clock_ns() - collected);
+    report->update_seconds = 1e-9 * (double)(mt_clock_ns() - began) - report->rollout_seconds;
     return MT_OK;
 }
 
@@ -167,78 +204,98 @@ mt_status mt_on_policy_probe(const mt_ppo_config *config, const manta_env_desc *
     return status;
 }
 
-// Environments are numbered through the job; worker w has those from n·w/W on.
-static mt_status share_environments(mt_on_policy *f) {
-    int workers = f->desc.workers;
-    f->worker_envs = calloc((size_t)workers, sizeof *f->worker_envs);
-    f->first_env = calloc((size_t)workers, sizeof *f->first_env);
-    f->workers = calloc((size_t)f->local, sizeof *f->workers);
-    f->segments = calloc((size_t)f->local, sizeof *f->segments);
-    f->status = calloc((size_t)f->local, sizeof *f->status);
-    if (!f->worker_envs || !f->first_env || !f->workers || !f->segments || !f->status)
-        return MT_FAIL(NO_MEMORY, "cannot allocate %d workers", workers);
-    for (int w = 0; w < workers; w++) {
-        f->first_env[w] = (int)((int64_t)f->config.n_envs * w / workers);
-        f->worker_envs[w] = (int)((int64_t)f->config.n_envs * (w + 1) / workers) - f->first_env[w];
+// What an actor asks for. Without numbers of the user's it stands on the rank that the layout gives it and asks for nothing, so
+// that a learner and a runner take turns on a rank's cores.
+static manta_options ask(const mt_on_policy *f, double cpus, double gpus, int rank, int bundle) {
+    manta_options o = {.num_cpus = cpus > 0 ? cpus : MANTA_NO_CPU, .num_gpus = gpus};
+    if (f->placement) o.placement = f->placement, o.bundle = bundle;
+    else o.on_rank = MANTA_ON_RANK(rank);
+    return o;
+}
+
+static mt_status place(mt_on_policy *f) {
+    const mt_train_config *t = f->setup->train;
+    int count = f->layout.learners + f->layout.runners;
+    if (t->placement == MT_PLACEMENT_AUTO) return MT_OK;
+    manta_bundle *bundles = calloc((size_t)count, sizeof *bundles);
+    if (!bundles) return MT_FAIL(NO_MEMORY, "cannot allocate %d bundles", count);
+    for (int i = 0; i < count; i++) {
+        int learner = i < f->layout.learners;
+        double cpus = learner ? t->num_cpus_per_learner : t->num_cpus_per_env_runner;
+        bundles[i] = (manta_bundle){.num_cpus = cpus > 0 ? cpus : 1, .num_gpus = learner ? t->num_gpus_per_learner : 0};
     }
+    f->placement = manta_placement_create(f->c, bundles, count, t->placement == MT_PLACEMENT_PACK ? MANTA_PACK : MANTA_SPREAD);
+    free(bundles);
+    if (!f->placement) return MT_FAIL(NO_MEMORY, "cannot allocate a placement group");
+    if (manta_placement_wait(f->c, f->placement, MANTA_DEFAULT_TIMEOUT) != MANTA_OK) return failed(f, "placing learners and environment runners");
     return MT_OK;
 }
 
-static mt_status make_shared_buffers(mt_on_policy *f, const mt_codec *codec) {
-    const mt_ppo_config *c = &f->config;
-    mt_normaliser_register(&f->normaliser, codec->obs, c->normalize && c->norm_obs, c->normalize && c->norm_reward,
-        (float)c->clip_obs, (float)c->clip_reward, &f->arena);
-    f->news_bytes = sizeof(worker_news) + sizeof(double) * (size_t)mt_normaliser_doubles(&f->normaliser);
-    mt_arena_add(&f->arena, (void **)&f->news, f->news_bytes * (size_t)f->desc.workers, "news of workers");
-    MT_ARENA_ADD(&f->arena, f->episodes, f->desc.workers * MT_EPISODES_SHARED);
-    MT_TRY(mt_arena_commit(&f->arena));
-    mt_normaliser_reset(&f->normaliser);
+static mt_status create_actors(mt_on_policy *f) {
+    const mt_train_config *t = f->setup->train;
+    for (int l = 0; l < f->layout.learners; l++) {
+        manta_options o = ask(f, t->num_cpus_per_learner, t->num_gpus_per_learner, mt_layout_learner_rank(&f->layout, l), l);
+        f->learners[l] = manta_new(f->c, mt_learner_class.name, &o, manta_i64(l));
+    }
+    for (int r = 0; r < f->layout.runners; r++) {
+        manta_options o = ask(f, t->num_cpus_per_env_runner, 0, mt_layout_runner_rank(&f->layout, r), f->layout.learners + r);
+        f->runners[r] = manta_new(f->c, mt_env_runner_class.name, &o, manta_i64(r));
+    }
+    for (int l = 0; l < f->layout.learners; l++)
+        if (manta_get(f->c, f->learners[l].ref, NULL) != MANTA_OK) return failed(f, "creating learner %d", l);
+    for (int r = 0; r < f->layout.runners; r++)
+        if (manta_get(f->c, f->runners[r].ref, NULL) != MANTA_OK) return failed(f, "creating environment runner %d", r);
     return MT_OK;
 }
 
-static mt_status make_worker(mt_on_policy *f, int local) {
-    int w = f->rank * f->local + local;
-    if (!f->worker_envs[w]) return MT_OK;
-    mt_rollout_worker_desc d = {
-        .env = f->desc.env, .options = f->desc.options, .option_count = f->desc.option_count, .policy = f->policy,
-        .kernels = f->desc.kernels, .normaliser = &f->normaliser, .first_env = (uint64_t)f->first_env[w],
-        .envs = f->worker_envs[w], .steps = f->config.n_steps, .gamma = f->config.gamma,
-        .gae_lambda = f->config.gae_lambda, .sde_sample_freq = f->config.sde_sample_freq, .seed = f->desc.seed,
-    };
-    MT_TRY(mt_rollout_worker_create(&d, &f->workers[local]));
-    f->segments[local] = mt_rollout_worker_segment(f->workers[local]);
-    return MT_OK;
-}
-
-static mt_status build_local(mt_on_policy *f, mt_codec *codec) {
-    MT_TRY(share_environments(f));
-    MT_TRY(mt_on_policy_probe(&f->config, f->desc.env, f->desc.options, f->desc.option_count, codec, &f->policy));
-    MT_TRY(make_shared_buffers(f, codec));
-    for (int i = 0; i < f->local; i++) MT_TRY(make_worker(f, i));
-    return MT_OK;
+// The learners make their communicator; then the first weights are known.
+static mt_status connect_learners(mt_on_policy *f) {
+    int count = f->layout.learners;
+    uint32_t *ranks = malloc(sizeof *ranks * (size_t)count);
+    if (!ranks) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", count);
+    mt_status status = MT_OK;
+    for (int l = 0; l < count; l++) {
+        ranks[l] = (uint32_t)learner_rank(f, l);
+        for (int k = 0; k < l && status == MT_OK; k++)
+            if (ranks[k] == ranks[l])
+                status = MT_FAIL(CONFIG, "the placement puts two learners on rank %u; they need ranks of their own: placement spread, "
+                    "more num_cpus_per_learner, or fewer num_learners", ranks[l]);
+    }
+    for (int l = 0; l < count && status == MT_OK; l++) f->updated[l] = manta_tell(f->c, f->learners[l], "connect", manta_vector(MANTA_TYPE_U32, count, ranks));
+    for (int l = 0; l < count && status == MT_OK; l++) {
+        if (manta_get(f->c, f->updated[l], NULL) != MANTA_OK) status = failed(f, "connecting the learners");
+        manta_release(f->c, f->updated[l]);
+    }
+    free(ranks);
+    MT_TRY(status);
+    return take_parameters(f, manta_tell(f->c, f->learners[0], "weights"));
 }
 
 static mt_status build(mt_on_policy *f) {
-    mt_codec codec;
-    // what one rank alone may fail at comes first; the learner is made by all ranks together
-    MT_TRY(mt_agree(f->desc.comm, build_local(f, &codec)));
-    return mt_learner_create(&(mt_learner_desc){
-        .policy = f->policy, .kernels = f->desc.kernels, .comm = f->desc.comm, .threads = f->desc.threads,
-        .config = f->config.learner, .workers = f->desc.workers, .local_workers = f->local,
-        .worker_envs = f->worker_envs, .seed = f->desc.seed,
-        .shape = {.steps = f->config.n_steps, .obs = codec.obs, .action = codec.action_count, .logits = codec.logits,
-            .masked = (f->desc.env->capabilities & MANTA_ENV_HAS_ACTION_MASK) != 0},
-    }, &f->learner);
+    const mt_ppo_config *p = f->setup->ppo;
+    size_t runners = (size_t)f->layout.runners, learners = (size_t)f->layout.learners;
+    f->runners = calloc(runners, sizeof *f->runners), f->learners = calloc(learners, sizeof *f->learners);
+    f->news = calloc(runners, sizeof *f->news), f->segments = calloc(runners, sizeof *f->segments);
+    f->updated = calloc(2 * learners, sizeof *f->updated);
+    if (!f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
+    mt_weights_register(&f->weights, f->setup->policy, &f->arena);
+    mt_normaliser_register(&f->normaliser, f->setup->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
+        (float)p->clip_obs, (float)p->clip_reward, &f->arena);
+    MT_ARENA_ADD(&f->arena, f->moments, mt_normaliser_doubles(&f->normaliser));
+    MT_ARENA_ADD(&f->arena, f->episodes, f->layout.workers * MT_EPISODES_SHARED);
+    MT_TRY(mt_arena_commit(&f->arena));
+    mt_normaliser_reset(&f->normaliser);
+    MT_TRY(place(f));
+    MT_TRY(create_actors(f));
+    return connect_learners(f);
 }
 
-mt_status mt_on_policy_create(const mt_on_policy_desc *desc, mt_on_policy **out) {
+mt_status mt_on_policy_create(manta_context *context, const mt_rank_setup *setup, mt_on_policy **out) {
     *out = NULL;
     mt_on_policy *f = calloc(1, sizeof *f);
     if (!f) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
-    f->desc = *desc, f->config = *desc->config;
-    f->rank = mt_comm_rank(desc->comm), f->local = desc->workers / mt_comm_size(desc->comm);
+    f->c = context, f->setup = setup, f->layout = setup->layout;
     mt_status status = build(f);
-    f->desc.options = NULL;   // borrowed during create only
     if (status != MT_OK) {
         mt_on_policy_destroy(f);
         return status;
@@ -249,31 +306,95 @@ mt_status mt_on_policy_create(const mt_on_policy_desc *desc, mt_on_policy **out)
 
 void mt_on_policy_destroy(mt_on_policy *f) {
     if (!f) return;
-    mt_learner_destroy(f->learner);
-    for (int i = 0; f->workers && i < f->local; i++) mt_rollout_worker_destroy(f->workers[i]);
-    mt_policy_destroy(f->policy);
+    if (f->parameters.serial) manta_release(f->c, f->parameters);
+    for (int r = 0; f->runners && r < f->layout.runners; r++)
+        if (f->runners[r].ref.serial) manta_release(f->c, f->runners[r].ref);
+    for (int l = 0; f->learners && l < f->layout.learners; l++)
+        if (f->learners[l].ref.serial) manta_release(f->c, f->learners[l].ref);
+    manta_placement_remove(f->c, f->placement);
     mt_arena_fini(&f->arena);
-    free(f->worker_envs), free(f->first_env), free(f->workers), free(f->segments), free(f->status);
+    free(f->runners), free(f->learners), free(f->news), free(f->segments), free(f->updated), free(f->saved);
     free(f);
 }
 
 // ---- what others ask
 
-int64_t mt_on_policy_steps_per_iteration(const mt_on_policy *f) { return (int64_t)f->config.n_envs * f->config.n_steps; }
-const mt_policy *mt_on_policy_policy(const mt_on_policy *f) { return f->policy; }
+int64_t mt_on_policy_steps_per_iteration(const mt_on_policy *f) { return (int64_t)f->layout.envs * f->setup->ppo->n_steps; }
 mt_normaliser *mt_on_policy_normaliser(mt_on_policy *f) { return &f->normaliser; }
-mt_learner *mt_on_policy_learner(mt_on_policy *f) { return f->learner; }
-int mt_on_policy_local_workers(const mt_on_policy *f) { return f->local; }
-
-mt_rollout_worker *mt_on_policy_worker(mt_on_policy *f, int local, int *worker) {
-    *worker = f->rank * f->local + local;
-    return f->workers[local];
-}
+const mt_weights *mt_on_policy_weights(const mt_on_policy *f) { return &f->weights; }
 
 // ---- state
 
+mt_status mt_on_policy_learner_state(mt_on_policy *f, mt_learner_state *state) {
+    manta_ref refs[4];
+    manta_value v[4];
+    manta_invoke(f->c, f->learners[0], "save", NULL, 0, refs);
+    if (manta_get_all(f->c, refs, 4, MANTA_DEFAULT_TIMEOUT, v) != MANTA_OK) return failed(f, "the learner's state");
+    size_t bytes = sizeof(float) * (size_t)f->setup->policy->sizes.params;
+    float *copy = f->saved ? f->saved : (f->saved = malloc(3 * bytes));
+    if (!copy) return MT_FAIL(NO_MEMORY, "cannot allocate the learner's state, %zu bytes", 3 * bytes);
+    for (int i = 0; i < 3; i++) memcpy((char *)copy + bytes * (size_t)i, v[i].data, bytes);
+    *state = (mt_learner_state){.param = copy, .m = copy + bytes / sizeof *copy, .v = copy + 2 * bytes / sizeof *copy,
+        .step = *(const int64_t *)v[3].data};
+    for (int i = 0; i < 4; i++) manta_release(f->c, refs[i]);
+    return MT_OK;
+}
+
+mt_status mt_on_policy_set_learner_state(mt_on_policy *f, const mt_learner_state *s) {
+    int64_t params = f->setup->policy->sizes.params;
+    for (int l = 0; l < f->layout.learners; l++) {
+        manta_ref done = manta_tell(f->c, f->learners[l], "load", manta_vector(MANTA_TYPE_F32, params, s->param),
+            manta_vector(MANTA_TYPE_F32, params, s->m), manta_vector(MANTA_TYPE_F32, params, s->v), manta_i64(s->step));
+        if (manta_get(f->c, done, NULL) != MANTA_OK) return failed(f, "restoring a learner");
+        manta_release(f->c, done);
+    }
+    return take_parameters(f, manta_tell(f->c, f->learners[0], "weights"));
+}
+
+mt_status mt_on_policy_save_workers(mt_on_policy *f, mt_worker_visit visit, void *context) {
+    for (int r = 0; r < f->layout.runners; r++) f->news[r] = manta_tell(f->c, f->runners[r], "save");
+    for (int r = 0; r < f->layout.runners; r++) {
+        manta_value v;
+        if (manta_get(f->c, f->news[r], &v) != MANTA_OK) return failed(f, "an environment runner's state");
+        const char *at = v.data;
+        for (int w = mt_layout_runner_first(&f->layout, r); w < mt_layout_runner_first(&f->layout, r + 1); w++) {
+            uint64_t bytes;
+            memcpy(&bytes, at, sizeof bytes);
+            at += sizeof bytes;
+            if (bytes) MT_TRY(visit(context, w, at, bytes));
+            at += bytes;
+        }
+        manta_release(f->c, f->news[r]);
+    }
+    return MT_OK;
+}
+
+static mt_status load_runner(mt_on_policy *f, int r, void *const *blobs, const size_t *bytes, int *exact) {
+    mt_text all = {0};
+    int64_t restored = 0;
+    for (int w = mt_layout_runner_first(&f->layout, r); w < mt_layout_runner_first(&f->layout, r + 1); w++) {
+        uint64_t n = blobs[w] ? bytes[w] : 0;
+        mt_text_append_bytes(&all, (const char *)&n, sizeof n);
+        mt_text_append_bytes(&all, blobs[w], n);
+    }
+    mt_status status = mt_text_status(&all);
+    if (status == MT_OK) {
+        manta_ref done = manta_tell(f->c, f->runners[r], "load", manta_bytes(all.data, all.length));
+        if (manta_get_i64(f->c, done, &restored) != MANTA_OK) status = failed(f, "restoring an environment runner");
+        manta_release(f->c, done);
+    }
+    *exact &= (int)restored;
+    mt_text_fini(&all);
+    return status;
+}
+
+mt_status mt_on_policy_load_workers(mt_on_policy *f, void *const *blobs, const size_t *bytes, int *exact) {
+    for (int r = 0; r < f->layout.runners; r++) MT_TRY(load_runner(f, r, blobs, bytes, exact));
+    return MT_OK;
+}
+
 void mt_on_policy_save(const mt_on_policy *f, mt_blob *blob) {
-    int64_t counters[] = {f->iteration, f->steps, f->total_episodes, f->windowed, f->desc.workers, f->config.n_envs};
+    int64_t counters[] = {f->iteration, f->steps, f->total_episodes, f->windowed, f->layout.workers, f->layout.envs};
     float rewards[MT_RETURN_WINDOW];
     int32_t lengths[MT_RETURN_WINDOW];
     for (int i = 0; i < MT_RETURN_WINDOW; i++) rewards[i] = f->window[i].reward, lengths[i] = f->window[i].steps;
@@ -290,10 +411,10 @@ mt_status mt_on_policy_load(mt_on_policy *f, mt_blob_reader *reader) {
     mt_blob_get_f32(reader, "window_reward", rewards, MT_RETURN_WINDOW);
     mt_blob_get_i32(reader, "window_steps", lengths, MT_RETURN_WINDOW);
     MT_TRY(reader->status);
-    if (counters[4] != f->desc.workers || counters[5] != f->config.n_envs)
+    if (counters[4] != f->layout.workers || counters[5] != f->layout.envs)
         return MT_FAIL(CONFIG, "the checkpoint has %lld logical workers and %lld environments, this run %d and %d; resume with "
-            "--n-workers %lld and the same n_envs", (long long)counters[4], (long long)counters[5], f->desc.workers,
-            f->config.n_envs, (long long)counters[4]);
+            "--n-workers %lld and the same n_envs", (long long)counters[4], (long long)counters[5], f->layout.workers,
+            f->layout.envs, (long long)counters[4]);
     f->iteration = counters[0], f->steps = counters[1], f->total_episodes = counters[2], f->windowed = counters[3];
     for (int i = 0; i < MT_RETURN_WINDOW; i++) f->window[i] = (mt_episode){rewards[i], lengths[i]};
     return MT_OK;

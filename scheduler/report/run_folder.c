@@ -146,7 +146,7 @@ static mt_status check_empty(const char *path) {
     MT_TRY(mt_folder_list(path, &names));
     mt_status status = MT_OK;
     for (size_t i = 0; i < names.count && status == MT_OK; i++) {
-        if (strcmp(names.names[i], MT_RUN_LOCK) == 0) continue;
+        if (strcmp(names.names[i], MT_RUN_LOCK) == 0 || strcmp(names.names[i], MT_RUN_PULSE) == 0) continue;   // not the run's yet
         status = MT_FAIL(EXISTS,
             "%s is not empty (%.64s): a new run would overwrite what is there; --resume continues a run, or choose "
             "another folder",
@@ -175,6 +175,23 @@ mt_status mt_run_folder_resume(const char *path, mt_run_folder *out) {
     MT_TRY(set_path(out, path));
     MT_TRY(mt_run_folder_check(out->path));
     return take_lock(out);
+}
+
+void mt_run_folder_remove_unused(const char *path) {
+    mt_folder_names names;
+    char lock[MT_PATH_BYTES], pulse[MT_PATH_BYTES];
+    if (!mt_file_is_folder(path) || mt_folder_list(path, &names) != MT_OK) return;
+    int unused = 1;
+    for (size_t i = 0; i < names.count; i++)
+        unused = unused && (strcmp(names.names[i], MT_RUN_LOCK) == 0 || strcmp(names.names[i], MT_RUN_PULSE) == 0);
+    mt_folder_names_fini(&names);
+    // the message of why it is unused is still to be told: nothing here may fail loudly
+    if (!unused || snprintf(lock, sizeof lock, "%s/%s", path, MT_RUN_LOCK) >= (int)sizeof lock) return;
+    if (snprintf(pulse, sizeof pulse, "%s/%s", path, MT_RUN_PULSE) >= (int)sizeof pulse) return;
+    int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int held = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!held) unlink(pulse), unlink(lock), rmdir(path);
+    if (fd >= 0) close(fd);
 }
 
 mt_status mt_run_folder_file(const mt_run_folder *folder, const char *name, char *buffer, size_t bytes) {

@@ -25,6 +25,7 @@ extern "C" {
 #define MT_RUN_WEIGHTS "policy.safetensors"         // the newest weights
 #define MT_RUN_BEST_WEIGHTS "best_policy.safetensors"   // of the best evaluation
 #define MT_RUN_LOCK "run.lock"
+#define MT_RUN_PULSE "pulse"                        // changes while it works, under manta launch (engine/base/pulse.h)
 
 enum { MT_RUN_PATH_BYTES = 4096 };
 
@@ -47,6 +48,9 @@ mt_status mt_run_folder_resume(const char *path, mt_run_folder *out);
 
 // Drops the lock. Harmless when closed.
 void mt_run_folder_close(mt_run_folder *folder);
+
+// Removes a folder in which nothing was ever written but its lock, for a launcher whose job did not start. Others stay.
+void mt_run_folder_remove_unused(const char *path);
 
 // PATH/NAME into buffer. MT_INVALID_ARGUMENT when it does not fit.
 mt_status mt_run_folder_file(const mt_run_folder *folder, const char *name, char *buffer, size_t bytes);

@@ -1,5 +1,5 @@
-// The ranks' side of test_heap.c: mpi_heap MODE NODE_RANKS_MAX, started by mpirun (or without). Exit status 0 and "passed" from
-// rank 0; anything else is a failure with a line on standard error.
+// The ranks' side of test_heap.c: mpi_heap MODE NODE_RANKS_MAX, started by mpirun (or without). Exit status 0 and
+// "passed" from rank 0; anything else is a failure with a line on standard error.
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,8 @@ static int rank, size;
 #define CHECK(cond)                                                                                                    \
     do {                                                                                                               \
         if (!(cond)) {                                                                                                 \
-            fprintf(stderr, "rank %d of %d: line %d: %s; last error: %s\n", rank, size, __LINE__, #cond, mt_last_error()); \
+            fprintf(                                                                                                   \
+                stderr, "rank %d of %d: line %d: %s; last error: %s\n", rank, size, __LINE__, #cond, mt_last_error()); \
             mt_mpi_abort(1);                                                                                           \
         }                                                                                                              \
     } while (0)
@@ -35,7 +36,7 @@ static void views(mt_comm *world, int node_ranks_max) {
     char *data = malloc(BYTES);
     uint64_t at[64];
     memset(data, 'a' + rank, BYTES);
-    for (int i = 0; i < rank; i++) (void)mt_heap_alloc(heap, 777);   // not the same place on every rank
+    for (int i = 0; i < rank; i++) (void)mt_heap_alloc(heap, 777); // not the same place on every rank
     uint64_t offset = mt_heap_alloc(heap, BYTES);
     CHECK(offset != MT_HEAP_NO_OFFSET);
     CHECK(mt_heap_write(heap, offset, data, BYTES) == MT_OK);
@@ -79,9 +80,12 @@ int main(int argc, char **argv) {
     if (mt_mpi_init(&argc, &argv) != MT_OK || mt_comm_world(&desc, &world) != MT_OK) return 1;
     rank = mt_comm_rank(world);
     size = mt_comm_size(world);
-    if (strcmp(mode, "views") == 0) views(world, desc.node_ranks_max);
-    else if (strcmp(mode, "failing") == 0) failing(world);
-    else CHECK(!"a mode");
+    if (strcmp(mode, "views") == 0)
+        views(world, desc.node_ranks_max);
+    else if (strcmp(mode, "failing") == 0)
+        failing(world);
+    else
+        CHECK(!"a mode");
     CHECK(mt_comm_barrier(world) == MT_OK);
     if (rank == 0) printf("passed\n");
     mt_comm_destroy(world);

@@ -19,7 +19,7 @@ static uint64_t draw(uint64_t below) {
     state = state * 6364136223846793005u + 1442695040888963407u;
     return (state >> 33) % below;
 }
-static uint64_t draw_bytes(void) {   // of every magnitude
+static uint64_t draw_bytes(void) { // of every magnitude
     uint64_t top = UINT64_C(1) << draw(21);
     return draw(top) + draw(3);
 }
@@ -29,10 +29,8 @@ static uint64_t draw_bytes(void) {   // of every magnitude
 enum { MODEL_BLOCKS = 600, MODEL_LIMIT = 8 << 20 };
 
 Test(blocks, a_hundred_thousand_steps_against_a_model) {
-    static struct {
-        uint64_t offset, bytes;
-    } model[MODEL_BLOCKS];
-    static unsigned char owner[MODEL_LIMIT / MT_BLOCK_UNIT];   // 1: in use
+    static struct { uint64_t offset, bytes; } model[MODEL_BLOCKS];
+    static unsigned char owner[MODEL_LIMIT / MT_BLOCK_UNIT]; // 1: in use
     mt_blocks b;
     int refusals = 0;
     cr_assert_eq(mt_blocks_init(&b, MODEL_LIMIT), MT_OK);
@@ -53,10 +51,11 @@ Test(blocks, a_hundred_thousand_steps_against_a_model) {
                 continue;
             }
             uint64_t size = mt_blocks_size(&b, offset);
-            cr_assert(size >= bytes && size <= bytes + bytes / 32 + MT_BLOCK_UNIT, "%llu for %llu", (unsigned long long)size,
-                (unsigned long long)bytes);
+            cr_assert(size >= bytes && size <= bytes + bytes / 32 + MT_BLOCK_UNIT, "%llu for %llu",
+                (unsigned long long)size, (unsigned long long)bytes);
             cr_assert(offset % MT_BLOCK_UNIT == 0 && offset + size <= MODEL_LIMIT);
-            for (uint64_t u = offset / MT_BLOCK_UNIT; u < (offset + size) / MT_BLOCK_UNIT; u++) cr_assert_eq(owner[u]++, 0, "overlap");
+            for (uint64_t u = offset / MT_BLOCK_UNIT; u < (offset + size) / MT_BLOCK_UNIT; u++)
+                cr_assert_eq(owner[u]++, 0, "overlap");
         }
         if (step % 100 == 0) {
             const char *wrong = mt_blocks_check(&b);
@@ -103,8 +102,8 @@ Test(blocks, limits) {
     mt_blocks_fini(&b);
 }
 
-// What makes a put-release loop run at memcpy's speed: the next object of a size lies where the last one lay, whatever the size,
-// and whatever else is alive.
+// What makes a put-release loop run at memcpy's speed: the next object of a size lies where the last one lay, whatever
+// the size, and whatever else is alive.
 Test(blocks, a_released_place_is_taken_again) {
     mt_blocks b;
     cr_assert_eq(mt_blocks_init(&b, UINT64_C(1) << 40), MT_OK);
@@ -134,8 +133,8 @@ Test(blocks, fragmentation_stays_low) {
         uint64_t end = live[i] + mt_blocks_size(&b, live[i]);
         if (end > highest) highest = end;
     }
-    cr_assert(highest < b.peak_bytes * 3 / 2, "%llu MB touched for a peak of %llu MB", (unsigned long long)highest >> 20,
-        (unsigned long long)b.peak_bytes >> 20);
+    cr_assert(highest < b.peak_bytes * 3 / 2, "%llu MB touched for a peak of %llu MB",
+        (unsigned long long)highest >> 20, (unsigned long long)b.peak_bytes >> 20);
     cr_log_info("touched %.2f of the peak", (double)highest / (double)b.peak_bytes);
     mt_blocks_fini(&b);
 }
@@ -207,16 +206,24 @@ Test(heap, the_limit_is_kept_and_counted) {
     cr_assert_eq(mt_heap_local_create(1, UINT64_MAX, &heap), MT_INVALID_ARGUMENT);
 }
 
-// Writes at odd places and of odd sizes, over pages that are there and pages that are not: every byte is what it should be.
+// Writes at odd places and of odd sizes, over pages that are there and pages that are not: every byte is what it should
+// be.
 Test(heap, written_bytes_are_where_they_belong) {
     enum { BYTES = 12 << 20 };
     mt_heap *heap;
     cr_assert_eq(mt_heap_local_create(1, BYTES, &heap), MT_OK);
     cr_assert_eq(mt_heap_alloc(heap, BYTES), 0);
     unsigned char *model = calloc(1, BYTES), *source = malloc(BYTES);
+    // pages that are there alternate with pages that are not
+    for (uint64_t page = 0; page < 3 << 20; page += 2 * 4096)
+        cr_assert_eq(mt_heap_write(heap, page + 17, "x", 1), MT_OK);
     for (size_t i = 0; i < BYTES; i++) source[i] = (unsigned char)(i * 31 + i / 4099);
+    memcpy(model, source, 3 << 20);
+    cr_assert_eq(mt_heap_write(heap, 0, source, 3 << 20), MT_OK);
+    cr_assert(memcmp(mt_heap_at(heap, 0), model, BYTES) == 0);
     for (int step = 0; step < 120; step++) {
-        uint64_t bytes = step % 3 ? draw(20000) : draw(6 << 20), offset = draw(BYTES - bytes), from = draw(BYTES - bytes);
+        uint64_t bytes = step % 3 ? draw(20000) : draw(6 << 20), offset = draw(BYTES - bytes),
+                 from = draw(BYTES - bytes);
         if (step % 5 == 4) {
             memset((char *)mt_heap_at(heap, offset), step, bytes);
             memset(model + offset, step, bytes);
@@ -241,7 +248,8 @@ static void *write_stripes(void *argument) {
     char *stripe = malloc(STRIPE);
     int id = (int)(intptr_t)argument;
     memset(stripe, 'A' + id, STRIPE);
-    for (int i = 0; i < 40; i++) cr_assert_eq(mt_heap_write(shared_heap, (uint64_t)(i * 3 + id) * STRIPE, stripe, STRIPE), MT_OK);
+    for (int i = 0; i < 40; i++)
+        cr_assert_eq(mt_heap_write(shared_heap, (uint64_t)(i * 3 + id) * STRIPE, stripe, STRIPE), MT_OK);
     free(stripe);
     return NULL;
 }
@@ -325,8 +333,10 @@ Test(heap, a_child_reads_a_posix_object) { a_child_reads(1); }
 static launch_result result;
 static void ranks_pass(int ranks, const char *mode, const char *node_ranks_max) {
     const char *const args[] = {mode, node_ranks_max, NULL};
-    if (ranks) launch_mpirun(ranks, NULL, MPI_HEAP, args, 60, &result);
-    else launch((char *[]){(char *)MPI_HEAP, (char *)mode, (char *)node_ranks_max, NULL}, 60, &result);
+    if (ranks)
+        launch_mpirun(ranks, NULL, MPI_HEAP, args, 60, &result);
+    else
+        launch((char *[]){(char *)MPI_HEAP, (char *)mode, (char *)node_ranks_max, NULL}, 60, &result);
     cr_assert_eq(result.status, 0, "%s on %d ranks: status %d:\n%s", mode, ranks, result.status, result.output);
     cr_assert(strstr(result.output, "passed"), "%s", result.output);
 }

@@ -44,13 +44,14 @@ Test(signature, parts) {
 Test(signature, mistakes_are_named) {
     static const struct {
         const char *text, *message;
-    } bad[] = {{"i64,", "letter 5 (\"\"): a type is missing"}, {",", "a type is missing"}, {"f33", "did you mean \"f32\""},
-        {"i64, F32", "letter 6"}, {"f32[]", "a dimension is"}, {"f32[n", "a ] is missing"}, {"f32[n,]", "a dimension is"},
-        {"f32[nm]", "one letter"}, {"f32[-1]", "a dimension is"}, {"f32[N]", "a dimension is"}, {"f32[...,3]", "a ] is missing"},
-        {"f32[3,...]", "a dimension is"}, {"f32[9223372036854775808]", "beyond 2^63"}, {"f32[1,1,1,1,1,1,1]", "at most 6"},
-        {"i64 f32", "a comma, -> or the end"}, {"..., i64", "... is the last"}, {"-> ...", "a type is missing"},
-        {"i64 -> i64 -> i64", "a comma, -> or the end"}, {"none[3]", "no dimensions"}, {"i64 -> f32, , ", "a type is missing"},
-        {"- > i64", "a comma, -> or the end"}, {"\xff", "a type is missing"}};
+    } bad[] = {{"i64,", "letter 5 (\"\"): a type is missing"}, {",", "a type is missing"},
+        {"f33", "did you mean \"f32\""}, {"i64, F32", "letter 6"}, {"f32[]", "a dimension is"},
+        {"f32[n", "a ] is missing"}, {"f32[n,]", "a dimension is"}, {"f32[nm]", "one letter"},
+        {"f32[-1]", "a dimension is"}, {"f32[N]", "a dimension is"}, {"f32[...,3]", "a ] is missing"},
+        {"f32[3,...]", "a dimension is"}, {"f32[9223372036854775808]", "beyond 2^63"},
+        {"f32[1,1,1,1,1,1,1]", "at most 6"}, {"i64 f32", "a comma, -> or the end"}, {"..., i64", "... is the last"},
+        {"-> ...", "a type is missing"}, {"i64 -> i64 -> i64", "a comma, -> or the end"}, {"none[3]", "no dimensions"},
+        {"i64 -> f32, , ", "a type is missing"}, {"- > i64", "a comma, -> or the end"}, {"\xff", "a type is missing"}};
     mt_signature signature;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         cr_expect_eq(mt_signature_parse(bad[i].text, &signature), MT_CONFIG, "\"%s\"", bad[i].text);
@@ -123,7 +124,8 @@ Test(signature, counts) {
 }
 
 Test(signature, messages_name_both_sides) {
-    cr_expect_eq(CHECK("f64[n], f64[n,?]", tensor(MANTA_TYPE_F64, 1, 4, 0), tensor(MANTA_TYPE_F32, 1, 5, 0)), MT_INVALID_ARGUMENT);
+    cr_expect_eq(CHECK("f64[n], f64[n,?]", tensor(MANTA_TYPE_F64, 1, 4, 0), tensor(MANTA_TYPE_F32, 1, 5, 0)),
+        MT_INVALID_ARGUMENT);
     cr_expect_str_eq(mt_last_error(), "add: argument 1 is f32[5], the signature wants f64[n,?] with n = 4");
     cr_expect_eq(CHECK("i64", manta_text("a")), MT_INVALID_ARGUMENT);
     cr_expect_str_eq(mt_last_error(), "add: argument 0 is text, the signature wants i64");

@@ -1,4 +1,5 @@
-// Values on the wire: what is encoded comes back, in its one size; anything else is refused. The constructors and mt_arg_check.
+// Values on the wire: what is encoded comes back, in its one size; anything else is refused. The constructors and
+// mt_arg_check.
 #include <criterion/criterion.h>
 #include <string.h>
 #include "engine/runtime/value.h"
@@ -30,6 +31,8 @@ static manta_value round_trip(manta_arg arg) {
     cr_assert_eq(view.bytes, arg.value.bytes);
     cr_assert_arr_eq(view.shape, arg.value.shape, sizeof view.shape);
     // what pads it is zero, so that equal values are equal bytes
+    for (const char *p = (const char *)(value.shape + view.ndim); p < (const char *)value.payload; p++)
+        cr_assert_eq(*p, 0);
     for (const char *p = (const char *)view.data + view.bytes; p < wire + bytes; p++) cr_assert_eq(*p, 0);
     return view;
 }
@@ -62,7 +65,8 @@ Test(value, strings_of_every_length_come_back) {
 }
 
 Test(value, tensors_of_every_type_and_rank_come_back) {
-    static const int64_t shapes[][MANTA_MAX_DIMS] = {{1, 1, 1, 1, 1, 1}, {3, 2, 1, 2, 3, 1}, {2, 0, 3, 1, 1, 1}, {5, 1, 3, 1, 1, 2}};
+    static const int64_t shapes[][MANTA_MAX_DIMS] = {
+        {1, 1, 1, 1, 1, 1}, {3, 2, 1, 2, 3, 1}, {2, 0, 3, 1, 1, 1}, {5, 1, 3, 1, 1, 2}};
     static char data[4096];
     for (size_t i = 0; i < sizeof data; i++) data[i] = (char)(i * 7 + 1);
     for (int type = MANTA_TYPE_BYTES; type < MANTA_TYPE_COUNT; type++)
@@ -116,8 +120,8 @@ Test(value, a_value_that_lies_in_a_heap) {
 }
 
 Test(value, several_in_a_row) {
-    manta_arg args[] = {manta_i64(1), manta_text("two"), manta_from(some_ref), {.resolve = 0},
-        manta_vector(MANTA_TYPE_U8, 3, "abc")};
+    manta_arg args[] = {
+        manta_i64(1), manta_text("two"), manta_from(some_ref), {.resolve = 0}, manta_vector(MANTA_TYPE_U8, 3, "abc")};
     enum { COUNT = sizeof args / sizeof *args };
     mt_value values[COUNT + 1];
     size_t at = 0;
@@ -140,8 +144,9 @@ static void refused(mt_value_head head, const int64_t *shape) {
     memset(wire, 1, sizeof wire);
     memcpy(wire, &head, sizeof head);
     if (shape) memcpy(wire + 16, shape, head.ndim * sizeof *shape);
-    cr_expect_eq(mt_value_decode(wire, 4096, &value, &used), MT_CORRUPT, "type %d ndim %d form %d encoded %u bytes %llu",
-        head.type, head.ndim, head.form, head.encoded_bytes, (unsigned long long)head.bytes);
+    cr_expect_eq(mt_value_decode(wire, 4096, &value, &used), MT_CORRUPT,
+        "type %d ndim %d form %d encoded %u bytes %llu", head.type, head.ndim, head.form, head.encoded_bytes,
+        (unsigned long long)head.bytes);
     cr_expect_eq(used, 0);
 }
 
@@ -160,15 +165,17 @@ Test(value, hostile_heads_are_refused) {
     refused((mt_value_head){.type = BYTES, .encoded_bytes = 16, .bytes = UINT64_MAX}, NULL);
     refused((mt_value_head){.type = BYTES, .encoded_bytes = 32, .bytes = UINT64_MAX - 15}, NULL);
     refused((mt_value_head){.type = TEXT, .encoded_bytes = 16}, NULL);
-    refused((mt_value_head){.type = TEXT, .encoded_bytes = 32, .bytes = 4}, NULL);   // no NUL
+    refused((mt_value_head){.type = TEXT, .encoded_bytes = 32, .bytes = 4}, NULL); // no NUL
     refused((mt_value_head){.type = TEXT, .form = MT_VALUE_PLACE, .encoded_bytes = 48}, NULL);
     refused((mt_value_head){.encoded_bytes = 32, .bytes = 1}, NULL);
     refused((mt_value_head){.ndim = 1, .encoded_bytes = 32}, (int64_t[]){0});
     refused((mt_value_head){.type = F32, .ndim = 1, .encoded_bytes = 48, .bytes = 8}, (int64_t[]){-2});
     refused((mt_value_head){.type = F32, .ndim = 2, .encoded_bytes = 48, .bytes = 16}, (int64_t[]){-2, -2});
     refused((mt_value_head){.type = F32, .ndim = 2, .encoded_bytes = 48, .bytes = 16}, (int64_t[]){2, 3});
-    refused((mt_value_head){.type = F32, .ndim = 2, .encoded_bytes = 32}, (int64_t[]){INT64_C(1) << 40, INT64_C(1) << 40});
-    refused((mt_value_head){.type = F32, .ndim = 1, .form = MT_VALUE_PLACE, .encoded_bytes = 64, .bytes = 5}, (int64_t[]){1});
+    refused(
+        (mt_value_head){.type = F32, .ndim = 2, .encoded_bytes = 32}, (int64_t[]){INT64_C(1) << 40, INT64_C(1) << 40});
+    refused((mt_value_head){.type = F32, .ndim = 1, .form = MT_VALUE_PLACE, .encoded_bytes = 64, .bytes = 5},
+        (int64_t[]){1});
     refused((mt_value_head){.type = F32, .form = MT_VALUE_FROM, .encoded_bytes = 32, .bytes = 4}, NULL);
     refused((mt_value_head){.form = MT_VALUE_FROM, .encoded_bytes = 48}, NULL);
     mt_value value;
@@ -224,7 +231,8 @@ Test(value, descriptions_and_names) {
     for (size_t room = 1; room < 9; room++) {
         memset(text, 'z', sizeof text);
         mt_value_describe(&head, (int64_t[]){5, 2}, text, room);
-        cr_expect(strlen(text) < room && strncmp(text, "f32[5,2]", strlen(text)) == 0 && text[room] == 'z', "%zu", room);
+        cr_expect(
+            strlen(text) < room && strncmp(text, "f32[5,2]", strlen(text)) == 0 && text[room] == 'z', "%zu", room);
     }
     head = (mt_value_head){.type = 200};
     mt_value_describe(&head, NULL, text, sizeof text);

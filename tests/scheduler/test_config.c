@@ -1,4 +1,4 @@
-// What a training run is told: logical workers, checks that cross options, presets, the forms of a conf file.
+// What a training run is told: checks that cross options, presets, the forms of a conf file.
 #include "engine/base/clock.h"
 #include "scheduler/config.h"
 
@@ -31,48 +31,19 @@ static void says(mt_status status, mt_status expected, const char *words) {
     cr_expect(strstr(mt_last_error(), words), "'%s' is not in: %s", words, mt_last_error());
 }
 
-// ---- workers
-
-Test(config, number_of_workers) {
-    const struct {
-        int n_workers, deterministic, n_envs, batch, ranks, threads, expected;
-    } cases[] = {
-        {6, 0, 64, 64, 2, 8, 6}, {6, 1, 64, 64, 2, 8, 6},                              // given
-        {0, 0, 64, 64, 1, 1, 1}, {0, 0, 64, 64, 1, 8, 8}, {0, 0, 64, 64, 2, 8, 16},    // ranks × threads
-        {0, 0, 5, 64, 1, 8, 5}, {0, 0, 5, 64, 2, 8, 4}, {0, 0, 1, 64, 1, 8, 1},        // capped by the environments
-        {0, 0, 64, 3, 1, 8, 3}, {0, 0, 64, 7, 3, 8, 6}, {0, 0, 64, 1, 1, 8, 1},        // capped by a minibatch's rows
-        {0, 0, 2, 64, 4, 8, 4}, {0, 0, 64, 2, 4, 8, 4},                                // every rank has one all the same
-    };
-    for (size_t i = 0; i < MT_COUNT(cases); i++) {
-        mt_train_config train = {.n_workers = cases[i].n_workers, .deterministic = cases[i].deterministic};
-        mt_ppo_config ppo = {.n_envs = cases[i].n_envs, .learner.batch_size = cases[i].batch};
-        cr_expect_eq(mt_train_config_workers(&train, &ppo, cases[i].ranks, cases[i].threads), cases[i].expected, "case %zu: %d", i,
-            mt_train_config_workers(&train, &ppo, cases[i].ranks, cases[i].threads));
-    }
-}
-
-Test(config, deterministic_workers_never_come_from_the_threads) {
-    mt_train_config train = {.deterministic = true};
-    mt_ppo_config ppo = {.n_envs = 64, .learner.batch_size = 64};
-    const int ranks[] = {1, 2, 3, 4, 8}, expected[] = {4, 4, 3, 4, 8};
-    for (size_t i = 0; i < MT_COUNT(ranks); i++)
-        for (int threads = 1; threads <= 64; threads++)
-            cr_expect_eq(mt_train_config_workers(&train, &ppo, ranks[i], threads), expected[i], "%d ranks, %d threads", ranks[i], threads);
-}
-
 // ---- the timeout
 
 Test(config, timeout_in_nanoseconds) {
     fixture f;
     set_up(&f);
     cr_expect_eq(mt_train_config_timeout_ns(&f.train), 120 * MT_SECOND_NS);
-    f.train.timeout = 0.25;
+    f.train.job.timeout = 0.25;
     cr_expect_eq(mt_train_config_timeout_ns(&f.train), MT_SECOND_NS / 4);
-    f.train.timeout = 1e9;
+    f.train.job.timeout = 1e9;
     cr_expect_eq(mt_train_config_timeout_ns(&f.train), (int64_t)1e18);
-    f.train.timeout = 0;
+    f.train.job.timeout = 0;
     cr_expect_eq(mt_train_config_timeout_ns(&f.train), MT_NEVER);
-    f.train.timeout = 1e-12;   // less than the clock can tell: a deadline all the same, not the default
+    f.train.job.timeout = 1e-12;   // less than the clock can tell: a deadline all the same, not the default
     cr_expect_eq(mt_train_config_timeout_ns(&f.train), 1);
     tear_down(&f);
 }
@@ -82,10 +53,9 @@ Test(config, timeout_in_nanoseconds) {
 Test(config, defaults_pass_the_check) {
     fixture f;
     set_up(&f);
-    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo, 1), MT_OK, "%s", mt_last_error());
-    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo, 4), MT_OK, "%s", mt_last_error());
+    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo), MT_OK, "%s", mt_last_error());
     f.train.n_workers = 8;
-    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo, 4), MT_OK, "%s", mt_last_error());
+    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo), MT_OK, "%s", mt_last_error());
     tear_down(&f);
 }
 
@@ -94,18 +64,16 @@ Test(config, check_says_what_is_wrong) {
     set_up(&f);
     const mt_train_config train = f.train;
     const mt_ppo_config ppo = f.ppo;
-    f.train.n_workers = 6;
-    says(mt_train_config_check(&f.train, &f.ppo, 4), MT_CONFIG, "n_workers 6 over 4 ranks");
     f.train.n_workers = 128;
-    says(mt_train_config_check(&f.train, &f.ppo, 1), MT_CONFIG, "batch_size 64 for 128 logical workers");
+    says(mt_train_config_check(&f.train, &f.ppo), MT_CONFIG, "batch_size 64 for 128 logical workers");
     f.train = train, f.ppo.n_envs = 100000, f.ppo.n_steps = 100000;
-    says(mt_train_config_check(&f.train, &f.ppo, 1), MT_CONFIG, "10000000000 rows");
+    says(mt_train_config_check(&f.train, &f.ppo), MT_CONFIG, "10000000000 rows");
     f.ppo = ppo, f.ppo.learner.batch_size = 1;
-    says(mt_train_config_check(&f.train, &f.ppo, 1), MT_CONFIG, "batch_size 1 with normalize_advantage");
+    says(mt_train_config_check(&f.train, &f.ppo), MT_CONFIG, "batch_size 1 with normalize_advantage");
     f.ppo.learner.normalize_advantage = false;
-    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo, 1), MT_OK, "%s", mt_last_error());
+    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo), MT_OK, "%s", mt_last_error());
     f.ppo = ppo, f.ppo.use_sde = true, f.ppo.sde_sample_freq = 0;
-    says(mt_train_config_check(&f.train, &f.ppo, 1), MT_CONFIG, "sde_sample_freq 0");
+    says(mt_train_config_check(&f.train, &f.ppo), MT_CONFIG, "sde_sample_freq 0");
     tear_down(&f);
 }
 
@@ -133,7 +101,7 @@ Test(config, preset_of_cartpole) {
     check_cartpole(&f);
     cr_expect_eq(f.ppo.learner.vf_coef, 0.5);   // not in the preset
     cr_expect_eq(mt_options_origin(&f.options, "n_steps")->from, MT_FROM_PRESET);
-    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo, 1), MT_OK);
+    cr_expect_eq(mt_train_config_check(&f.train, &f.ppo), MT_OK);
     tear_down(&f);
 }
 
@@ -145,7 +113,7 @@ Test(config, every_preset_applies_and_passes_the_check) {
         set_up(&f);
         cr_expect_eq(mt_preset_apply(&f.options, "ppo", ids[i], &found), MT_OK, "%s: %s", ids[i], mt_last_error());
         cr_expect_eq(found, 1, "%s", ids[i]);
-        cr_expect_eq(mt_train_config_check(&f.train, &f.ppo, 1), MT_OK, "%s: %s", ids[i], mt_last_error());
+        cr_expect_eq(mt_train_config_check(&f.train, &f.ppo), MT_OK, "%s: %s", ids[i], mt_last_error());
         if (strcmp(ids[i], "MountainCarContinuous-v0") == 0) {   // the zoo's dict(...) in policy_kwargs
             cr_expect_float_eq(f.ppo.log_std_init, -3.29, 1e-12);
             cr_expect_eq(f.ppo.ortho_init, false);

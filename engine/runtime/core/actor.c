@@ -411,7 +411,10 @@ static void creation_finished(mt_core *c, mt_run_core *r, int code) {
     if (!r->call->cpu_afterwards) {
         mt_resources cpu = {.amount[MT_RESOURCE_CPU] = h->held.amount[MT_RESOURCE_CPU]};
         h->held.amount[MT_RESOURCE_CPU] = 0;
-        mt_run_give_back(c, &cpu, h->bundle, NULL, 0, 0);
+        mt_reserved *bundle = h->bundle;
+        // it holds nothing of the bundle any more, which may be gone before the actor is
+        if (mt_resources_zero(&h->held)) h->bundle = NULL;
+        mt_run_give_back(c, &cpu, bundle, NULL, 0, 0);
         mt_run_resources_back(c);
     }
     if (mt_core_dead(c, (int)h->ref.owner)) h->ending = 1;

@@ -45,8 +45,19 @@ static void adoption_ends(mt_core *c, mt_object *o) {
     else c->adopting_last = o->older;
 }
 
+static void adopt_now(mt_core *c, mt_object *o) {
+    o->lent = 0;
+    adoption_begins(c, o);
+    mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_ADOPT, o->ref, 0);
+}
+
+void mt_object_ask_owner(mt_core *c, mt_object *o) {
+    if (o->lent && !mt_core_dead(c, (int)o->ref.owner)) adopt_now(c, o);
+}
+
 mt_object *mt_object_adopt(mt_core *c, manta_ref ref) {
     mt_object *o = mt_object_find(c, ref);
+    if (o) mt_object_ask_owner(c, o);
     if (o || !ref.serial || (int)ref.owner == c->rank || ref.owner >= (uint32_t)c->size) return o;
     o = mt_take(c, sizeof *o);
     o->ref = ref, o->view_rank = -1, o->is_actor = mt_actor_class(ref) >= 0;
@@ -58,10 +69,23 @@ mt_object *mt_object_adopt(mt_core *c, manta_ref ref) {
         o->holds = 1;   // it is not held yet, and must not be freed for that
         mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, (int)ref.owner, text);
         o->holds = 0;
-    } else {
-        adoption_begins(c, o);
-        mt_core_send_ref(c, (int)ref.owner, MT_WIRE_ADOPT, ref, 0);
-    }
+    } else adopt_now(c, o);
+    return o;
+}
+
+// The caller holds it until the call is DONE, so a run that only reads it needs no word of the owner's: a pin at its place is
+// enough. Whoever wants more of it adopts it (mt_object_adopt).
+mt_object *mt_object_lent(mt_core *c, const mt_value *v) {
+    manta_ref ref = v->place.ref;
+    mt_object *o = mt_object_find(c, ref);
+    if (o || !ref.serial || (int)ref.owner == c->rank || ref.owner >= (uint32_t)c->size) return o;
+    o = mt_take(c, sizeof *o);
+    o->ref = ref, o->view_rank = -1, o->lent = 1;
+    mt_map_put(&c->borrowed, mt_ref_key(ref), ref.serial, o);
+    c->stats.borrowed++;
+    mt_object_hold(o);   // until whoever asks for it holds it
+    mt_object_set_value(c, o, v->head, v->head->encoded_bytes);
+    o->holds--;
     return o;
 }
 
@@ -231,7 +255,7 @@ static void free_object(mt_core *c, mt_object *o) {
         mt_slots_remove(&c->objects, o->ref.slot);
         c->stats.objects--;
     } else {
-        if (!mt_core_dead(c, (int)o->ref.owner)) mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_RELEASE, o->ref, 0);
+        if (!o->lent && !mt_core_dead(c, (int)o->ref.owner)) mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_RELEASE, o->ref, 0);
         mt_map_remove(&c->borrowed, mt_ref_key(o->ref), o->ref.serial);
         c->stats.borrowed--;
     }
@@ -403,6 +427,7 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
         mt_object_set_error(c, o, o->is_actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, rank, text);
     } else if (mt_object_place(o, &place, NULL) && (int)place.rank == rank) {
         // its owner will say where it is now
+        mt_object_ask_owner(c, o);
         if (!in_view(c, o)) mt_object_set_pending(c, o);
     } else if (o->pin != MT_PIN_NONE && o->pin_rank == rank) {
         ask_another(c, o);

@@ -192,7 +192,7 @@ static void pin_arguments(mt_core *c, mt_run_core *r) {
     mt_object *large[MANTA_MAX_ARGUMENTS];
     for (int i = 0; i < r->run.argument_count; i++)
         if (r->run.arguments[i].value.head->form == MT_VALUE_PLACE) {
-            large[r->large_count] = mt_object_adopt(c, r->run.arguments[i].value.place.ref);
+            large[r->large_count] = mt_object_lent(c, &r->run.arguments[i].value);
             r->run.arguments[i].view_rank = (int)r->large_count++;   // until it is in reach: its link
         }
     r->waiter = (mt_waiter){.wanted = (int)r->large_count, .view = 1, .internal = 1, .shell = r};
@@ -400,10 +400,17 @@ void mt_core_finish(mt_core *c, mt_run *run, int code, const char *message, cons
 
 // ---- a thread that waits lends its CPUs
 
+// lent: CPUs that are free again while their call waits. For calls of this rank its own account says the same, or its next calls
+// would wait for room that only they can make.
+static void lend(mt_core *c, const mt_run_core *r, int64_t lent) {
+    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] += lent;
+    if (!r->bundle && r->run.caller == c->rank) mt_core_peer(c, c->rank)->outstanding.amount[MT_RESOURCE_CPU] -= lent;
+}
+
 void mt_core_blocked(mt_core *c, mt_run *run) {
     mt_run_core *r = run->core;
     if (r->blocked++ || run->call_kind == MT_CALL_METHOD) return;
-    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] += r->demand.amount[MT_RESOURCE_CPU];
+    lend(c, r, r->demand.amount[MT_RESOURCE_CPU]);
     mt_run_resources_back(c);
     mt_core_settle(c);
 }
@@ -412,7 +419,7 @@ void mt_core_unblocked(mt_core *c, mt_run *run) {
     mt_run_core *r = run->core;
     if (--r->blocked || run->call_kind == MT_CALL_METHOD) return;
     // whoever began meanwhile is not stopped: less than nothing is left for a moment
-    (r->bundle ? &r->bundle->available : &c->available)->amount[MT_RESOURCE_CPU] -= r->demand.amount[MT_RESOURCE_CPU];
+    lend(c, r, -r->demand.amount[MT_RESOURCE_CPU]);
 }
 
 // ---- cancelling, keeping, dying

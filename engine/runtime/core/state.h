@@ -51,6 +51,7 @@ struct mt_object {
     uint8_t owned, state, adopting, evicted, is_actor;
     uint8_t pin;                         // mt_pin_state
     uint8_t result_index, freeing, is_group;
+    uint8_t lent;                        // borrowed: known from a call's argument, held by its caller; not adopted (yet)
     uint8_t no_room;                     // the last reader found no memory for it; the next one asks again
     int32_t pin_rank, view_rank;
     uint64_t view_offset;
@@ -280,6 +281,7 @@ struct mt_core {
     mt_stored *oldest, *newest, *retired;
     uint64_t spilling_bytes;
     uint32_t disk_pending;
+    int restores_wait;                   // readers wait for room (store.c)
 
     mt_map peers;
     mt_peer *last_peer;
@@ -327,7 +329,6 @@ int mt_core_dead(const mt_core *core, int rank);
 // itself is received when the event in progress is done (mt_core_settle, the last act of every event): never in the middle of it.
 void mt_core_send(mt_core *core, int rank, void *body, size_t body_bytes, const mt_piece *more, int more_count);
 void mt_core_send_ref(mt_core *core, int rank, int kind, manta_ref ref, uint64_t argument);
-uint64_t mt_core_random(mt_core *core);
 void mt_core_forget_early(mt_core *core, mt_peer *peer);
 void mt_core_settle(mt_core *core);
 void mt_core_handle(mt_core *core, int source, const mt_wire *message);
@@ -335,6 +336,8 @@ void mt_core_handle(mt_core *core, int source, const mt_wire *message);
 // ---- object.c
 mt_object *mt_object_find(const mt_core *core, manta_ref ref);   // NULL: not known here
 mt_object *mt_object_adopt(mt_core *core, manta_ref ref);        // found, or made and adopted; NULL: own, and gone. Not held yet
+void mt_object_ask_owner(mt_core *core, mt_object *o);             // a lent one: adopts it, so that its owner tells what becomes of it
+mt_object *mt_object_lent(mt_core *core, const mt_value *value);   // a large argument's: found, or made; NULL: own, and gone
 mt_object *mt_object_new(mt_core *core, uint32_t actor_class);   // owned, PENDING, held once; actor_class: + 1, 0 for none
 static inline void mt_object_hold(mt_object *o) { o->holds++; }
 void mt_object_drop(mt_core *core, mt_object *o);                // a hold less, at once (not for what a user held: that defers)

@@ -181,6 +181,18 @@ static int begin_restore(mt_core *c, mt_stored *s) {
     return 1;
 }
 
+// Readers of objects on disk that found the heap full while others were on their way out: once more, now that something happened.
+static void restore_waiting(mt_core *c) {
+    if (!c->restores_wait) return;
+    c->restores_wait = 0;
+    for (mt_stored *s = c->oldest, *next; s; s = next) {
+        next = s->newer;
+        if (s->state != MT_STORED_SPILLED || s->doomed || !s->asked.count || begin_restore(c, s)) continue;
+        if (c->disk_pending) c->restores_wait = 1;
+        else refuse_asked(c, s, MANTA_NO_MEMORY);
+    }
+}
+
 // ---- pins
 
 static void serve_asked(mt_core *c, mt_stored *s) {
@@ -232,6 +244,7 @@ void mt_store_on_pin(mt_core *c, int source, const mt_wire_ref *m) {
         mt_ranks_add(&s->asked, (uint32_t)source);   // SPILLING: comes back when it is written
     } else if (s && !s->doomed) {
         if (begin_restore(c, s)) mt_ranks_add(&s->asked, (uint32_t)source);
+        else if (c->disk_pending) mt_ranks_add(&s->asked, (uint32_t)source), c->restores_wait = 1;
         else answer(c, source, NULL, m->ref, MANTA_NO_MEMORY);
     } else {
         int place = (int)m->argument;
@@ -386,6 +399,7 @@ void mt_core_spilled(mt_core *c, uint64_t ticket, uint64_t file, int ok) {
         s->offset = MT_HEAP_NO_OFFSET;
         c->stats.stored_bytes -= s->bytes, c->stats.spilled++, c->stats.spilled_bytes += s->bytes;
     }
+    restore_waiting(c);
     mt_core_settle(c);
 }
 
@@ -398,6 +412,7 @@ void mt_core_restored(mt_core *c, uint64_t ticket, int ok) {
     if (!ok) s->doomed = 1;
     if (s->doomed) drop(c, s);
     else back_again(c, s);
+    restore_waiting(c);
     mt_core_settle(c);
 }
 

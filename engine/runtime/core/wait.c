@@ -53,6 +53,7 @@ void mt_wait_on_pinned(mt_core *c, int source, const mt_wire_pinned *m) {
         } else if (mt_object_place(o, &place, NULL)) {
             if (o->owned) mt_object_lost(c, o, (int)place.rank);
             else {
+                mt_object_ask_owner(c, o);
                 mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_LOST, o->ref, place.rank);
                 mt_object_set_pending(c, o);
             }

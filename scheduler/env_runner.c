@@ -1,0 +1,187 @@
+// The environment runner. One executor thread at a time runs its methods; its workers run on its own thread pool.
+#include "scheduler/env_runner.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/signal.h"
+#include "engine/base/thread.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct env_runner {
+    const mt_rank_setup *setup;      // borrowed
+    int number, first, count;        // its workers
+    mt_rollout_worker **workers;     // owned (count): NULL for one without environments
+    char (*failure)[512];            // owned (count): what a worker said in the running collect; empty: nothing
+    mt_workers *threads;             // owned
+    mt_arena arena;
+    mt_weights weights;
+    mt_normaliser normaliser;        // the job's, as the last collect was given it
+    // the running collect
+    char *news, *segments;           // views of its results
+    size_t news_bytes;               // of one worker
+} env_runner;
+
+static int fail(manta_context *c) { return manta_fail(c, "%s", mt_last_error()); }
+
+// ---- creating
+
+static mt_status make_workers(env_runner *r) {
+    const mt_rank_setup *s = r->setup;
+    for (int i = 0; i < r->count; i++) {
+        int w = r->first + i, envs = mt_layout_worker_envs(&s->layout, w);
+        if (!envs) continue;
+        mt_rollout_worker_desc d = {
+            .env = s->environment.desc, .options = s->environment.options, .option_count = s->environment.option_count,
+            .policy = s->policy, .kernels = s->kernels, .normaliser = &r->normaliser,
+            .first_env = (uint64_t)mt_layout_first_env(&s->layout, w), .envs = envs, .steps = s->ppo->n_steps,
+            .gamma = s->ppo->gamma, .gae_lambda = s->ppo->gae_lambda, .sde_sample_freq = s->ppo->sde_sample_freq,
+            .seed = (uint64_t)s->train->seed, .pulse = s->pulse, .outside = 1,
+        };
+        MT_TRY(mt_rollout_worker_create(&d, &r->workers[i]));
+    }
+    return MT_OK;
+}
+
+static mt_status build(env_runner *r) {
+    const mt_rank_setup *s = r->setup;
+    const mt_ppo_config *p = s->ppo;
+    r->first = mt_layout_runner_first(&s->layout, r->number);
+    r->count = mt_layout_runner_first(&s->layout, r->number + 1) - r->first;
+    r->workers = calloc((size_t)r->count, sizeof *r->workers);
+    r->failure = calloc((size_t)r->count, sizeof *r->failure);
+    if (!r->workers || !r->failure) return MT_FAIL(NO_MEMORY, "cannot allocate %d workers", r->count);
+    mt_weights_register(&r->weights, s->policy, &r->arena);
+    mt_normaliser_register(&r->normaliser, s->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
+        (float)p->clip_obs, (float)p->clip_reward, &r->arena);
+    MT_TRY(mt_arena_commit(&r->arena));
+    mt_normaliser_reset(&r->normaliser);
+    r->news_bytes = mt_worker_news_bytes(mt_normaliser_doubles(&r->normaliser));
+    MT_TRY(mt_workers_create(s->threads < r->count ? s->threads : r->count, MT_WORKERS_SPIN_AUTO, &r->threads));
+    return make_workers(r);
+}
+
+static int create(manta_context *c) {
+    env_runner *r = manta_state(c);
+    r->setup = manta_user(c), r->number = (int)manta_i64_of(c, 0);
+    return build(r) == MT_OK ? MANTA_OK : fail(c);
+}
+
+static void destroy(void *state) {
+    env_runner *r = state;
+    for (int i = 0; r->workers && i < r->count; i++) mt_rollout_worker_destroy(r->workers[i]);
+    mt_workers_destroy(r->threads);
+    mt_arena_fini(&r->arena);
+    free(r->workers);
+    free(r->failure);
+}
+
+// ---- collecting
+
+static void collect_worker(void *context, int index, int thread) {
+    (void)thread;
+    env_runner *r = context;
+    mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)index);
+    mt_rollout_worker *worker = r->workers[index];
+    memset(news, 0, r->news_bytes);
+    r->failure[index][0] = 0;
+    if (!worker) return;
+    mt_rollout_worker_bind(worker, r->segments + mt_rank_setup_segment_at(r->setup, r->first + index));
+    if (mt_rollout_worker_collect(worker, &r->weights) != MT_OK) {
+        // the message is this thread's
+        snprintf(r->failure[index], sizeof r->failure[index], "%.500s", mt_last_error());
+        return;
+    }
+    mt_rollout_worker_finish(worker, &r->weights);
+    const mt_episode *episodes;
+    news->ended = mt_rollout_worker_episodes(worker, &episodes);
+    news->listed = (int32_t)(news->ended < MT_EPISODES_SHARED ? news->ended : MT_EPISODES_SHARED);
+    memcpy(news->episodes, episodes + news->ended - news->listed, sizeof *episodes * (size_t)news->listed);
+    memcpy(news + 1, mt_rollout_worker_moments(worker), sizeof(double) * (size_t)mt_normaliser_doubles(&r->normaliser));
+}
+
+static int collect(manta_context *c) {
+    env_runner *r = manta_state(c);
+    manta_value parameters = manta_argument(c, 0), moments = manta_argument(c, 1);
+    int64_t began = mt_clock_ns(), news_bytes = (int64_t)r->news_bytes * r->count;
+    int64_t segment_bytes = mt_rank_setup_segments_bytes(r->setup, r->number);
+    r->news = manta_result(c, 0, MANTA_TYPE_BYTES, 1, &news_bytes);
+    r->segments = manta_result(c, 1, MANTA_TYPE_BYTES, 1, &segment_bytes);
+    if (!r->news || !r->segments) return manta_error(c).code;
+    memcpy(r->weights.param, parameters.data, parameters.bytes);
+    mt_weights_pack(&r->weights, r->setup->policy, r->setup->kernels, MT_POLICY_BOTH);
+    mt_normaliser_load(&r->normaliser, moments.data);
+    mt_normaliser_publish(&r->normaliser);
+    mt_workers_run(r->threads, collect_worker, r, r->count);
+    for (int i = 0; i < r->count; i++) {
+        mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)i);
+        int w = r->first + i, first = mt_layout_first_env(&r->setup->layout, w);
+        if (r->failure[i][0])
+            return manta_fail(c, "rollout worker %d (environments %d to %d, rank %d) failed: %s", w, first,
+                first + mt_layout_worker_envs(&r->setup->layout, w) - 1, manta_rank(c), r->failure[i]);
+        news->signal = mt_signal_pending();
+        news->seconds = 1e-9 * (double)(mt_clock_ns() - began);
+    }
+    return MANTA_OK;
+}
+
+// ---- state
+
+static mt_status put_blob(mt_text *out, const mt_rollout_worker *worker) {
+    mt_blob blob = {0};
+    mt_status status = worker ? mt_rollout_worker_save(worker, &blob) : MT_OK;
+    if (status == MT_OK && worker) status = mt_blob_finish(&blob);
+    uint64_t bytes = blob.bytes;
+    if (status == MT_OK) {
+        mt_text_append_bytes(out, (const char *)&bytes, sizeof bytes);
+        mt_text_append_bytes(out, (const char *)blob.data, blob.bytes);
+        status = mt_text_status(out);
+    }
+    mt_blob_fini(&blob);
+    return status;
+}
+
+static int save(manta_context *c) {
+    env_runner *r = manta_state(c);
+    mt_text all = {0};
+    mt_status status = MT_OK;
+    for (int i = 0; i < r->count && status == MT_OK; i++) status = put_blob(&all, r->workers[i]);
+    int code = status == MT_OK ? manta_return(c, manta_bytes(all.data, all.length)) : fail(c);
+    mt_text_fini(&all);
+    return code;
+}
+
+static int load(manta_context *c) {
+    env_runner *r = manta_state(c);
+    manta_value all = manta_argument(c, 0);
+    const char *at = all.data, *end = at + all.bytes;
+    int exact = 1;
+    for (int i = 0; i < r->count; i++) {
+        uint64_t bytes = 0;
+        if ((size_t)(end - at) < sizeof bytes) return manta_fail(c, "the state of %d workers ends too early", r->count);
+        memcpy(&bytes, at, sizeof bytes);
+        at += sizeof bytes;
+        if ((uint64_t)(end - at) < bytes) return manta_fail(c, "the state of %d workers ends too early", r->count);
+        if (r->workers[i]) {
+            int restored = 0;
+            char source[32];
+            snprintf(source, sizeof source, "worker-%05d.blob", r->first + i);
+            mt_blob_reader reader = mt_blob_read(at, bytes, source);
+            if (mt_rollout_worker_load(r->workers[i], &reader, &restored) != MT_OK || mt_blob_end(&reader) != MT_OK) return fail(c);
+            exact &= restored;
+        }
+        at += bytes;
+    }
+    return manta_return(c, manta_i64(exact));
+}
+
+static const manta_method methods[] = {
+    {"collect", collect, "f32[n], f64[m] -> bytes[...], bytes[...]"},
+    {"save", save, "-> bytes[...]"},
+    {"load", load, "bytes[...] -> i64"},
+};
+
+const manta_class mt_env_runner_class = {
+    .name = "EnvRunner", .state_bytes = sizeof(env_runner), .create = create, .create_signature = "i64", .destroy = destroy,
+    .methods = methods, .method_count = sizeof methods / sizeof *methods,
+};

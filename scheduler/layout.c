@@ -1,0 +1,45 @@
+// Who does what in a training job. Pure functions.
+#include "scheduler/layout.h"
+
+static int greatest_common_divisor(int a, int b) { return b ? greatest_common_divisor(b, a % b) : a; }
+
+// W: n_workers; else 4 with --deterministic where the layout divides it, so that 1, 2 and 4 ranks agree without being told; else
+// one per thread of every runner, as far as there are environments.
+static int choose_workers(const mt_layout *l, const mt_train_config *train, const mt_ppo_config *ppo, int threads) {
+    int step = l->learners / greatest_common_divisor(l->learners, l->runners) * l->runners;
+    if (train->n_workers) return train->n_workers;
+    if (train->deterministic) return 4 % step == 0 && ppo->learner.batch_size >= 4 ? 4 : step;   // never from the machine
+    int workers = step * threads;
+    // no worker without an environment or without a row of a minibatch, as long as every runner has one worker
+    while (workers > step && (workers > ppo->n_envs || workers > ppo->learner.batch_size)) workers -= step;
+    return workers;
+}
+
+mt_status mt_layout_init(mt_layout *l, const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads) {
+    *l = (mt_layout){.ranks = ranks, .envs = ppo->n_envs};
+    l->learners = train->num_learners ? train->num_learners : ranks;
+    l->runners = train->num_env_runners ? train->num_env_runners : ranks;
+    if (l->learners > ranks)
+        return MT_FAIL(CONFIG, "num_learners %d on %d rank%s: learners sum their gradients between ranks, one on each at most; use "
+            "more ranks (mpirun -n) or more --threads", l->learners, ranks, ranks > 1 ? "s" : "");
+    l->workers = choose_workers(l, train, ppo, threads);
+    if (l->workers % l->learners)
+        return MT_FAIL(CONFIG, "n_workers %d over %d %s: each has the same number of logical workers; use a multiple of %d",
+            l->workers, l->learners, train->num_learners ? "learners" : "ranks", l->learners);
+    if (l->workers < l->runners)
+        return MT_FAIL(CONFIG, "n_workers %d for %d environment runners: each has at least one; use more n_workers or fewer "
+            "num_env_runners", l->workers, l->runners);
+    return MT_OK;
+}
+
+// Apart when there are ranks for both.
+static int apart(const mt_layout *l) { return l->learners + l->runners <= l->ranks; }
+
+int mt_layout_learner_rank(const mt_layout *l, int learner) {
+    return apart(l) ? learner : (int)((int64_t)learner * l->ranks / l->learners);
+}
+
+int mt_layout_runner_rank(const mt_layout *l, int runner) {
+    if (apart(l)) return l->learners + runner % (l->ranks - l->learners);
+    return l->runners >= l->ranks ? runner % l->ranks : (int)((int64_t)runner * l->ranks / l->runners);
+}

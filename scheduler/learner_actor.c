@@ -1,0 +1,162 @@
+// The learner as an actor. One executor thread at a time runs its methods.
+#include "scheduler/learner_actor.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/thread.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct learner_actor {
+    const mt_rank_setup *setup;      // borrowed
+    int number;
+    mt_comm *comm;                   // owned
+    mt_workers *threads;             // owned
+    mt_learner *learner;             // owned
+    int *worker_envs;                // owned (W)
+    mt_segment *segments;            // owned (workers of this learner): views into the runners' objects
+    const mt_segment **pointers;     // owned: to them, or NULL
+    manta_value *objects;            // owned (R)
+} learner_actor;
+
+static int fail(manta_context *c) { return manta_fail(c, "%s", mt_last_error()); }
+
+static int create(manta_context *c) {
+    learner_actor *l = manta_state(c);
+    l->setup = manta_user(c), l->number = (int)manta_i64_of(c, 0);
+    const mt_layout *layout = &l->setup->layout;
+    size_t mine = (size_t)mt_layout_learner_workers(layout);
+    l->worker_envs = calloc((size_t)layout->workers, sizeof *l->worker_envs);
+    l->segments = calloc(mine, sizeof *l->segments);
+    l->pointers = calloc(mine, sizeof *l->pointers);
+    l->objects = calloc((size_t)layout->runners, sizeof *l->objects);
+    if (!l->worker_envs || !l->segments || !l->pointers || !l->objects) return manta_fail(c, "out of memory for a learner");
+    for (int w = 0; w < layout->workers; w++) l->worker_envs[w] = mt_layout_worker_envs(layout, w);
+    int threads = l->setup->threads;
+    return mt_workers_create(threads, MT_WORKERS_SPIN_AUTO, &l->threads) == MT_OK ? MANTA_OK : fail(c);
+}
+
+static void destroy(void *state) {
+    learner_actor *l = state;
+    mt_learner_destroy(l->learner);
+    mt_workers_destroy(l->threads);
+    mt_comm_destroy(l->comm);
+    free(l->worker_envs);
+    free(l->segments);
+    free(l->pointers);
+    free(l->objects);
+}
+
+static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count) {
+    const mt_rank_setup *s = l->setup;
+    int *list = malloc(sizeof *list * (size_t)count);
+    if (!list) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", count);
+    for (int i = 0; i < count; i++) list[i] = (int)ranks[i];
+    mt_status status = mt_comm_group(s->world, list, count, 1, NULL, &l->comm);
+    free(list);
+    MT_TRY(status);
+    return mt_learner_create(&(mt_learner_desc){
+        .policy = s->policy, .kernels = s->kernels, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
+        .shape = s->shape, .workers = s->layout.workers, .local_workers = mt_layout_learner_workers(&s->layout),
+        .worker_envs = l->worker_envs, .seed = (uint64_t)s->train->seed, .pulse = s->pulse,
+    }, &l->learner);
+}
+
+static int connect(manta_context *c) {
+    manta_value ranks = manta_argument(c, 0);
+    return make_learner(manta_state(c), ranks.data, (int)ranks.shape[0]) == MT_OK ? MANTA_OK : fail(c);
+}
+
+// ---- updating
+
+// The objects of this learner's runners: values among the arguments, or to be fetched.
+static int find_objects(manta_context *c, learner_actor *l) {
+    int first, end;
+    mt_learner_runners(&l->setup->layout, l->number, &first, &end);
+    manta_value refs = manta_argument(c, 2);
+    for (int r = first; r < end; r++) {
+        int code = MANTA_OK;
+        if (refs.type == MANTA_TYPE_REF) code = manta_get(c, ((const manta_ref *)refs.data)[r], &l->objects[r]);
+        else l->objects[r] = manta_argument(c, 2 + r - first);
+        if (code != MANTA_OK) return code;
+    }
+    return MANTA_OK;
+}
+
+// This learner's workers' segments, where the runners wrote them.
+static int find_segments(manta_context *c, learner_actor *l) {
+    const mt_rank_setup *s = l->setup;
+    int mine = mt_layout_learner_workers(&s->layout), code = find_objects(c, l);
+    for (int i = 0; i < mine && code == MANTA_OK; i++) {
+        int w = mine * l->number + i, runner = mt_layout_runner_of(&s->layout, w);
+        mt_segment_shape shape = mt_rank_setup_shape(s, w);
+        int64_t at = mt_rank_setup_segment_at(s, w);
+        l->pointers[i] = l->worker_envs[w] ? &l->segments[i] : NULL;
+        if (at + mt_segment_block_bytes(&shape) > (int64_t)l->objects[runner].bytes)
+            return manta_fail(c, "the segments of environment runner %d are too short; does every rank run the same options?", runner);
+        mt_segment_bind(&l->segments[i], &shape, (char *)l->objects[runner].data + at);
+    }
+    return code;
+}
+
+static manta_arg slab(const learner_actor *l, const float *values) {
+    return manta_vector(MANTA_TYPE_F32, l->setup->policy->sizes.params, values);
+}
+
+static int update(manta_context *c) {
+    learner_actor *l = manta_state(c);
+    mt_learner_news news = {.rank = manta_rank(c)};
+    int code = find_segments(c, l);
+    if (code != MANTA_OK) return code;
+    int64_t began = mt_clock_ns();
+    news.status = mt_learner_update(l->learner, l->pointers, (uint64_t)manta_i64_of(c, 0), manta_f64_of(c, 1), &news.report);
+    news.seconds = 1e-9 * (double)(mt_clock_ns() - began);
+    if (news.status != MT_OK) snprintf(news.message, sizeof news.message, "%.500s", mt_last_error());
+    const float *param = mt_learner_weights(l->learner)->param;
+    code = manta_return_at(c, 1, l->number == 0 ? slab(l, param) : manta_vector(MANTA_TYPE_F32, 0, NULL));
+    return code == MANTA_OK ? manta_return(c, manta_bytes(&news, sizeof news)) : code;
+}
+
+static int weights(manta_context *c) {
+    learner_actor *l = manta_state(c);
+    return manta_return(c, slab(l, mt_learner_weights(l->learner)->param));
+}
+
+// ---- state
+
+static int save(manta_context *c) {
+    learner_actor *l = manta_state(c);
+    mt_learner_state s = mt_learner_state_get(l->learner);
+    const float *slabs[] = {s.param, s.m, s.v};
+    for (int i = 0; i < 3; i++) {
+        int code = manta_return_at(c, i, slab(l, slabs[i]));
+        if (code != MANTA_OK) return code;
+    }
+    return manta_return_at(c, 3, manta_i64(s.step));
+}
+
+static int load(manta_context *c) {
+    learner_actor *l = manta_state(c);
+    mt_learner_state s = mt_learner_state_get(l->learner);
+    float *slabs[] = {s.param, s.m, s.v};
+    for (int i = 0; i < 3; i++) {
+        manta_value v = manta_argument(c, i);
+        if (v.shape[0] != l->setup->policy->sizes.params) return manta_fail(c, "parameters of another network");
+        memcpy(slabs[i], v.data, v.bytes);
+    }
+    mt_learner_state_set(l->learner, manta_i64_of(c, 3));
+    return MANTA_OK;
+}
+
+static const manta_method methods[] = {
+    {"connect", connect, "u32[n]"},
+    {"update", update, "i64, f64, any, ... -> bytes[...], f32[?]"},
+    {"weights", weights, "-> f32[n]"},
+    {"save", save, "-> f32[n], f32[n], f32[n], i64"},
+    {"load", load, "f32[n], f32[n], f32[n], i64"},
+};
+
+const manta_class mt_learner_class = {
+    .name = "Learner", .state_bytes = sizeof(learner_actor), .create = create, .create_signature = "i64", .destroy = destroy,
+    .methods = methods, .method_count = sizeof methods / sizeof *methods,
+};

@@ -1,0 +1,37 @@
+// What the actors of one rank find there.
+#include "scheduler/rank_setup.h"
+
+#include "scheduler/flows/on_policy.h"
+
+mt_status mt_rank_setup_probe(mt_rank_setup *s) {
+    mt_codec codec;
+    MT_TRY(mt_on_policy_probe(s->ppo, s->environment.desc, s->environment.options, s->environment.option_count, &codec, &s->policy));
+    s->shape = (mt_segment_shape){.steps = s->ppo->n_steps, .obs = codec.obs, .action = codec.action_count, .logits = codec.logits,
+        .masked = (s->environment.desc->capabilities & MANTA_ENV_HAS_ACTION_MASK) != 0};
+    return MT_OK;
+}
+
+void mt_rank_setup_fini(mt_rank_setup *s) {
+    mt_pulse_destroy(s->pulse);
+    s->pulse = NULL;
+    mt_policy_destroy(s->policy);
+    mt_environment_close(&s->environment);
+    s->policy = NULL;
+}
+
+static int64_t bytes_between(const mt_rank_setup *s, int first, int end) {
+    int64_t bytes = 0;
+    for (int w = first; w < end; w++) {
+        mt_segment_shape shape = mt_rank_setup_shape(s, w);
+        bytes += mt_segment_block_bytes(&shape);
+    }
+    return bytes;
+}
+
+int64_t mt_rank_setup_segment_at(const mt_rank_setup *s, int worker) {
+    return bytes_between(s, mt_layout_runner_first(&s->layout, mt_layout_runner_of(&s->layout, worker)), worker);
+}
+
+int64_t mt_rank_setup_segments_bytes(const mt_rank_setup *s, int runner) {
+    return bytes_between(s, mt_layout_runner_first(&s->layout, runner), mt_layout_runner_first(&s->layout, runner + 1));
+}

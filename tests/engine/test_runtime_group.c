@@ -1,0 +1,94 @@
+// Collectives of actors: group.c and team.c, over several ranks in one process.
+#include <criterion/criterion.h>
+#include "tests/engine/runtime_local.h"
+#include "tests/engine/runtime_member.h"
+
+static const manta_class classes[] = {MEMBER_CLASS};
+static const manta_program program = {.classes = classes, .class_count = 1};
+
+#define OK(expr)                                                                                                       \
+    do {                                                                                                               \
+        int code_ = (expr);                                                                                            \
+        cr_assert_eq(code_, MANTA_OK, "%s: %s: %s", #expr, manta_code_name(code_), manta_error(c).message);            \
+    } while (0)
+
+enum { MEMBERS_MAX = 8 };
+static uint64_t golden[3];
+
+static void all_members(manta_context *c, const manta_actor *a, int count, const char *method, int64_t n, uint64_t *out) {
+    manta_ref refs[MEMBERS_MAX];
+    manta_value v;
+    for (int i = 0; i < count; i++) refs[i] = manta_tell(c, a[i], method, manta_i64(n));
+    for (int i = 0; i < count; i++) {
+        OK(manta_get(c, refs[i], &v));
+        if (out && i == 0) *out = *(const uint64_t *)v.data;
+        if (out) cr_assert_eq(*out, *(const uint64_t *)v.data, "members differ");
+    }
+}
+
+static int sums(manta_context *c) {
+    static const int64_t sizes[] = {1, 1000, 300001};
+    static const int counts[] = {1, 2, 5};
+    for (int k = 0; k < 3; k++) {
+        manta_actor a[MEMBERS_MAX];
+        manta_ref joined[MEMBERS_MAX];
+        // round and round, so that members of a rank are not neighbours
+        for (int i = 0; i < counts[k]; i++) a[i] = manta_new(c, "Member", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(i % manta_rank_count(c))));
+        manta_ref group = manta_group_create(c, a, counts[k]);
+        for (int i = 0; i < counts[k]; i++) joined[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(20));
+        OK(manta_get_all(c, joined, counts[k], 30, NULL));
+        for (int j = 0; j < 3; j++) {
+            uint64_t hash;
+            all_members(c, a, counts[k], "sum", sizes[j], &hash);
+            if (counts[k] == 5 && !golden[j]) golden[j] = hash;
+            if (counts[k] == 5) cr_assert_eq(golden[j], hash, "the sum depends on the layout");
+            all_members(c, a, counts[k], "others", sizes[j] > 1000 ? 20000 : sizes[j], NULL);
+        }
+        manta_ref left[MEMBERS_MAX];
+        for (int i = 0; i < counts[k]; i++) left[i] = manta_tell(c, a[i], "leave");
+        OK(manta_get_all(c, left, counts[k], 30, NULL));
+    }
+    return MANTA_OK;
+}
+
+static cluster k;
+
+static void run(manta_function *driver, cluster_options options) {
+    cluster_start(&k, &program, &options);
+    int code = cluster_run(&k, driver, 1);
+    cr_assert_eq(code, MANTA_OK, "%s: %s", manta_code_name(code), k.message[0]);
+    for (int r = 0; r < k.size; r++) cr_assert_eq(k.status[r], MT_OK, "rank %d ended with: %s", r, k.message[r]);
+    cluster_stop(&k);
+}
+
+Test(runtime_group, sums_are_in_member_order_whatever_the_layout) {
+    for (int size = 1; size <= 5; size++) run(sums, (cluster_options){.size = size, .hosts = size > 2 ? 2 : 1});
+}
+
+static int wrong(manta_context *c) {
+    manta_actor a[3];
+    manta_ref joined[3], refs[2];
+    for (int i = 0; i < 3; i++) a[i] = manta_new(c, "Member", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(i % manta_rank_count(c))));
+    // somebody is missing
+    manta_ref group = manta_group_create(c, a, 3);
+    joined[0] = manta_tell(c, a[0], "join", manta_reference(group), manta_i64(0), manta_f64(0.2));
+    cr_assert_eq(manta_get(c, joined[0], NULL), MANTA_DEADLINE);
+    joined[0] = manta_tell(c, a[0], "join", manta_reference(group), manta_i64(7), manta_f64(0.2));
+    cr_assert_eq(manta_get(c, joined[0], NULL), MANTA_INVALID);
+    joined[0] = manta_tell(c, a[0], "join", manta_reference(manta_put(c, manta_i64(7))), manta_i64(0), manta_f64(0.2));
+    cr_assert_eq(manta_get(c, joined[0], NULL), MANTA_INVALID);
+    // different calls are told apart, and the group is of no use afterwards
+    group = manta_group_create(c, a, 2);
+    for (int i = 0; i < 2; i++) joined[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(20));
+    OK(manta_get_all(c, joined, 2, 30, NULL));
+    refs[0] = manta_tell(c, a[0], "sum", manta_i64(10));
+    refs[1] = manta_tell(c, a[1], "sum", manta_i64(11));
+    int first = manta_get(c, refs[0], NULL), second = manta_get(c, refs[1], NULL);
+    cr_assert(first == MANTA_INVALID || second == MANTA_INVALID, "%s %s", manta_code_name(first), manta_code_name(second));
+    cr_assert(first != MANTA_OK && second != MANTA_OK);
+    return MANTA_OK;
+}
+Test(runtime_group, what_goes_wrong_is_said) {
+    run(wrong, (cluster_options){.size = 1});
+    run(wrong, (cluster_options){.size = 2, .timeout = 3});
+}
