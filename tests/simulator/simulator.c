@@ -8,7 +8,7 @@
 #include "tests/simulator/body.h"
 #include "tests/simulator/workload.h"
 
-enum { EVENTS_MOST = 2000000 };
+enum { EVENTS_MOST = 2000000, EVENTS_A_TASK = 10000 };
 
 // ---- what a seed is like
 
@@ -318,7 +318,7 @@ static void report_waiting(mt_simulator *sim, const char *what) {
 // Takes events until nothing but heartbeats has happened for a while. 0: it never comes to that; 2: what goes on are calls that
 // wait for what actors keep.
 static int settle(mt_simulator *sim) {
-    int64_t quiet_ns = sim->now_ns, began_ns = sim->now_ns, beats = 3 * sim->mood.heartbeat_ns + 20000000;
+    int64_t quiet_ns = sim->now_ns, began_ns = sim->now_ns, beats = 3 * sim->mood.heartbeat_ns + 2000000000;
     int who = 0, whom = 0;
     while (!sim->ledger.failed) {
         if (sim->queue.busy || sim->armed || sim->disk_jobs) quiet_ns = sim->now_ns;
@@ -332,7 +332,7 @@ static int settle(mt_simulator *sim) {
         // calls may wait for what an actor keeps: they go to and fro until it is ended
         if (sim->driver_done && !sim->bodies && sim->now_ns - began_ns > 20 * sim->mood.dead_ns && any_actor(sim, 0)) return 2;
         if (!mt_simulator_next(sim)) return 1;
-        if (sim->events > EVENTS_MOST) report_waiting(sim, "no end after too many events");
+        if (sim->events > EVENTS_MOST + EVENTS_A_TASK * (uint64_t)sim->desc.tasks) report_waiting(sim, "no end after too many events");
     }
     return 0;
 }
