@@ -51,7 +51,8 @@ void mt_wait_on_pinned(mt_core *c, int source, const mt_wire_pinned *m) {
             o->no_room = 1;
             mt_wait_changed(c, o);
         } else if (mt_object_place(o, &place, NULL)) {
-            if (o->owned) mt_object_lost(c, o, (int)place.rank);
+            if (place.rank != m->rank) mt_wait_changed(c, o);   // it has moved meanwhile: asks there
+            else if (o->owned) mt_object_lost(c, o, (int)place.rank);
             else {
                 mt_object_ask_owner(c, o);
                 mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_LOST, o->ref, place.rank);
