@@ -200,6 +200,7 @@ int mt_context_wait(manta_context *c, int64_t deadline_ns) {
     mt_waiting waiting = {.next = node->waiting, .previous = &node->waiting, .bell = &c->bell};
     if (waiting.next) waiting.next->previous = &waiting.next;
     node->waiting = &waiting;
+    mt_node_not_soon(node, c);
     if (c->run) {
         mt_core_blocked(node->core, c->run);
         atomic_fetch_sub_explicit(&node->busy, 1, memory_order_relaxed);

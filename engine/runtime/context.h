@@ -37,6 +37,7 @@ struct manta_context {
     mt_draft drafts[MANTA_MAX_RESULTS];
     char *encoded[MANTA_MAX_RESULTS];   // owned: MT_ENCODED_BYTES each, made when first needed
     int end_code;                  // of the body, checked
+    int soon;                      // under the lock: counted in the node's `soon`
     int64_t run_ns;
     // the last error
     int error_code, error_rank;

@@ -5,6 +5,14 @@
 // free hands (it has just finished something, or it polls and has received the call: no other thread takes part); to the newest
 // idle one (its caches are warm), which is rung; into the queue, which executors look at before they go idle. An executor on
 // the idle list has neither run nor destruction; it leaves the list when it is given one.
+//
+// Short methods. An actor with max_concurrency 1000 may get 1000 calls in one batch; a thread for each would cost a hundred times
+// what the methods do. So a method of a class whose methods were shorter than waking a thread (mt_hint.short_runs) waits in the
+// queue, quietly, while an executor has such a method in hand (`soon`): that one will be back at once. Should it not be:
+//     it waits in the runtime        another executor is woken then, and the next when that one waits, too (mt_node_not_soon)
+//     it sleeps or computes long     the background thread sees that nothing has moved for 500 us, and wakes one, then two, four, ...
+//                                    (mt_node_quiet_stuck); whoever is out so long is `soon` no more, nor short
+// As long as there are quiet runs, somebody is `soon`, or an executor is being woken or started that will look at the queue.
 #include "engine/runtime/executor.h"
 
 #include <signal.h>
@@ -41,24 +49,102 @@ static mt_executor *free_executor(mt_node *node) {
     return e;
 }
 
+enum { SHORT_NS = 5000, SHORT_ENOUGH = 8, SHORT_MOST = 16 };
+
+static bool is_short(const mt_node *node, const mt_run *run) {
+    return run->call_kind == MT_CALL_METHOD && mt_node_hint_of(node, run)->short_runs >= SHORT_ENOUGH;
+}
+
+static void assign(mt_node *node, mt_executor *e, mt_run *run) {
+    run->shell = NULL;
+    e->run = run;
+    if (is_short(node, run)) {
+        e->context->soon = 1;
+        node->soon++;
+    }
+}
+
+static void append(mt_node *node, mt_run *run) {
+    run->shell = NULL;
+    if (node->queue_tail) node->queue_tail->shell = run;
+    else node->queue_head = run;
+    node->queue_tail = run;
+}
+
+static mt_run *pop(mt_node *node) {
+    mt_run *run = node->queue_head;
+    node->queue_head = run->shell;
+    if (!node->queue_head) node->queue_tail = NULL;
+    return run;
+}
+
+static void set_quiet(mt_node *node, int quiet) {
+    bool begins = quiet && !node->quiet;
+    node->quiet = quiet;
+    if (begins || !quiet) atomic_store(&node->quiet_seen, quiet != 0);
+    // the background thread looks every 500 us when it is watching anyhow
+    if (begins && !atomic_load(&node->watching)) node->ring_later = node->later = 1;
+}
+
 static void need_thread(mt_node *node) {
     node->queued++;
     if (node->queued > node->starting && node->executors < node->desc.executors_max) node->later = 1;
 }
 
 void mt_node_run(mt_node *node, mt_run *run) {
-    mt_executor *e = free_executor(node);
     atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
-    run->shell = NULL;
+    bool self = node->inside && is_free(node->inside);
+    if (self ? node->quiet > 0 : node->soon && is_short(node, run)) {
+        append(node, run);
+        set_quiet(node, node->quiet + 1);
+        if (!self) return;
+        // it takes the oldest
+        run = pop(node);
+        set_quiet(node, node->quiet - 1);
+    }
+    mt_executor *e = free_executor(node);
     if (e) {
-        e->run = run;
+        assign(node, e, run);
         mt_node_ring(node, &e->bell);
         return;
     }
-    if (node->queue_tail) node->queue_tail->shell = run;
-    else node->queue_head = run;
-    node->queue_tail = run;
+    append(node, run);
     need_thread(node);
+}
+
+static void wake_quiet(mt_node *node, int count) {
+    for (; count > 0 && node->quiet; count--) {
+        mt_executor *e = node->idle;
+        set_quiet(node, node->quiet - 1);
+        if (e) {
+            idle_remove(e);
+            assign(node, e, pop(node));
+            mt_node_ring(node, &e->bell);
+        } else need_thread(node);
+    }
+}
+
+// nobody will soon be free, and nobody is on his way
+static void see_to_quiet(mt_node *node) {
+    while (node->quiet && !node->soon && !node->queued) wake_quiet(node, 1);
+}
+
+void mt_node_not_soon(mt_node *node, manta_context *c) {
+    if (!c->soon) return;
+    c->soon = 0;
+    node->soon--;
+    see_to_quiet(node);
+}
+
+void mt_node_quiet_stuck(mt_node *node, int count) {
+    for (mt_executor *e = node->all; e; e = e->all_next) {
+        if (!e->context->soon) continue;
+        e->context->soon = 0;
+        if (e->run) mt_node_hint_of(node, e->run)->short_runs = 0;
+    }
+    node->soon = 0;
+    wake_quiet(node, count);
+    see_to_quiet(node);
 }
 
 void mt_node_destroy_state(mt_node *node, mt_actor_state *state, int at_end) {
@@ -87,12 +173,18 @@ static void take_queued(mt_node *node, mt_executor *e) {
         if (!node->dead_head) node->dead_tail = NULL;
         node->queued--;
     } else if (node->queue_head) {
-        e->run = node->queue_head;
-        node->queue_head = e->run->shell;
-        if (!node->queue_head) node->queue_tail = NULL;
-        e->run->shell = NULL;
-        node->queued--;
+        assign(node, e, pop(node));
+        if (node->queued) node->queued--;
+        else set_quiet(node, node->quiet - 1);
     }
+}
+
+// of a method that has ended
+static void note_length(mt_node *node, const mt_run *run, int64_t ns) {
+    mt_hint *hint = mt_node_hint_of(node, run);
+    if (run->call_kind != MT_CALL_METHOD) return;
+    if (ns >= SHORT_NS) hint->short_runs = hint->short_runs > SHORT_ENOUGH ? hint->short_runs - SHORT_ENOUGH : 0;
+    else if (hint->short_runs < SHORT_MOST) hint->short_runs++;
 }
 
 mt_hint *mt_node_hint_of(const mt_node *node, const mt_run *run) {
@@ -143,6 +235,13 @@ static void work(mt_executor *e) {
         mt_node_enter(node);
         node->inside = e;
         e->run = NULL;
+        node->moved++;
+        if (e->context->soon) {
+            // it looks at the queue itself before long
+            e->context->soon = 0;
+            node->soon--;
+        }
+        note_length(node, run, e->context->run_ns);
         mt_context_finish(e->context, run);
     }
     node->inside = NULL;
@@ -158,6 +257,7 @@ static void *executor_main(void *argument) {
     node->starting--;
     for (;;) {
         take_queued(node, e);
+        see_to_quiet(node);
         if (!is_free(e)) {
             work(e);
             continue;

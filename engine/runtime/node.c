@@ -35,13 +35,15 @@ void mt_node_leave_slow(mt_node *node) {
     if (node->census_asker >= 0) mt_census_answer(node);
     _Atomic uint32_t *wakes[MT_NODE_WAKES];
     uint32_t count = node->wake_count;
-    bool start = node->queued > node->starting;
+    bool start = node->queued > node->starting, ring = node->ring_later;
     if (count) memcpy(wakes, node->wakes, count * sizeof *wakes);
     node->wake_count = 0;
     node->later = 0;
+    node->ring_later = 0;
     mt_lock_give(&node->lock);
     // a thread that has gone meanwhile leaves a word that nobody waits on: that is harmless
     for (uint32_t i = 0; i < count; i++) mt_futex_wake_all(wakes[i]);
+    if (ring) node->transport->ops->ring(node->transport);
     if (start) mt_node_start_executors(node);
 }
 
@@ -85,8 +87,8 @@ static void op_rank_dead(void *shell, int rank, int reason) {
     mt_node *node = shell;
     (void)reason;
     node->rank_flags[rank] |= MT_RANK_DEAD;
-    mt_team_rank_dead(node, rank);
     mt_census_rank_dead(node, rank);
+    mt_team_rank_dead(node, rank);
     // without the head there is no job, and a rank that was declared dead is not in it
     if (rank == node->rank || rank == 0) {
         node->fenced = 1 + rank;
@@ -101,7 +103,10 @@ static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t a
         mt_team_message(node, source, argument, data, bytes);
         return;
     }
-    mt_census_message(node, source, topic, argument, data, bytes);
+    if (topic == MT_TOPIC_CENSUS_ASK || topic == MT_TOPIC_CENSUS_ANSWER) {
+        mt_census_message(node, source, topic, argument, data, bytes);
+        return;
+    }
     if (topic == MT_TOPIC_END && source == 0) begin_ending(node);
     if (topic == MT_TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
     if (topic == MT_TOPIC_BYE && source == 0) node->bye = 1;
@@ -311,7 +316,7 @@ static int ranks_missing(const mt_node *node, char *out, size_t out_bytes) {
 
 static mt_status drain(mt_node *node, mt_bell *bell, int64_t deadline_ns) {
     char text[256];
-    while (node->working || node->queued || actors_left(node))
+    while (node->working || node->queued || node->quiet || actors_left(node))
         if (!main_wait(node, bell, deadline_ns)) {
             mt_node_what_runs(node, text, sizeof text);
             return MT_FAIL(DEADLINE, "rank %d: the job ends, but this still runs: %s; let long bodies look at manta_cancelled", node->rank, text);

@@ -67,6 +67,7 @@ mt_status mt_node_destroy(mt_node *node);   // Nullable
 typedef struct mt_hint {
     _Atomic uint32_t slow;   // so many more times give the token away for good
     uint32_t penalty;
+    int short_runs;          // under the lock: the last ones were shorter than waking a thread (executor.c)
 } mt_hint;
 
 enum { MT_ALIVE, MT_DYING, MT_DYING_AT_END, MT_DESTROYED };
@@ -111,9 +112,12 @@ struct mt_node {
     mt_run *queue_head, *queue_tail;   // runs without an executor, linked through run->shell
     mt_actor_state *dead_head, *dead_tail;
     int queued, starting, executors, working;
+    int quiet, soon;            // runs in the queue that wait for executors which will soon be free; how many of these there are
+    uint32_t moved;             // runs that have ended
     uint32_t wake_count;
     _Atomic uint32_t *wakes[MT_NODE_WAKES];   // futex calls owed: made after the lock is given back
     int later;                  // something is owed
+    int ring_later;             // the background thread is to look at the quiet runs
     mt_actor_state *actors;
     mt_waiting *waiting;
     mt_question *questions;
@@ -141,6 +145,7 @@ struct mt_node {
     unsigned char *gone;                  // (size) the background thread's: it has told the core
     _Atomic uint32_t background_stop;
     _Atomic uint32_t ending_seen;         // a copy of `ending` for threads without the lock
+    _Atomic uint32_t quiet_seen;          // of `quiet` != 0
 
     // const after create
     alignas(64) mt_transport *transport;
@@ -189,6 +194,8 @@ mt_hint *mt_node_hint_of(const mt_node *node, const mt_run *run);   // Nullable:
 void mt_node_run(mt_node *node, mt_run *run);                   // lock held: somebody shall run it
 void mt_node_destroy_state(mt_node *node, mt_actor_state *state, int at_end);   // lock held
 void mt_node_start_executors(mt_node *node);                    // no lock held: as many as are missing
+void mt_node_not_soon(mt_node *node, manta_context *c);         // lock held: its body waits, or has ended
+void mt_node_quiet_stuck(mt_node *node, int count);             // lock held: nothing has moved; so many quiet runs get threads
 bool mt_node_executors_stop(mt_node *node, int64_t deadline_ns);   // false: a body still runs
 void mt_node_what_runs(mt_node *node, char *out, size_t out_bytes);   // lock held: names, for messages
 

@@ -31,7 +31,7 @@
 
 enum { ASLEEP, DROWSY, HELD, STATES = 3, EPOCH = 4 };
 enum { BATCH = 64, PASS_BATCH = 16, SPINS_PER_LOOK = 32, PENALTY_MAX = 4096 };
-#define PAUSE_NS    (5 * MT_MICROSECOND_NS)
+enum { PATIENCE = 128 };   // spins, some 5 us: then whoever is waited for may be waiting for this very core
 #define WATCH_NS    (500 * MT_MICROSECOND_NS)
 #define BUSY_TICK_NS (20 * MT_MILLISECOND_NS)
 #define IDLE_TICK_NS (100 * MT_MILLISECOND_NS)
@@ -117,7 +117,7 @@ void mt_node_pass(mt_node *node, mt_hint *hint) {
 // ---- waiting
 
 // Spinning must not take a core from a thread that has something to do. A yield costs 0.3 us when nobody wants the core. Without it
-// for the first PAUSE_NS when there are cores enough; later always, since there are other programs, and the system may have
+// for the first spins when there are cores enough; later always, since there are other programs, and the system may have
 // put the thread that is waited for on this very core (measured: 110 us in place of 4 for a call within a rank, under load).
 static bool should_yield(const mt_node *node) {
     return node->desc.crowded || atomic_load_explicit(&node->spinning, memory_order_relaxed) +
@@ -126,21 +126,22 @@ static bool should_yield(const mt_node *node) {
 
 static bool spin(mt_node *node, mt_bell *bell, mt_executor *self, bool *have, int64_t deadline_ns) {
     int64_t now = mt_clock_ns(), until = now + node->spin_ns;
-    bool rung = false, late = false;
+    bool rung = false;
+    int patience = PATIENCE;
     atomic_fetch_add_explicit(&node->spinning, 1, memory_order_relaxed);
     for (unsigned i = 1;; i++) {
         if ((rung = mt_bell_rung(bell))) break;
         if (!*have) *have = take(node);
         if (*have && poll_once(node, self)) {
-            until = 0, late = false;   // what came restarts the clock
+            until = 0;   // what came restarts the clock
+            patience = PATIENCE;
             continue;
         }
-        if (late || should_yield(node)) sched_yield();
+        if (should_yield(node) || --patience < 0) sched_yield();
         else mt_cpu_relax();
         if (i % SPINS_PER_LOOK && until) continue;
         now = mt_clock_ns();
         if (until == 0) until = now + node->spin_ns;
-        late = until - now < node->spin_ns - PAUSE_NS;
         if (now >= until || now >= deadline_ns) break;
         if (*have && now >= atomic_load_explicit(&node->next_tick_ns, memory_order_relaxed)) tick(node, now);
     }
@@ -201,9 +202,28 @@ static void look_out(mt_node *node) {
     }
 }
 
+// Quiet runs (executor.c) that nobody comes for: how often it was looked without anything having moved.
+typedef struct quiet_watch {
+    uint32_t moved;
+    int64_t since_ns;
+    int wake;
+} quiet_watch;
+
+static void watch_quiet(mt_node *node, quiet_watch *watch, int64_t now) {
+    mt_node_enter(node);
+    if (node->moved != watch->moved || !watch->since_ns) *watch = (quiet_watch){.moved = node->moved, .since_ns = now, .wake = 1};
+    else if (now - watch->since_ns >= WATCH_NS && node->quiet) {
+        mt_node_quiet_stuck(node, watch->wake);
+        watch->since_ns = now;
+        if (watch->wake < 1 << 20) watch->wake *= 2;
+    }
+    mt_node_leave(node);
+}
+
 static void *background_main(void *argument) {
     mt_node *node = argument;
     mt_transport *t = node->transport;
+    quiet_watch watch = {0};
     uint64_t seen = UINT64_MAX;
     int64_t seen_ns = 0, look_out_ns = mt_clock_ns() + LOOK_OUT_NS;
     while (!atomic_load(&node->background_stop)) {
@@ -213,6 +233,11 @@ static void *background_main(void *argument) {
             look_out(node);
             look_out_ns = now + LOOK_OUT_NS;
         }
+        bool quiet = atomic_load(&node->quiet_seen);
+        if (quiet) {
+            watch_quiet(node, &watch, now);
+            atomic_store(&node->watching, 1);
+        } else watch.since_ns = 0;
         int64_t until = atomic_load_explicit(&node->next_tick_ns, memory_order_relaxed);
         if (until > look_out_ns) until = look_out_ns;
         uint64_t token = atomic_load(&node->token);
@@ -230,7 +255,7 @@ static void *background_main(void *argument) {
                 take_over(node);
                 continue;
             }
-        } else if (now - seen_ns >= WATCH_NS && atomic_load_explicit(&node->watching, memory_order_relaxed)) {
+        } else if (!quiet && now - seen_ns >= WATCH_NS && atomic_load_explicit(&node->watching, memory_order_relaxed)) {
             atomic_store(&node->watching, 0);
             continue;   // and look once more
         }

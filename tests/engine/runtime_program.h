@@ -220,6 +220,7 @@ static const manta_method counter_methods[] = {
     {"order", counter_order, "i64 -> i64"},
     {"slow", counter_slow, "-> i64"},
     {"hold", counter_hold, ""},
+    {"wait_for", wait_for, "ref"},
     {"where", counter_where, "-> i64"},
     {"self", counter_self, "-> actor"},
     {"fail", counter_fail, "-> i64"},

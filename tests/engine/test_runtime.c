@@ -246,6 +246,31 @@ static int concurrent(manta_context *c) {
 }
 Test(runtime, as_many_methods_at_a_time_as_allowed) { on_1_2_4(concurrent); }
 
+// After many short methods a class is taken for a short one, and its calls share a thread; when they are long for once, whether
+// they sleep or wait for somebody else's result, each gets its own all the same.
+static int long_for_once(manta_context *c) {
+    enum { AT_ONCE = 40 };
+    for (int waits = 0; waits < 2; waits++) {
+        manta_ref refs[AT_ONCE];
+        manta_actor a = manta_new(c, "Counter", MANTA_OPTIONS(.max_concurrency = AT_ONCE), manta_i64(0));
+        for (int i = 0; i < AT_ONCE; i++) refs[i] = manta_tell(c, a, "add", manta_i64(1));
+        OK(manta_get_all(c, refs, AT_ONCE, 20, NULL));
+        atomic_store(&gate, 0);
+        manta_ref held = manta_call_with(c, "hold", MANTA_OPTIONS(.num_cpus = MANTA_NO_CPU));
+        while (atomic_load(&bodies_begun) == 0) mt_sleep_ns(MT_MILLISECOND_NS);
+        atomic_store(&bodies_begun, 0);
+        for (int i = 0; i < AT_ONCE; i++) refs[i] = waits ? manta_tell(c, a, "wait_for", manta_reference(held)) : manta_tell(c, a, "hold");
+        for (int i = 0; i < 5000 && atomic_load(&bodies_begun) < AT_ONCE; i++) mt_sleep_ns(MT_MILLISECOND_NS);
+        cr_assert_eq(atomic_load(&bodies_begun), AT_ONCE, "%d of %d had begun", atomic_load(&bodies_begun), AT_ONCE);
+        atomic_store(&gate, 1);
+        OK(manta_get_all(c, refs, AT_ONCE, 20, NULL));
+        OK(manta_get(c, held, NULL));
+        atomic_store(&bodies_begun, 0);
+    }
+    return MANTA_OK;
+}
+Test(runtime, short_methods_share_a_thread_and_long_ones_do_not) { on_1_2_4(long_for_once); }
+
 static int limited(manta_context *c) {
     manta_actor a = manta_new(c, "Counter", MANTA_OPTIONS(.max_pending_calls = 3), manta_i64(0));
     OK(manta_get(c, a.ref, NULL));
