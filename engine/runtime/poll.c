@@ -137,9 +137,11 @@ static bool spin(mt_node *node, mt_bell *bell, mt_executor *self, bool *have, in
             patience = PATIENCE;
             continue;
         }
-        if (should_yield(node) || --patience < 0) sched_yield();
+        bool yield = should_yield(node) || --patience < 0;
+        if (yield) sched_yield();
         else mt_cpu_relax();
-        if (i % SPINS_PER_LOOK && until) continue;
+        // a yield may take as long as the others please: then look at the clock every time
+        if (i % SPINS_PER_LOOK && until && !yield) continue;
         now = mt_clock_ns();
         if (until == 0) until = now + node->spin_ns;
         if (now >= until || now >= deadline_ns) break;
