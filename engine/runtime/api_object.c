@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "engine/base/clock.h"
 #include "engine/runtime/context.h"
 
 // ---- putting
@@ -74,6 +75,12 @@ static int view_of(manta_context *c, const mt_look *look, manta_value *out) {
     return MANTA_OK;
 }
 
+// a large value that had to be brought into reach
+static void note_transfer(manta_context *c, const mt_look *look, int64_t begin_ns) {
+    if (look->state != MT_STATE_READY || look->view_rank < 0) return;
+    mt_timeline_add(c->ring, MT_TIMELINE_TRANSFER, "object", begin_ns, mt_clock_ns(), 0, look->value.head->bytes);
+}
+
 static int failure_of(manta_context *c, const mt_look *look) {
     mt_context_fail(c, look->code, "%s", look->message && *look->message ? look->message : "no reason was given");
     c->error_rank = look->error_rank;
@@ -110,7 +117,9 @@ int manta_get_all(manta_context *c, const manta_ref *refs, int count, double sec
     mt_node_enter(node);
     mt_node_pass(node, mt_context_hint(c));
     int done = mt_core_wait(node->core, &waiter, refs, count, links);
+    int64_t begin_ns = 0;
     if (!done) {
+        if (__builtin_expect(c->ring != NULL, 0)) begin_ns = mt_clock_ns();
         mt_context_wait(c, mt_context_deadline(c, seconds));
         done = waiter.done;
     }
@@ -119,6 +128,7 @@ int manta_get_all(manta_context *c, const manta_ref *refs, int count, double sec
         manta_value unused;
         if (!links[i].satisfied && !done) continue;
         mt_core_look(node->core, refs[i], &look);
+        if (begin_ns) note_transfer(c, &look, begin_ns);
         if (look.state == MT_STATE_FAILED) code = failure_of(c, &look);
         else if (done) code = view_of(c, &look, out ? &out[i] : &unused);
         if (done && out) mt_context_keep_view(c, refs[i]);

@@ -203,7 +203,7 @@ int mt_context_wait(manta_context *c, int64_t deadline_ns) {
     mt_node_not_soon(node, c);
     if (c->run) {
         mt_core_blocked(node->core, c->run);
-        atomic_fetch_sub_explicit(&node->busy, 1, memory_order_relaxed);
+        mt_node_blocked(node, 1);
     }
     mt_node_leave(node);
     int64_t begin = c->ring ? mt_clock_ns() : 0;
@@ -213,7 +213,7 @@ int mt_context_wait(manta_context *c, int64_t deadline_ns) {
     mt_node_enter(node);
     if (c->run) {
         mt_core_unblocked(node->core, c->run);
-        atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
+        mt_node_blocked(node, -1);
     }
     *waiting.previous = waiting.next;
     if (waiting.next) waiting.next->previous = waiting.previous;

@@ -6,6 +6,9 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/runtime/node.h"
+#include "engine/runtime/timeline.h"
+
+enum { DISK_THREAD = 1000000 };   // its number in the timeline, behind all executors
 
 typedef enum job_kind { JOB_SPILL, JOB_RESTORE, JOB_DROP } job_kind;
 
@@ -23,6 +26,7 @@ struct mt_disk {
     // the thread's own
     mt_bell bell;
     mt_spill *spill;     // owned; NULL until the first object
+    mt_timeline_ring *ring;   // Nullable
     pthread_t thread;
 };
 
@@ -57,9 +61,13 @@ static void do_job(mt_disk *disk, job *j) {   // lock held on entry and on retur
     mt_node *node = disk->node;
     mt_node_leave(node);
     int ok = 1;
+    int64_t begin_ns = disk->ring ? mt_clock_ns() : 0;
     if (j->kind == JOB_SPILL) ok = do_spill(disk, j);
     else if (j->kind == JOB_RESTORE) ok = do_restore(disk, j);
     else if (disk->spill) mt_spill_drop(disk->spill, j->file);
+    if (disk->ring && j->kind != JOB_DROP)
+        mt_timeline_add(disk->ring, MT_TIMELINE_TRANSFER, j->kind == JOB_SPILL ? "to disk" : "from disk", begin_ns, mt_clock_ns(),
+            ok ? MANTA_OK : MANTA_IO, j->bytes);
     mt_node_enter(node);
     if (j->kind == JOB_SPILL) mt_core_spilled(node->core, j->ticket, j->file, ok);
     if (j->kind == JOB_RESTORE) mt_core_restored(node->core, j->ticket, ok);
@@ -69,6 +77,7 @@ static void do_job(mt_disk *disk, job *j) {   // lock held on entry and on retur
 static void *disk_main(void *argument) {
     mt_disk *disk = argument;
     mt_node *node = disk->node;
+    disk->ring = mt_timeline_ring_create(node->timeline, DISK_THREAD, "disk");
     mt_node_enter(node);
     for (;;) {
         job *j = disk->head;

@@ -86,9 +86,20 @@ static void set_quiet(mt_node *node, int quiet) {
     if (begins && !atomic_load(&node->watching)) node->ring_later = node->later = 1;
 }
 
+// A thread that waits in a body is as good as not there: the limit is for those that can run.
+static bool wants_thread(const mt_node *node) {
+    return !node->stopping && node->queued > node->starting && node->executors - node->blocked < node->desc.executors_max;
+}
+
+void mt_node_blocked(mt_node *node, int by) {
+    node->blocked += by;
+    atomic_fetch_sub_explicit(&node->busy, by, memory_order_relaxed);
+    if (wants_thread(node)) node->later = 1;
+}
+
 static void need_thread(mt_node *node) {
     node->queued++;
-    if (node->queued > node->starting && node->executors < node->desc.executors_max) node->later = 1;
+    if (wants_thread(node)) node->later = 1;
 }
 
 void mt_node_run(mt_node *node, mt_run *run) {
@@ -313,7 +324,7 @@ void mt_node_start_executors(mt_node *node) {
     for (;;) {
         mt_node_enter(node);
         int number = node->executors;
-        bool more = !node->stopping && node->queued > node->starting && node->executors < node->desc.executors_max;
+        bool more = wants_thread(node);
         if (more) {
             node->starting++;
             node->executors++;

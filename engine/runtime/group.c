@@ -219,7 +219,7 @@ static int wait_for_leader(mt_team *t, manta_context *c, int64_t deadline_ns) {
 static int call(manta_context *c, manta_group *g, mt_team_call what) {
     mt_team *t = g->team;
     mt_node *node = t->node;
-    int64_t deadline_ns = mt_context_deadline(c, MANTA_DEFAULT_TIMEOUT);
+    int64_t deadline_ns = mt_context_deadline(c, MANTA_DEFAULT_TIMEOUT), begin_ns = c->ring ? mt_clock_ns() : 0;
     mt_node_enter(node);
     int code = t->broken;
     if (!code) {
@@ -243,6 +243,12 @@ static int call(manta_context *c, manta_group *g, mt_team_call what) {
     }
     if (code) mt_context_fail(c, code, "group of %d: %s; leave it and make another", t->count, t->error);
     mt_node_leave(node);
+    if (__builtin_expect(c->ring != NULL, 0)) {
+        static const char *const names[] = {"all-reduce", "broadcast", "all-gather", "reduce-scatter", "barrier"};
+        bool sums = what.kind == MT_TEAM_ALLREDUCE || what.kind == MT_TEAM_REDUCE_SCATTER;
+        mt_timeline_add(c->ring, MT_TIMELINE_TRANSFER, names[what.kind], begin_ns, mt_clock_ns(), code,
+            (uint64_t)what.count * (sums ? mt_type_bytes((manta_type)what.type) : 1));
+    }
     return code;
 }
 

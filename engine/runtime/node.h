@@ -43,7 +43,7 @@ typedef struct mt_node_desc {
     int64_t spin_ns;                  // how long a waiting thread spins; 0: 50 us; < 0: not at all
     int cores;                        // of this rank, for threads that spin: more that want to run than these, and they yield; 0: 1
     int crowded;                      // more ranks than cores on this host: every spinning thread yields
-    int executors_max;                // 0: 4096
+    int executors_max;                // threads that can run; those that wait in a get come on top; 0: 4096
     int gpu_first, gpu_devices;       // of this host's devices this rank has [first, first + devices)
     int64_t heartbeat_ns, suspect_ns, dead_ns;   // 0: the core's own
 } mt_node_desc;
@@ -111,7 +111,7 @@ struct mt_node {
     mt_executor *idle;          // newest first
     mt_run *queue_head, *queue_tail;   // runs without an executor, linked through run->shell
     mt_actor_state *dead_head, *dead_tail;
-    int queued, starting, executors, working;
+    int queued, starting, executors, working, blocked;
     int quiet, soon;            // runs in the queue that wait for executors which will soon be free; how many of these there are
     uint32_t moved;             // runs that have ended
     uint32_t wake_count;
@@ -193,6 +193,7 @@ mt_hint *mt_executor_hint(const mt_executor *self);             // of the run th
 mt_hint *mt_node_hint_of(const mt_node *node, const mt_run *run);   // Nullable: run (the driver's)
 void mt_node_run(mt_node *node, mt_run *run);                   // lock held: somebody shall run it
 void mt_node_destroy_state(mt_node *node, mt_actor_state *state, int at_end);   // lock held
+void mt_node_blocked(mt_node *node, int by);                    // lock held: a body begins (1) or ends (-1) to wait
 void mt_node_start_executors(mt_node *node);                    // no lock held: as many as are missing
 void mt_node_not_soon(mt_node *node, manta_context *c);         // lock held: its body waits, or has ended
 void mt_node_quiet_stuck(mt_node *node, int count);             // lock held: nothing has moved; so many quiet runs get threads

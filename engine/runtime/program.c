@@ -110,7 +110,8 @@ mt_status mt_program_create(const manta_program *desc, mt_program **out) {
     *out = NULL;
     mt_program *p = calloc(1, sizeof *p);
     if (!p) return MT_FAIL(NO_MEMORY, "out of memory for the program's names");
-    p->desc = desc;
+    p->copy = *desc;
+    p->desc = &p->copy;
     mt_status status = program_fill(p);
     if (status == MT_OK) *out = p;
     else mt_program_destroy(p);

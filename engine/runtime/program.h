@@ -25,7 +25,8 @@ typedef struct mt_program_class {
 } mt_program_class;
 
 typedef struct mt_program {
-    const manta_program *desc;   // borrowed
+    manta_program copy;          // the lists inside are borrowed
+    const manta_program *desc;   // view of the copy
     mt_function *tasks;          // owned (desc->task_count)
     mt_program_class *classes;   // owned (desc->class_count)
     struct mt_program_slot {

@@ -295,6 +295,7 @@ static int everything_at_once(manta_context *c) {
 Test(runtime_objects, many_at_once) {
     run_and_check(everything_at_once, (cluster_options){.size = 4, .hosts = 2}, 1);
     run_and_check(everything_at_once, (cluster_options){.size = 4, .hosts = 2, .spin_ns = -1}, 1);
+    run_and_check(everything_at_once, (cluster_options){.size = 2, .executors_max = 2}, 1);   // those that wait do not count
 }
 
 // ---- the timeline
