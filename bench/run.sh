@@ -7,6 +7,7 @@
 #   envs         stepping environments, against Gymnasium's vectorised ones and EnvPool
 #   collective   all-reduce on 2 and on 4 ranks against MPI_Allreduce
 #   runtime      tasks, actors and objects against Ray's own microbenchmark; a million tasks, an idle job
+#   transport    messages between two ranks against MPI_Send and MPI_Recv
 #   rollout      4,096 environments with a policy that samples the actions
 #   train        whole runs against Stable-Baselines3 and an OpenMPI PPO (bench/train/run.sh), seconds to 475
 #   peers        PyTorch's small networks on this machine, as it is installed by bench/peers/setup.sh
@@ -86,7 +87,7 @@ say "          load average $load (under 0.5 is quiet)"
 if [ ! -f "$build/build.ninja" ] && [ ! -f "$build/Makefile" ]; then configure "$build" --preset default -B "$build"; fi
 programs=()
 targets=$(cmake --build "$build" --target help </dev/null)
-for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_rollout bench_peak bench_runtime \
+for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_runtime_transport bench_rollout bench_peak bench_runtime \
     bench_runtime_limits; do
     if grep -qw "$program" <<<"$targets"; then programs+=("$program"); fi
 done
@@ -152,6 +153,16 @@ on_ranks() { # RANKS SECONDS ARGUMENT...
         bench "$name" "$limit" mpirun --oversubscribe -n "$ranks" "$build/bench/bench_collective" "$@"
     else
         say "$name skipped: no $build/bench/bench_collective in this build"
+    fi
+}
+
+transport() { # SECONDS ARGUMENT...
+    local limit=$1
+    shift
+    if [ -x "$build/bench/bench_runtime_transport" ]; then
+        bench runtime-transport "$limit" mpirun --oversubscribe -n 2 "$build/bench/bench_runtime_transport" "$@"
+    else
+        say "runtime-transport skipped: no $build/bench/bench_runtime_transport in this build"
     fi
 }
 
@@ -269,6 +280,8 @@ elif wanted collective; then
     on_ranks 2 120
     on_ranks 4 120
 fi
+if wanted transport && [ ${#quick[@]} -gt 0 ]; then transport 60 --batches 100; fi
+if wanted transport && [ ${#quick[@]} -eq 0 ]; then transport 120; fi
 if wanted rollout && [ ${#quick[@]} -gt 0 ]; then program rollout bench_rollout 30 --seconds 0.5; fi
 if wanted rollout && [ ${#quick[@]} -eq 0 ]; then program rollout bench_rollout 60; fi
 

@@ -157,10 +157,14 @@ static mt_metric_set columns_of(const training *t) {
 
 static void announce(const training *t) {
     const mt_train_config *c = t->train;
+    const mt_layout *l = &t->setup.layout;
+    char apart[80] = "";
     if (c->verbose == 0) return;
-    fprintf(t->desc->out, "%s on %s: %d rank%s x %d thread%s, %d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
-        t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->setup.threads, t->setup.threads > 1 ? "s" : "", t->setup.layout.workers,
-        t->setup.layout.workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
+    if (l->learners != t->ranks || l->runners != t->ranks)
+        snprintf(apart, sizeof apart, "%d learner%s, %d environment runner%s, ", l->learners, l->learners > 1 ? "s" : "", l->runners, l->runners > 1 ? "s" : "");
+    fprintf(t->desc->out, "%s on %s: %d rank%s x %d thread%s, %s%d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
+        t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->setup.threads, t->setup.threads > 1 ? "s" : "", apart,
+        l->workers, l->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
         (long long)mt_policy_parameter_count(t->setup.policy), t->setup.kernels->name,
         t->desc->preset_found ? ", preset of RL Baselines3 Zoo" : "", t->folder.path);
     fflush(t->desc->out);

@@ -201,14 +201,20 @@ int mt_context_wait(manta_context *c, int64_t deadline_ns) {
     if (waiting.next) waiting.next->previous = &waiting.next;
     node->waiting = &waiting;
     mt_node_not_soon(node, c);
-    if (c->run) mt_core_blocked(node->core, c->run);
+    if (c->run) {
+        mt_core_blocked(node->core, c->run);
+        atomic_fetch_sub_explicit(&node->busy, 1, memory_order_relaxed);
+    }
     mt_node_leave(node);
     int64_t begin = c->ring ? mt_clock_ns() : 0;
     int rung = mt_node_wait(node, &c->bell, NULL, mt_context_hint(c), deadline_ns);
     if (__builtin_expect(c->ring != NULL, 0))
         mt_timeline_add(c->ring, MT_TIMELINE_WAIT, "wait", begin, mt_clock_ns(), rung ? 0 : MANTA_DEADLINE, 0);
     mt_node_enter(node);
-    if (c->run) mt_core_unblocked(node->core, c->run);
+    if (c->run) {
+        mt_core_unblocked(node->core, c->run);
+        atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
+    }
     *waiting.previous = waiting.next;
     if (waiting.next) waiting.next->previous = waiting.previous;
     return rung;

@@ -13,10 +13,12 @@
 //   sender   publish; FULL BARRIER; if asleep and swap(asleep, 0) == 1: bell += 1; wake
 //
 // The barrier of the sender is paid with every message, that of the sleeper only before it sleeps. Where the kernel has
-// membarrier(2) the sleeper therefore pays for both: it makes every processor that runs one of the job's processes go through
-// a barrier (0.5 us when the others are idle, 5 us when not; measured). A sender's look at `asleep` that came before this
-// barrier came after its publishing, which is then visible; one that comes after sees the 1. Otherwise (`fenced`) the sender
-// publishes with a locked instruction. All ranks of a node agree on one of the two before the first message.
+// membarrier(2) the sleeper therefore pays for both: it makes every processor that runs one of the job's processes go
+// through a barrier (0.5 us when the others are idle, 5 us when not; measured). A sender's look at `asleep` that came before
+// this barrier came after its publishing, which is then visible; one that comes after sees the 1. Otherwise (`fenced`) the
+// sender publishes with a locked instruction. All ranks of a node agree on one of the two before the first message.
+// Measured, 100 bytes to a reader that polls, on a quiet 16-core Xeon: 24 ns a send without, 39 ns with it (a locked
+// instruction waits until the reader's copy of the tail's line is gone).
 #ifndef MANTA_ENGINE_RUNTIME_DOORBELL_H
 #define MANTA_ENGINE_RUNTIME_DOORBELL_H
 

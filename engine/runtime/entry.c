@@ -92,7 +92,7 @@ static int exit_code_of(int code) {
 int manta_main(int argc, char **argv, const manta_program *program) {
     int code = MANTA_OK;
     mt_status status = run(argc, argv, program, &code);
-    int exit_code = status != MT_OK ? mt_status_exit_code(status) : exit_code_of(code);
+    int exit_code = code != MANTA_OK || status == MT_OK ? exit_code_of(code) : mt_status_exit_code(status);
     if (status != MT_OK) {
         // one message for what all ranks find alike
         if (mt_mpi_rank() == 0 || status == MT_DEADLINE) fprintf(stderr, "manta: %s\n", mt_last_error());

@@ -93,6 +93,7 @@ static void need_thread(mt_node *node) {
 
 void mt_node_run(mt_node *node, mt_run *run) {
     bool self = node->inside && is_free(node->inside);
+    atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     if (self ? node->quiet > 0 : node->soon && is_short(node, run)) {
         append(node, run);
         set_quiet(node, node->quiet + 1);
@@ -150,6 +151,7 @@ void mt_node_destroy_state(mt_node *node, mt_actor_state *state, int at_end) {
     if (state->dying) return;
     state->dying = at_end ? MT_DYING_AT_END : MT_DYING;
     state->dead_next = NULL;
+    atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     mt_executor *e = free_executor(node);
     if (e) {
         e->dead = state;
@@ -244,6 +246,7 @@ static void work(mt_executor *e) {
     }
     node->inside = NULL;
     node->working--;
+    atomic_fetch_sub_explicit(&node->busy, 1, memory_order_relaxed);
     if (node->ending && node->main_bell) mt_node_ring(node, node->main_bell);
 }
 

@@ -12,6 +12,7 @@
 #include "engine/collective/mpi.h"
 #include "engine/device/device.h"
 #include "engine/runtime/context.h"
+#include "engine/runtime/status_server.h"
 
 enum { GPUS_MAX = 64 };
 #define OBJECT_SHARE    0.3                  // of the rank's memory
@@ -35,6 +36,10 @@ static const mt_option job_options[] = {
         .help = "how long tasks that still run have at the end of the job"},
     {ROW(timeline), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Runtime",
         .help = "file for a trace of all tasks, for chrome://tracing"},
+    {ROW(metrics_file), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Runtime",
+        .help = "file in Prometheus's text format, rewritten every 5 s while the job runs, for node_exporter's textfile collector"},
+    {ROW(status), .type = MT_OPT_BOOL, .flags = MT_OPTION_CLI_ONLY, .standard = "true", .group = "Runtime",
+        .help = "answer manta status, on a socket that this user alone can reach on rank 0's host"},
 };
 
 const mt_option *mt_job_option_table(size_t *count) {
@@ -66,6 +71,7 @@ struct mt_job {
     mt_heap *heap;
     mt_timeline *timeline;
     mt_node *node;
+    mt_status_server *status;    // rank 0's
     int rank, size;
     int argc;
     char **argv;                 // borrowed
@@ -176,7 +182,6 @@ static mt_status agree(mt_job *job) {
 
 static mt_status node_start(mt_job *job) {
     const hello *h = &job->mine;
-    int cores = (int)(job->totals[job->rank].amount[MT_RESOURCE_CPU] / MT_RESOURCE_UNIT);
     int gpus = (int)(job->totals[job->rank].amount[MT_RESOURCE_GPU] / MT_RESOURCE_UNIT);
     mt_node_desc desc = {
         .transport = job->transport,
@@ -193,12 +198,11 @@ static mt_status node_start(mt_job *job) {
         .seed = (uint64_t)job->rank * UINT64_C(0x9e3779b97f4a7c15) + 1,
         .object_bytes = h->object_bytes,
         .timeout_ns = job->options.timeout > 0 ? (int64_t)(job->options.timeout * 1e9) : MT_NEVER,
-        .spinners_max = cores,
+        .cores = cores_of(job, job->rank),
         .crowded = h->node_size > h->usable && h->usable > 1,
         .gpu_first = h->gpu_first,
         .gpu_devices = gpus,
     };
-    if (h->usable == 1 && h->node_size > 1) desc.spinners_max = 1;
     return mt_node_create(&desc, &job->node);
 }
 
@@ -214,6 +218,15 @@ static mt_status job_start(mt_job *job) {
     MT_KEEP(status, agree(job));
     if (status == MT_OK) status = node_start(job);
     return exchange(job, status);   // nobody sends before everybody is there
+}
+
+// A job that cannot be looked at still runs.
+static void status_start(mt_job *job) {
+    mt_status_server_desc desc = {.node = job->node, .socket = job->options.status, .metrics_file = job->options.metrics_file};
+    if (mt_status_server_create(&desc, &job->status) == MT_OK) return;
+    mt_log_warn("manta status will not find this job: %s", mt_last_error());
+    desc.socket = 0;
+    if (mt_status_server_create(&desc, &job->status) != MT_OK) mt_log_warn("no --metrics-file: %s", mt_last_error());
 }
 
 static void job_free(mt_job *job) {
@@ -249,6 +262,7 @@ mt_status mt_job_start(mt_comm *world, const mt_job_options *options, const mant
     job->argv = argv;
     mt_status status = job_start(job);
     if (status == MT_OK) {
+        if (job->rank == 0) status_start(job);
         *out = job;
         return MT_OK;
     }
@@ -299,8 +313,16 @@ static mt_status timeline_end(mt_job *job) {
 
 mt_status mt_job_stop(mt_job *job) {
     if (!job) return MT_OK;
+    mt_status_server_destroy(job->status);
+    job->status = NULL;
     mt_node_end(job->node);
     mt_status status = mt_node_drain(job->node, mt_deadline_after((int64_t)(job->options.end_timeout * 1e9)));
+    mt_core_stats stats;
+    mt_node_enter(job->node);
+    mt_core_stats_get(job->node->core, &stats);
+    mt_node_leave(job->node);
+    if (status == MT_OK && stats.dead_ranks)
+        status = MT_FAIL(COMM, "%d of the job's %d ranks died; the others went on to the end without them", stats.dead_ranks, job->size);
     if (status != MT_OK) mt_mpi_mark_broken();
     // messages to ranks that have left are nobody's: everybody first
     else MT_KEEP(status, mt_comm_barrier(job->world));

@@ -25,6 +25,8 @@ typedef struct mt_job_options {
     double timeout;                   // seconds, of waits that name none
     double end_timeout;               // seconds that bodies have at the job's end
     char timeline[MT_PATH_BYTES];     // "": none
+    char metrics_file[MT_PATH_BYTES]; // "": none
+    bool status;                      // rank 0 listens for manta status
 } mt_job_options;
 
 const mt_option *mt_job_option_table(size_t *count);

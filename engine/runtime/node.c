@@ -15,6 +15,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/futex.h"
+#include "engine/runtime/census.h"
 
 enum { STACK_BYTES = 1 << 20, EXECUTORS_MAX = 4096 };
 #define SPIN_NS    (50 * MT_MICROSECOND_NS)
@@ -31,6 +32,7 @@ void mt_node_ring(mt_node *node, mt_bell *bell) {
 }
 
 void mt_node_leave_slow(mt_node *node) {
+    if (node->census_asker >= 0) mt_census_answer(node);
     _Atomic uint32_t *wakes[MT_NODE_WAKES];
     uint32_t count = node->wake_count;
     bool start = node->queued > node->starting, ring = node->ring_later;
@@ -86,6 +88,7 @@ static void op_rank_dead(void *shell, int rank, int reason) {
     (void)reason;
     node->rank_flags[rank] |= MT_RANK_DEAD;
     mt_team_rank_dead(node, rank);
+    mt_census_rank_dead(node, rank);
     // without the head there is no job, and a rank that was declared dead is not in it
     if (rank == node->rank || rank == 0) {
         node->fenced = 1 + rank;
@@ -100,6 +103,7 @@ static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t a
         mt_team_message(node, source, argument, data, bytes);
         return;
     }
+    mt_census_message(node, source, topic, argument, data, bytes);
     if (topic == MT_TOPIC_END && source == 0) begin_ending(node);
     if (topic == MT_TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
     if (topic == MT_TOPIC_BYE && source == 0) node->bye = 1;
@@ -231,10 +235,12 @@ mt_status mt_node_create(const mt_node_desc *desc, mt_node **out) {
     node->timeline = desc->timeline;
     node->rank = desc->transport->rank;
     node->size = desc->transport->size;
+    node->began_ns = mt_clock_ns();
+    node->census_asker = -1;
     node->spin_ns = desc->spin_ns > 0 ? desc->spin_ns : desc->spin_ns < 0 ? 0 : SPIN_NS;
     node->timeout_ns = desc->timeout_ns ? desc->timeout_ns : TIMEOUT_NS;
     if (node->desc.executors_max <= 0) node->desc.executors_max = EXECUTORS_MAX;
-    if (node->desc.spinners_max <= 0) node->desc.spinners_max = 1;
+    if (node->desc.cores <= 0) node->desc.cores = 1;
     mt_status status = node_make(node);
     if (status == MT_OK) *out = node;
     else node_free(node);

@@ -41,7 +41,7 @@ typedef struct mt_node_desc {
     uint64_t seed, object_bytes;
     int64_t timeout_ns;               // of waits that name none; 0: 120 s; MT_NEVER: none
     int64_t spin_ns;                  // how long a waiting thread spins; 0: 50 us; < 0: not at all
-    int spinners_max;                 // more threads than these yield while they spin; 0: 1
+    int cores;                        // of this rank, for threads that spin: more that want to run than these, and they yield; 0: 1
     int crowded;                      // more ranks than cores on this host: every spinning thread yields
     int executors_max;                // 0: 4096
     int gpu_first, gpu_devices;       // of this host's devices this rank has [first, first + devices)
@@ -128,6 +128,9 @@ struct mt_node {
     mt_holds retained;          // by manta_retain, on behalf of actors' states
     uint64_t last_question;
     int ending, stopping, bye;
+    struct mt_census_wait *census_wait;   // Nullable: of the thread that waits for answers (census.c)
+    int census_asker;           // who waits for this rank's answer; -1: nobody
+    uint64_t census_question, census_last;
     int fenced;                 // 1 + the rank whose death ends the job for this one
     unsigned char *rank_flags;  // (size) MT_RANK_*
     mt_bell *main_bell;   // Nullable: of the thread in serve or drain
@@ -135,7 +138,8 @@ struct mt_node {
     mt_disk *disk;
 
     alignas(64) _Atomic uint64_t token;   // poll.c
-    _Atomic uint32_t watching, spinning;
+    _Atomic uint32_t watching;
+    _Atomic int32_t spinning, busy;       // threads that spin; runs that somebody has and that do not wait
     _Atomic int64_t next_tick_ns;
     _Atomic(mt_hint *) drowsy_hint;
     unsigned char *gone;                  // (size) the background thread's: it has told the core
@@ -151,6 +155,7 @@ struct mt_node {
     mt_hint *hints;             // owned: the driver's, one per task, one per class (create and all methods)
     mt_node_desc desc;
     int rank, size;
+    int64_t began_ns;
     int64_t spin_ns, timeout_ns;
     pthread_t background;
     int background_started;

@@ -116,10 +116,16 @@ void mt_node_pass(mt_node *node, mt_hint *hint) {
 
 // ---- waiting
 
+// Spinning must not take a core from a thread that has something to do. A yield costs 0.3 us when nobody wants the core.
+static bool should_yield(const mt_node *node) {
+    return node->desc.crowded || atomic_load_explicit(&node->spinning, memory_order_relaxed) +
+            atomic_load_explicit(&node->busy, memory_order_relaxed) > node->desc.cores;
+}
+
 static bool spin(mt_node *node, mt_bell *bell, mt_executor *self, bool *have, int64_t deadline_ns) {
     int64_t now = mt_clock_ns(), until = now + node->spin_ns;
-    uint32_t spinners = atomic_fetch_add_explicit(&node->spinning, 1, memory_order_relaxed);
-    bool yield = node->desc.crowded || spinners >= (uint32_t)node->desc.spinners_max, rung = false;
+    bool rung = false;
+    atomic_fetch_add_explicit(&node->spinning, 1, memory_order_relaxed);
     int patience = PATIENCE;
     for (unsigned i = 1;; i++) {
         if ((rung = mt_bell_rung(bell))) break;
@@ -129,7 +135,7 @@ static bool spin(mt_node *node, mt_bell *bell, mt_executor *self, bool *have, in
             patience = PATIENCE;
             continue;
         }
-        if (yield || --patience < 0) sched_yield();
+        if (--patience < 0 || should_yield(node)) sched_yield();
         else mt_cpu_relax();
         if (i % SPINS_PER_LOOK && until) continue;
         now = mt_clock_ns();

@@ -17,6 +17,9 @@
 // Waking needs "publish, then look whether he sleeps" against "say that I sleep, then look whether something was published":
 // a store before a load on both sides. mt_publish says how the frequent side pays for it.
 //
+// Rejected: prefetching the next record's lines for writing after a commit. It takes lines that the consumer still reads, and
+// made a send of 100 bytes to a polling reader 47 ns in place of 33 ns.
+//
 // The consumer trusts nothing that it reads: a tail or a record out of bounds is MT_CORRUPT, and the ring is not read again.
 #ifndef MANTA_ENGINE_RUNTIME_RING_H
 #define MANTA_ENGINE_RUNTIME_RING_H

@@ -4,6 +4,12 @@
 // Promises of every implementation: a message arrives whole, once, and in the order of sending from the same rank to the same
 // rank, as long as both live; between different pairs there is no order. A message to a rank that is gone is dropped.
 //
+// A rank counts as gone when its process has ended, when it has destroyed its transport, when what it wrote into shared memory
+// is not a message, or when MPI refuses to send to it. What it had sent before is still delivered, but in the third case.
+//
+// Somebody must poll, or look at pending before sleeping, for queued messages to move; between nodes a message to a busy peer
+// may wait for that, so that others travel with it.
+//
 // Threads. send: one thread at a time (the node's lock). poll: one thread at a time (the poll token), at the same time as
 // send. sleep: the background thread alone. pending, ring, alive: any thread.
 //
@@ -37,9 +43,13 @@ typedef struct mt_transport_ops {
     // Delivers up to `budget` messages; returns how many. Also moves what waits in private queues.
     int (*poll)(mt_transport *t, mt_deliver_fn deliver, void *context, int budget);
     int (*pending)(mt_transport *t);                       // something to poll, or queued and now sendable; cheap
-    void (*set_asleep)(mt_transport *t, int asleep);       // 1: senders shall ring from now on
-    void (*sleep)(mt_transport *t, int64_t deadline_ns);   // until rung, or the deadline; may return early
-    void (*ring)(mt_transport *t);                         // wakes this rank's own sleeper
+    // 1: senders shall ring from now on (once; a ring ends it). Called by whoever polls, holding the poll token.
+    void (*set_asleep)(mt_transport *t, int asleep);
+    // Until rung, or the deadline; may return early, without a message: after half a second, for one. Look whether what you wait
+    // for has happened before you sleep, not only at pending: poll may just have delivered it.
+    void (*sleep)(mt_transport *t, int64_t deadline_ns);
+    void (*ring)(mt_transport *t);                         // wakes this rank's own sleeper; not lost when that
+                                                           // is about to sleep
     int (*alive)(mt_transport *t, int rank);               // 0: known to be gone (its process has ended)
     size_t (*queued_bytes)(mt_transport *t);               // in private queues, for status and tests
     void (*destroy)(mt_transport *t);

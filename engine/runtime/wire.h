@@ -26,7 +26,7 @@
     /* large objects: reader ↔ place */                                                                                \
     X(PIN, mt_wire_ref)               /* reader → place: I read it, keep it where it is */                             \
     X(PINNED, mt_wire_pinned)         /* place → reader */                                                             \
-    X(UNPIN, mt_wire_ref)             /* reader → place */                                                             \
+    X(UNPIN, mt_wire_ref)             /* reader → place: argument its offset + 1 */                                                            \
     X(FREE, mt_wire_ref)              /* owner → place: nobody holds it */                                             \
     X(FETCH, mt_wire_ref)             /* another host's place → place: send it over */                                 \
     X(CHUNK, mt_wire_chunk)           /* place → fetching place: a part of it follows */                               \

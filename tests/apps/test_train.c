@@ -79,6 +79,51 @@ Test(train, a_shared_trunk_has_the_same_bits_for_every_layout) {   // and no net
     expect_equal_layouts("-n 2048 --env CartPole-v1 " COMMON " --net-arch-shared 16 -params n_envs:8 n_steps:64 n_epochs:2");
 }
 
+// learners and environment runners on different ranks, by number, by placement, more runners than ranks
+Test(train, learners_and_environment_runners_apart_have_the_same_bits) {
+    static const struct { int ranks; const char *options; } layouts[] = {
+        {1, ""}, {4, "--num-learners 1 --num-env-runners 3"}, {4, "--num-learners 2 --num-env-runners 2"},
+        {4, "--num-learners 1 --num-env-runners 3 --placement spread --resources cpu=1 --num-cpus-per-learner 1 --num-cpus-per-env-runner 0.5"},
+        {2, "--num-learners 1 --num-env-runners 4"}, {3, "--num-learners 2 --num-env-runners 4 --placement pack --resources cpu=3 --num-cpus-per-learner 2"},
+    };
+    const char *folder = run_folder();
+    char first[32], other[32], name[32], all[1024];
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        snprintf(name, sizeof name, "apart%zu", i);
+        snprintf(all, sizeof all, "-n 2048 --threads 1 " CARTPOLE " %s", layouts[i].options);
+        train(folder, layouts[i].ranks, name, all);
+        digest(folder, name, i ? other : first);
+        if (i) cr_expect_str_eq(other, first, "%d ranks with %s differ", layouts[i].ranks, layouts[i].options);
+    }
+}
+
+Test(train, an_experiment_file_says_who_does_what_and_the_timeline_shows_it) {
+    const char *folder = run_folder();
+    static run_result r;
+    static char text[1 << 20];
+    run(&r, folder, 5, "printf 'algo: ppo\nenv: CartPole-v1\nn_timesteps: 100000\nnum_learners: 1\nnum_env_runners: 3\n"
+        "num_cpus_per_learner: 1\nplacement: spread\nresources: cpu=1\n' >experiment.yml");
+    run(&r, folder, 120, "$MPIRUN -n 4 $MANTA train -f experiment.yml --stop-reward 475 --run-folder e --timeline trace.json");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect(strstr(r.output, "1 learner, 3 environment runners"), "%s", r.output);
+    run_read(folder, "e/run.json", text, sizeof text);
+    cr_expect(strstr(text, "\"outcome\": \"done\""), "%s", text);
+    // every rank did something, under its name
+    run(&r, folder, 20, "for what in '\"pid\":3' 'Learner.update' 'EnvRunner.collect'; do grep -c -- \"$what\" trace.json || exit 1; done");
+    cr_expect_eq(r.exit_code, 0, "%s", r.output);
+}
+
+Test(train, what_the_cluster_does_not_have_is_refused) {
+    const char *folder = run_folder();
+    static run_result r;
+    run(&r, folder, 60, "$MPIRUN -n 2 $MANTA train --env CartPole-v1 --run-folder g --num-gpus-per-learner 1");
+    cr_expect_eq(r.exit_code, 2, "%s", r.output);
+    cr_expect(strstr(r.output, "learner 0: it wants 1 GPU") && strstr(r.output, "the whole cluster: 0"), "%s", r.output);
+    run(&r, folder, 60, "$MPIRUN -n 2 $MANTA train --env CartPole-v1 --run-folder g --num-learners 3");
+    cr_expect_eq(r.exit_code, 2, "%s", r.output);
+    cr_expect(strstr(r.output, "num_learners 3 on 2 ranks"), "%s", r.output);
+}
+
 Test(train, a_run_and_its_continuation_equal_one_long_run) {
     const char *folder = run_folder();
     static run_result r;

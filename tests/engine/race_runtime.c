@@ -1,6 +1,7 @@
 // Races in the runtime's threads: several ranks in one process under ThreadSanitizer. Everything at once: contexts that wait, calls
 // that pass by, executors that poll, the background thread, large objects, cancelling, the end while things run.
 #include "tests/engine/runtime_local.h"
+#include "tests/engine/runtime_member.h"
 #include "tests/engine/runtime_program.h"
 
 #define NEED(expr)                                                                                                     \
@@ -46,10 +47,35 @@ static int mixture(manta_context *c) {
     return MANTA_OK;
 }
 
+static int grouped(manta_context *c) {
+    enum { MEMBERS = 4 };
+    manta_actor a[MEMBERS];
+    manta_ref refs[MEMBERS];
+    for (int i = 0; i < MEMBERS; i++) a[i] = manta_new(c, "Member", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(i % manta_rank_count(c))));
+    manta_ref group = manta_group_create(c, a, MEMBERS);
+    for (int i = 0; i < MEMBERS; i++) refs[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(60));
+    NEED(manta_get_all(c, refs, MEMBERS, 60, NULL));
+    for (int round = 0; round < 6; round++) {
+        for (int i = 0; i < MEMBERS; i++) refs[i] = manta_tell(c, a[i], round % 2 ? "sum" : "others", manta_i64(round < 4 ? 100 : 40000));
+        NEED(manta_get_all(c, refs, MEMBERS, 60, NULL));
+    }
+    for (int i = 0; i < MEMBERS; i++) refs[i] = manta_tell(c, a[i], "leave");
+    return manta_get_all(c, refs, MEMBERS, 60, NULL);
+}
+
+static int both(manta_context *c) {
+    NEED(grouped(c));
+    return mixture(c);
+}
+
 static int run(int size, int hosts, int64_t spin_ns) {
     static cluster k;
-    cluster_start(&k, &test_program, &(cluster_options){.size = size, .hosts = hosts, .spin_ns = spin_ns, .timeout = 100, .end_seconds = 60});
-    int code = cluster_run(&k, mixture, 0);
+    manta_program program = test_program;
+    manta_class classes[] = {test_classes[0], MEMBER_CLASS};
+    program.classes = classes;
+    program.class_count = 2;
+    cluster_start(&k, &program, &(cluster_options){.size = size, .hosts = hosts, .spin_ns = spin_ns, .timeout = 100, .end_seconds = 60});
+    int code = cluster_run(&k, both, 0);
     for (int r = 0; r < size; r++)
         if (k.status[r] != MT_OK) fprintf(stderr, "race_runtime: rank %d: %s\n", r, k.message[r]), code = 1;
     cluster_stop(&k);

@@ -159,7 +159,8 @@ static void race(int count, long each, int with_waiters) {
     int64_t deadline = mt_deadline_after(PATIENCE_NS);
     for (int r = 0; r < count; r++)
         while (atomic_load(&ranks[r].received) < all) {
-            if (mt_deadline_passed(deadline)) fail("messages lost, or nobody woken", r, -1, (uint64_t)atomic_load(&ranks[r].received));
+            if (mt_deadline_passed(deadline))
+                fail("messages lost, or nobody woken", r, -1, (uint64_t)atomic_load(&ranks[r].received));
             mt_sleep_ns(MT_MILLISECOND_NS);
         }
     if (atomic_load(&naps_too_long)) fail("slept beside messages", 0, -1, (uint64_t)atomic_load(&naps_too_long));

@@ -23,6 +23,7 @@ typedef struct cluster {
     mt_status status[CLUSTER_MAX];
     char message[CLUSTER_MAX][1024];
     double end_seconds;
+    int mortal;                  // Nullable (0): a rank that cluster_kill may end
 } cluster;
 
 typedef struct cluster_options {
@@ -98,6 +99,7 @@ static inline void *cluster_serve(void *argument) {
 // Runs the driver on rank 0 and ends the job. The driver's code; k->status says how the ranks ended. check: nothing may be left.
 static inline int cluster_run(cluster *k, manta_function *driver, int check) {
     for (int r = 1; r < k->size; r++) {
+        if (r == k->mortal) continue;
         cluster_rank *self = malloc(sizeof *self);
         *self = (cluster_rank){k, r};
         if (pthread_create(&k->thread[r], NULL, cluster_serve, self) != 0) abort();
@@ -111,19 +113,30 @@ static inline int cluster_run(cluster *k, manta_function *driver, int check) {
     mt_context_destroy(c);
     if (check) mt_sleep_ns(100 * MT_MILLISECOND_NS);   // the last releases are on their way
     for (int r = 0; check && r < k->size; r++) {
+        if (!k->node[r]) continue;
         mt_node_enter(k->node[r]);
         mt_core_check(k->node[r]->core, 1);
         mt_node_leave(k->node[r]);
     }
     mt_node_end(k->node[0]);
     cluster_drain(k, 0);
-    for (int r = 1; r < k->size; r++) pthread_join(k->thread[r], NULL);
+    for (int r = 1; r < k->size; r++)
+        if (r != k->mortal) pthread_join(k->thread[r], NULL);
     return code;
+}
+
+// The rank is gone from one moment to the next, as far as the others can see. Nothing may run there.
+static inline void cluster_kill(cluster *k) {
+    CLUSTER_TRY(mt_node_destroy(k->node[k->mortal]));
+    k->transport[k->mortal]->ops->destroy(k->transport[k->mortal]);
+    k->node[k->mortal] = NULL;
+    k->transport[k->mortal] = NULL;
 }
 
 static inline void cluster_stop(cluster *k) {
     for (int r = 0; r < k->size; r++) CLUSTER_TRY(mt_node_destroy(k->node[r]));
-    for (int r = 0; r < k->size; r++) k->transport[r]->ops->destroy(k->transport[r]);
+    for (int r = 0; r < k->size; r++)
+        if (k->transport[r]) k->transport[r]->ops->destroy(k->transport[r]);
     for (int r = 0; r < k->size; r++) mt_heap_destroy(k->heap[r]);
     mt_program_destroy(k->program);
 }

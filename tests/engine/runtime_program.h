@@ -10,6 +10,7 @@
 
 static atomic_int running_now, running_most, destroyed, destroyed_early, bodies_begun;
 static atomic_int gate;   // bodies of "hold" wait for it
+static atomic_int last_wait;   // code of a get that "wait_for" was in
 
 static void note_running(int by) {
     int now = atomic_fetch_add(&running_now, by) + by, most = atomic_load(&running_most);
@@ -43,7 +44,7 @@ static int hold(manta_context *c) {
     return manta_cancelled(c) ? MANTA_CANCELLED : MANTA_OK;
 }
 
-static int wait_for(manta_context *c) {
+static int counter_wait_for(manta_context *c) {
     atomic_fetch_add(&bodies_begun, 1);
     return manta_get(c, manta_ref_of(c, 0), NULL);
 }
@@ -53,6 +54,27 @@ static int deaf(manta_context *c) {   // does not look whether it was cancelled
     atomic_fetch_add(&bodies_begun, 1);
     while (!atomic_load(&gate)) mt_sleep_ns(MT_MILLISECOND_NS);
     return MANTA_OK;
+}
+
+static int wait_for(manta_context *c) {   // "ref": in a get until the end
+    atomic_fetch_add(&bodies_begun, 1);
+    int code = manta_get_within(c, manta_ref_of(c, 0), MANTA_FOREVER, NULL);
+    atomic_store(&last_wait, code);
+    return code;
+}
+
+static int look_twice(manta_context *c) {   // "ref -> i64": the value of a reference that is only borrowed stays
+    manta_value v;
+    int code = manta_get(c, manta_ref_of(c, 0), &v);
+    if (code != MANTA_OK) return code;
+    int64_t before = *(const int64_t *)v.data, sum = 0, x;
+    for (int i = 0; i < 50; i++) {   // others come and go meanwhile
+        manta_ref ref = manta_call(c, "add", manta_i64(i), manta_i64(before));
+        if ((code = manta_get_i64(c, ref, &x)) != MANTA_OK) return code;
+        manta_release(c, ref);
+        sum += x;
+    }
+    return *(const int64_t *)v.data == before ? manta_return(c, manta_i64(before)) : manta_fail(c, "the value changed");
 }
 
 static int fail(manta_context *c) { return manta_fail(c, "no luck with %s", manta_text_of(c, 0)); }
@@ -145,9 +167,8 @@ static void counter_destroy(void *state) {
 }
 
 static int counter_add(manta_context *c) {
-    counter *s = manta_state(c);
-    s->n += manta_i64_of(c, 0);
-    return manta_return(c, manta_i64(s->n));
+    counter *s = manta_state(c);   // several methods at a time where the actor allows it
+    return manta_return(c, manta_i64(__atomic_add_fetch(&s->n, manta_i64_of(c, 0), __ATOMIC_RELAXED)));
 }
 
 static int counter_order(manta_context *c) {   // calls come in the order in which they were made
@@ -179,6 +200,8 @@ static const manta_task test_tasks[] = {
     {"nap", nap, "f64 -> f64"},
     {"hold", hold, ""},
     {"deaf", deaf, ""},
+    {"wait_for", wait_for, "ref"},
+    {"look_twice", look_twice, "ref -> i64"},
     {"fail", fail, "text -> i64"},
     {"odd_code", odd_code, ""},
     {"forgetful", forgetful, "-> i64"},
@@ -202,7 +225,7 @@ static const manta_method counter_methods[] = {
     {"order", counter_order, "i64 -> i64"},
     {"slow", counter_slow, "-> i64"},
     {"hold", counter_hold, ""},
-    {"wait_for", wait_for, "ref"},
+    {"wait_for", counter_wait_for, "ref"},
     {"where", counter_where, "-> i64"},
     {"self", counter_self, "-> actor"},
     {"fail", counter_fail, "-> i64"},

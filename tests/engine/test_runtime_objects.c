@@ -176,6 +176,53 @@ Test(runtime_objects, bundles_are_placed_together) {
     for (int size = 1; size <= 4; size *= 2) run_and_check(placed, (cluster_options){.size = size, .hosts = size}, 1);
 }
 
+// ---- a rank dies
+
+static int bereaved(manta_context *c) {
+    manta_options there = {.on_rank = MANTA_ON_RANK(2), .num_cpus = 1}, anywhere = {.num_cpus = 1};
+    manta_actor a = manta_new(c, "Counter", &there, manta_i64(5));
+    manta_actor moves = manta_new(c, "Counter", MANTA_OPTIONS(.max_restarts = 1, .max_task_retries = 1), manta_i64(7));
+    cr_assert_eq(number(c, manta_tell(c, a, "add", manta_i64(1))), 6);
+    OK(manta_get(c, moves.ref, NULL));
+    there.max_retries = MANTA_NONE;
+    manta_ref large = manta_call_with(c, "ramp", &there, manta_i64(100000)), small = manta_call_with(c, "where", &there);
+    bool ready[2];
+    OK(manta_wait(c, (manta_ref[]){large, small}, 2, 2, 20, ready));
+    cluster_kill(&k);
+    manta_value v;
+    cr_assert_eq(manta_get(c, manta_tell(c, a, "add", manta_i64(1)), NULL), MANTA_ACTOR_DIED);
+    cr_assert(strstr(manta_error(c).message, "rank 2"), "%s", manta_error(c).message);
+    cr_assert_eq(manta_get(c, large, &v), MANTA_OBJECT_LOST, "it lay in the memory of the dead, and may not be made again: %s", manta_error(c).message);
+    cr_assert_eq(number(c, small), 2, "this one had come over already");
+    cr_assert_eq(manta_get(c, manta_call_with(c, "where", &there), NULL), MANTA_INFEASIBLE);
+    for (int i = 0; i < 20; i++) cr_assert_neq(number(c, manta_call_with(c, "where", &anywhere)), 2);
+    cr_assert_geq(number(c, manta_tell(c, moves, "add", manta_i64(1))), 8);
+    return MANTA_OK;
+}
+Test(runtime_objects, what_a_dead_rank_had_is_an_error_and_the_rest_goes_on) {
+    cluster_start(&k, &test_program, &(cluster_options){.size = 3});
+    k.mortal = 2;
+    cr_assert_eq(cluster_run(&k, bereaved, 0), MANTA_OK, "%s", k.message[0]);
+    for (int r = 0; r < 2; r++) cr_assert_eq(k.status[r], MT_OK, "rank %d ended with: %s", r, k.message[r]);
+    cluster_stop(&k);
+}
+
+static int borrowing(manta_context *c) {
+    for (int r = 0; r < manta_rank_count(c); r++)
+        for (int i = 0; i < 20; i++) {
+            manta_ref ref = manta_put(c, manta_i64(i));
+            cr_assert_eq(number(c, manta_call_with(c, "look_twice", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(r)), manta_reference(ref))), i);
+            manta_retain(c, ref);
+            manta_release(c, ref);
+            cr_assert_eq(number(c, ref), i);
+            manta_release(c, ref);
+        }
+    return MANTA_OK;
+}
+Test(runtime_objects, a_view_of_a_borrowed_reference_stays) {
+    for (int size = 1; size <= 4; size *= 2) run_and_check(borrowing, (cluster_options){.size = size, .hosts = size > 2 ? 2 : 1}, 1);
+}
+
 // ---- the end
 
 static int left_running(manta_context *c) {
@@ -189,6 +236,19 @@ Test(runtime_objects, the_job_ends_with_calls_that_run_and_calls_that_wait) {
         int64_t begin = mt_clock_ns();
         run_and_check(left_running, (cluster_options){.size = size}, 0);
         cr_assert_lt(mt_clock_ns() - begin, 5 * MT_SECOND_NS);
+    }
+}
+
+static int ends_waits(manta_context *c) {
+    manta_call(c, "wait_for", manta_reference(manta_call(c, "hold")));
+    while (atomic_load(&bodies_begun) < 2) mt_sleep_ns(MT_MILLISECOND_NS);
+    return MANTA_OK;
+}
+Test(runtime_objects, waits_without_a_limit_end_with_the_job) {
+    for (int size = 1; size <= 2; size++) {
+        atomic_store(&last_wait, -1);
+        run_and_check(ends_waits, (cluster_options){.size = size}, 0);
+        cr_assert_eq(atomic_load(&last_wait), MANTA_SHUTDOWN);
     }
 }
 

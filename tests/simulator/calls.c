@@ -292,10 +292,12 @@ static int create(mt_body *b, int meets) {
         a->max_restarts = mt_body_chance(b, 0.5) ? 0 : mt_body_chance(b, 0.5) ? 2 : MANTA_ALWAYS;
         a->max_task_retries = mt_body_chance(b, 0.5) ? 0 : mt_body_chance(b, 0.5) ? 2 : MANTA_ALWAYS;
         a->max_pending = mt_body_chance(b, 0.1) ? 1 + (int)mt_body_below(b, 3) : 0;
-        if (mt_body_chance(b, 0.25)) a->name = (int)mt_body_below(b, MT_NAMES);
+        // with arguments it could be found by its name, put into one of them, and hold itself for ever
+        if (!p->argument_count && mt_body_chance(b, 0.6)) a->name = (int)mt_body_below(b, MT_NAMES);
         a->detached = a->name >= 0 && mt_body_chance(b, 0.5);
         if (a->name >= 0) l->named_used[a->name]++, c->submit.name = mt_workload_name(a->name, c->name);
-        holds = beyond_cpu(&c->submit) || c->submit.cpu_afterwards;
+        // who finds it by its name may be the task whose result it waits for
+        holds = beyond_cpu(&c->submit) || c->submit.cpu_afterwards || a->name >= 0;
     }
     c->submit.max_restarts = a->max_restarts, c->submit.max_task_retries = a->max_task_retries;
     c->submit.max_concurrency = a->max_concurrency, c->submit.max_pending = a->max_pending, c->submit.detached = a->detached;

@@ -197,7 +197,7 @@ static uint32_t plan_causes(mt_ledger *l, int number) {
     }
     if (p->kind == MT_CALL_CREATE) {
         if (l->actors[p->actor].killed) mask |= BIT(ACTOR_DIED) | BIT(CANCELLED);
-        if (l->actors[p->actor].found) mask |= BIT(ACTOR_DIED) | BIT(OBJECT_LOST);
+        if (l->actors[p->actor].found && (!l->actors[p->actor].detached || mask)) mask |= BIT(ACTOR_DIED) | BIT(OBJECT_LOST);
         if (mask & BIT(TASK_FAILED)) mask |= BIT(ACTOR_DIED);
         int name = l->actors[p->actor].name;
         if (name >= 0 && l->named_used[name] > 1) mask |= BIT(EXISTS) | BIT(ACTOR_DIED);

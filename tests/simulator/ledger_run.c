@@ -97,7 +97,9 @@ static void begin_creation(mt_ledger *l, int rank, int number, mt_run *run) {
 
 static void check_again(mt_ledger *l, int rank, int number) {
     mt_plan *p = &l->plans[number];
-    if (p->last_rank >= 0 && !l->suspect[p->last_rank] && !l->disk_failures && !l->suspect[p->caller] &&
+    // what a death has taken may want results again that nobody had kept: then tasks run again whose own ranks live
+    int lineage = (l->deaths || l->partitions) && p->kind == MT_CALL_TASK;
+    if (p->last_rank >= 0 && !lineage && !l->suspect[p->last_rank] && !l->disk_failures && !l->suspect[p->caller] &&
         !(p->kind == MT_CALL_METHOD && l->actors[p->actor].max_restarts))
         mt_ledger_violate(l, "plan %d (kind %d) begins on rank %d for the %dth time, though rank %d, where it ran before, lives", number,
             p->kind, rank, p->runs, p->last_rank);

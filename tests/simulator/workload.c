@@ -258,7 +258,7 @@ void mt_workload_named(mt_body *b, int code, manta_actor actor) {
             return;
         }
         mt_actor_entry *a = &l->actors[l->records[record].actor];
-        if (!a->detached || a->killed) a->found = 1;
+        a->found = 1;
         int at = mt_body_hold(b, record);
         if (sweeping) {
             l->actors[l->records[record].actor].killed = 1;

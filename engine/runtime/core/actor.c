@@ -90,6 +90,8 @@ static void bury(mt_core *c, mt_actor *a, manta_ref ref, int code, int rank, con
     drop_name(c, a, ref);
     if (!o) return;
     mt_object_hold(o);
+    // its arguments were kept for a restart
+    if (a->creation && a->creation->state == MT_TASK_DONE) mt_task_drop_dependencies(c, a->creation);
     mt_object_set_error(c, o, code, rank, text);
     if (a->detached) a->detached = 0, mt_object_drop(c, o);
     mt_object_drop(c, o);
@@ -147,15 +149,20 @@ void mt_actor_object_freed(mt_core *c, mt_object *o) {
     free_record(c, a);
 }
 
-void mt_actor_stop(mt_core *c, mt_object *o) {
+static void end_actor(mt_core *c, mt_object *o, int at_once, const char *text) {
     mt_actor *a = o->more ? o->more->actor : NULL;
     if (!a || a->ended) return;
     mt_task *t = a->creation;
     a->restarts = 0;
-    if (a->alive) end_at_host(c, a, o->ref, 1);
-    if (t && (t->state == MT_TASK_WAITING || t->state == MT_TASK_QUEUED)) mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, "it was killed");
-    else bury(c, a, o->ref, MANTA_ACTOR_DIED, c->rank, "it was killed");
+    if (a->alive) end_at_host(c, a, o->ref, at_once);
+    if (t && (t->state == MT_TASK_WAITING || t->state == MT_TASK_QUEUED)) mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, text);
+    else bury(c, a, o->ref, MANTA_ACTOR_DIED, c->rank, text);
 }
+
+void mt_actor_stop(mt_core *c, mt_object *o) { end_actor(c, o, 1, "it was killed"); }
+
+// Only finished tasks have it among their arguments, should they run again: that keeps no actor alive.
+void mt_actor_let_go(mt_core *c, mt_object *o) { end_actor(c, o, 0, "nobody held it any more"); }
 
 static void owner_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_actor *a = o->more ? o->more->actor : NULL;

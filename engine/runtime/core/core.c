@@ -99,7 +99,7 @@ static void handle_ref(mt_core *c, int source, const mt_wire_ref *m) {
         else if (o && o->owned && o->producer && o->state == MT_STATE_PENDING) mt_task_cancel(c, o->producer);
         break;
     case MT_WIRE_PIN: mt_store_on_pin(c, source, m); break;
-    case MT_WIRE_UNPIN: mt_store_on_unpin(c, source, m->ref); break;
+    case MT_WIRE_UNPIN: mt_store_on_unpin(c, source, m->ref, m->argument); break;
     case MT_WIRE_FREE: mt_store_on_free(c, m->ref); break;
     case MT_WIRE_FETCH: mt_store_on_fetch(c, source, m); break;
     case MT_WIRE_COPY:

@@ -202,6 +202,8 @@ void mt_object_set_pending(mt_core *c, mt_object *o) {
     if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_PENDING, o->evicted = 0;
+    for (mt_wait_link *l = o->links; l; l = l->next)
+        if (l->waiter->internal) mt_run_argument_lost(c, l->waiter);
     tell_holders(c, o);
     if (o->is_actor) mt_actor_changed(c, o);
 }
@@ -213,6 +215,15 @@ const manta_ref *mt_encoded_refs(const void *encoded, size_t bytes, uint32_t *co
     if (mt_value_decode(encoded, bytes, &v, &used) != MT_OK || v.head->form != MT_VALUE_INLINE) return NULL;
     *count = (uint32_t)mt_value_ref_count(v.head);
     return *count ? v.payload : NULL;
+}
+
+// A result that came again, and nobody waited for it: it has taken the place of the first one there (mt_store_add).
+int mt_object_lies_there(const mt_object *o, const void *encoded, size_t bytes) {
+    mt_wire_place place;
+    mt_value v;
+    size_t used;
+    if (mt_value_decode(encoded, bytes, &v, &used) != MT_OK || v.head->form != MT_VALUE_PLACE || !mt_object_place(o, &place, NULL)) return 0;
+    return v.place.rank == place.rank || (o->more && mt_ranks_has(&o->more->copies, v.place.rank));
 }
 
 void mt_object_discard_result(mt_core *c, const void *encoded, size_t bytes) {
@@ -253,7 +264,7 @@ static void free_object(mt_core *c, mt_object *o) {
 
 // nobody holds it, but a task may need it again: its value goes, its record stays
 static void evict(mt_core *c, mt_object *o) {
-    if (o->state != MT_STATE_READY || o->evicted || !o->producer) return;
+    if (o->state != MT_STATE_READY || o->evicted || !o->producer || o->producer->retries <= 0) return;
     mt_object_unpin(c, o);
     free_copies(c, o);
     drop_inner(c, o);
@@ -264,7 +275,8 @@ static void evict(mt_core *c, mt_object *o) {
 void mt_object_check_free(mt_core *c, mt_object *o) {
     if (o->holds || o->freeing || o->adopting) return;
     if (o->owned && o->more && o->more->holders.count) return;
-    if (o->lineage) evict(c, o);
+    if (o->lineage && o->is_actor && o->owned) mt_actor_let_go(c, o);
+    else if (o->lineage) evict(c, o);
     else free_object(c, o);
 }
 
@@ -299,6 +311,12 @@ void mt_object_on_release(mt_core *c, int source, const mt_wire_ref *m) {
     mt_object_check_free(c, o);
 }
 
+// It is pinned in a heap that is still there: somebody may be looking at it, so it stays what it is until it is released,
+// whatever becomes of the place where others find it.
+static int in_view(const mt_core *c, const mt_object *o) {
+    return o->state == MT_STATE_READY && o->pin == MT_PIN_HELD && !mt_core_dead(c, o->pin_rank);
+}
+
 void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     size_t rest = m->wire.bytes - sizeof *m;
     mt_object *o = mt_object_find(c, m->ref);
@@ -308,15 +326,13 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     if (m->state == MT_STATE_READY) {
         mt_value v;
         size_t used;
-        if (mt_value_decode(m + 1, rest, &v, &used) != MT_OK)
-            mt_object_set_error(c, o, MANTA_INTERNAL, source, "its owner sent a value that cannot be read");
-        else if (o->state == MT_STATE_READY && o->encoded_bytes == used && memcmp(o->encoded, m + 1, used) == 0)
-            mt_wait_changed(c, o);   // lent before, and adopted now: whoever reads it goes on reading
-        else {
-            // a place that changed is read anew
-            if (o->pin != MT_PIN_NONE) mt_object_unpin(c, o);
+        if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK) {
+            // a place that changed is read anew, unless it is in reach already
+            if (o->pin != MT_PIN_NONE && !in_view(c, o)) mt_object_unpin(c, o);
             mt_object_set_value(c, o, m + 1, used);
-        }
+        } else mt_object_set_error(c, o, MANTA_INTERNAL, source, "its owner sent a value that cannot be read");
+    } else if (in_view(c, o)) {
+        mt_wait_changed(c, o);
     } else if (m->state == MT_STATE_FAILED) {
         char text[1024];
         snprintf(text, sizeof text, "%.*s", (int)(m->text_bytes < rest ? m->text_bytes : rest), (const char *)(m + 1));
@@ -340,25 +356,32 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
         return;
     }
     mt_object_hold(o);
-    mt_object_unpin(c, o);
-    if (copies && copies->count) {
+    int view = in_view(c, o) && o->pin_rank != rank;
+    if (!view) mt_object_unpin(c, o);
+    if (view || (copies && copies->count)) {
         // another rank has it
         mt_value v;
         size_t used;
         MT_ASSERT(mt_value_decode(o->encoded, o->encoded_bytes, &v, &used) == MT_OK);
-        place.rank = copies->rank[--copies->count];
+        place.rank = copies && copies->count ? copies->rank[--copies->count] : (uint32_t)o->pin_rank;
         mt_value_head head = *v.head;
         int64_t shape[MANTA_MAX_DIMS] = {0};
         memcpy(shape, v.shape, sizeof *shape * head.ndim);
         _Alignas(16) uint8_t encoded[MT_PLACE_BYTES_MAX];
         mt_value_encode_place(&head, shape, &place, encoded);
         mt_object_set_value(c, o, encoded, mt_value_place_bytes(head.ndim));
-    } else if (o->producer && mt_task_again(c, o->producer)) {
-        c->stats.retried++;
     } else {
+        // its task may be running again already, for a sister's sake: then this one waits for it, too
+        int producer = o->producer != NULL;
+        if (producer) mt_object_set_pending(c, o);
+        if (producer && mt_task_again(c, o->producer)) {
+            c->stats.retried++;
+            mt_object_drop(c, o);
+            return;
+        }
         char text[160];
         snprintf(text, sizeof text, "its only copy was on rank %d, %s", rank,
-            o->producer ? "and its task has no retries left" : "and no task can make it again");
+            producer ? "and its task has no retries left" : "and no task can make it again");
         mt_object_set_error(c, o, MANTA_OBJECT_LOST, rank, text);
     }
     mt_object_drop(c, o);
@@ -387,7 +410,7 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
     if ((int)o->ref.owner == rank) {
         adoption_ends(c, o);
         // what is in reach stays so until it is released: somebody may be looking at it
-        int far = mt_object_place(o, &place, NULL) && (o->pin != MT_PIN_HELD || o->pin_rank == rank);
+        int far = mt_object_place(o, &place, NULL) && !in_view(c, o);
         if (o->state == MT_STATE_FAILED || (o->state == MT_STATE_READY && !o->is_actor && !far)) {
             mt_object_drop(c, o);
             return;
@@ -398,7 +421,7 @@ static void borrowed_rank_dead(mt_core *c, mt_object *o, int rank) {
     } else if (mt_object_place(o, &place, NULL) && (int)place.rank == rank) {
         // its owner will say where it is now
         mt_object_ask_owner(c, o);
-        mt_object_set_pending(c, o);
+        if (!in_view(c, o)) mt_object_set_pending(c, o);
     } else if (o->pin != MT_PIN_NONE && o->pin_rank == rank) {
         ask_another(c, o);
     }

@@ -193,6 +193,7 @@ static void pin_arguments(mt_core *c, mt_run_core *r) {
     for (int i = 0; i < r->run.argument_count; i++)
         if (r->run.arguments[i].value.head->form == MT_VALUE_PLACE) {
             large[r->large_count] = mt_object_lent(c, &r->run.arguments[i].value);
+            if (large[r->large_count] && large[r->large_count]->state == MT_STATE_PENDING) arrived(c, r);   // lost on the way
             r->run.arguments[i].view_rank = (int)r->large_count++;   // until it is in reach: its link
         }
     r->waiter = (mt_waiter){.wanted = (int)r->large_count, .view = 1, .internal = 1, .shell = r};
@@ -233,6 +234,12 @@ static void arguments_are_there(mt_core *c, mt_run_core *r) {
     if (h) mt_actor_unqueue(c, r);
     mt_run_refuse(c, r, code, text);
     if (h) mt_actor_begin_more(c, h);   // it may have been all that those behind it waited for
+}
+
+// It has to be made again, maybe here: the call that waits for it must not keep the room for that.
+void mt_run_argument_lost(mt_core *c, mt_waiter *w) {
+    mt_run_core *r = w->shell;
+    if (r->state == MT_RUN_PINNING) arrived(c, r);
 }
 
 void mt_run_argument_ready(mt_core *c, mt_waiter *w) {

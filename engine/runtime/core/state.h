@@ -80,11 +80,13 @@ typedef struct mt_stored {
     mt_object **inner;                   // owned (inner_count): references inside it, held. Nullable
     uint32_t inner_count;
     uint8_t state, copy, doomed;         // doomed: freed by its owner, somebody still reads it
+    uint8_t retired;                     // doomed, and its task has put another result in its place
     mt_ranks pins;                       // ranks that read it, once per pin
     mt_ranks asked;                      // ranks that wait for it (pins that cannot be granted yet)
     uint64_t fetched, requested;         // FETCHING: bytes that have come, and that were asked for
     uint32_t source;                     // FETCHING: from where
     struct mt_stored *older, *newer;     // least recently used first
+    struct mt_stored *next_retired;
 } mt_stored;
 
 // ---- calls of this rank (task.c, dispatch.c)
@@ -276,7 +278,7 @@ struct mt_core {
 
     mt_map stored;                       // by ref
     mt_map tickets;                      // disk operations
-    mt_stored *oldest, *newest;
+    mt_stored *oldest, *newest, *retired;
     uint64_t spilling_bytes;
     uint32_t disk_pending;
     int restores_wait;                   // readers wait for room (store.c)
@@ -359,6 +361,7 @@ void mt_object_on_release(mt_core *core, int source, const mt_wire_ref *m);
 void mt_core_run_deferred(mt_core *core);
 void mt_core_defer_message(mt_core *core, int rank, void *body, size_t body_bytes, const mt_piece *more, int more_count);
 int mt_core_must_defer(const mt_core *core);
+int mt_object_lies_there(const mt_object *o, const void *encoded, size_t bytes);
 void mt_object_discard_result(mt_core *core, const void *encoded, size_t bytes);   // a result nobody wants: its place may free it
 
 // ---- wait.c
@@ -375,7 +378,7 @@ mt_stored *mt_store_find(const mt_core *core, manta_ref ref);
 int mt_store_pin(mt_core *core, manta_ref ref, int reader, uint64_t *offset);   // 1: granted; 0: not now or not here
 void mt_store_add(mt_core *core, manta_ref ref, const mt_run_result *value);   // in this rank's heap
 void mt_store_on_pin(mt_core *core, int source, const mt_wire_ref *m);
-void mt_store_on_unpin(mt_core *core, int source, manta_ref ref);
+void mt_store_on_unpin(mt_core *core, int source, manta_ref ref, uint64_t offset_1);
 void mt_store_on_free(mt_core *core, manta_ref ref);
 void mt_store_on_fetch(mt_core *core, int source, const mt_wire_ref *m);
 void mt_store_on_chunk(mt_core *core, int source, const mt_wire_chunk *m, size_t bytes);
@@ -424,6 +427,7 @@ void mt_run_on_cancel(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_on_kept(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_begin_more(mt_core *core);                           // resources came back, a run was queued
 void mt_run_argument_ready(mt_core *core, mt_waiter *waiter);
+void mt_run_argument_lost(mt_core *core, mt_waiter *waiter);
 void mt_run_rank_dead(mt_core *core, int rank);
 void mt_run_tick(mt_core *core);
 void mt_run_refuse(mt_core *core, mt_run_core *run, int code, const char *message);   // not begun: answers and frees it
@@ -437,6 +441,7 @@ void mt_run_give_back(mt_core *core, const mt_resources *what, mt_reserved *bund
 void mt_actor_created(mt_core *core, mt_object *o, mt_task *creation, const mt_submit *submit);
 void mt_actor_creation_done(mt_core *core, mt_task *task, int source, int code, int error_rank, const char *message, const void *encoded, size_t bytes);
 void mt_actor_stop(mt_core *core, mt_object *o);                 // owner: kill
+void mt_actor_let_go(mt_core *core, mt_object *actor);           // nobody holds it but lineage
 void mt_actor_object_freed(mt_core *core, mt_object *o);
 void mt_actor_changed(mt_core *core, mt_object *o);              // caller: its object's state changed
 void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor);

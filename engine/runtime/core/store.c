@@ -40,11 +40,31 @@ static mt_stored *add(mt_core *c, manta_ref ref, uint64_t offset, uint64_t bytes
 }
 
 static void make_room(mt_core *c, uint64_t wanted);
+static void drop(mt_core *c, mt_stored *s);
+static void back_again(mt_core *c, mt_stored *s);
+
+// A task that ran again, here, where its first result still lies: somebody reads it, or it is on its way to the disk. The two
+// need not be alike. The old one goes out of the way until its readers are done.
+static void retire(mt_core *c, mt_stored *s) {
+    mt_map_remove(&c->stored, mt_ref_key(s->ref), s->ref.serial);
+    s->retired = s->doomed = 1;
+    s->next_retired = c->retired;
+    c->retired = s;
+    if (s->state == MT_STORED_FETCHING || !s->pins.count) drop(c, s);
+}
 
 void mt_store_add(mt_core *c, manta_ref ref, const mt_run_result *value) {
+    mt_stored *old = mt_store_find(c, ref);
+    mt_ranks asked = {0};
+    if (old) {
+        asked = old->asked, old->asked = (mt_ranks){0};
+        retire(c, old);
+    }
     mt_stored *s = add(c, ref, value->offset, value->head.bytes, MT_STORED_HERE);
+    s->asked = asked;
     s->inner_count = (uint32_t)mt_value_ref_count(&value->head);
     s->inner = mt_object_hold_all(c, value->inner, s->inner_count);
+    if (s->asked.count) back_again(c, s);
     make_room(c, 0);
 }
 
@@ -75,7 +95,11 @@ static void forget(mt_core *c, mt_stored *s) {
     mt_object **inner = s->inner;
     uint32_t inner_count = s->inner_count;
     list_remove(c, s);
-    mt_map_remove(&c->stored, mt_ref_key(s->ref), s->ref.serial);
+    if (s->retired) {
+        mt_stored **at = &c->retired;
+        while (*at != s) at = &(*at)->next_retired;
+        *at = s->next_retired;
+    } else mt_map_remove(&c->stored, mt_ref_key(s->ref), s->ref.serial);
     mt_ranks_fini(&s->pins), mt_ranks_fini(&s->asked);
     c->stats.stored--;
     mt_give(c, s, sizeof *s);
@@ -230,11 +254,23 @@ void mt_store_on_pin(mt_core *c, int source, const mt_wire_ref *m) {
     }
 }
 
-void mt_store_on_unpin(mt_core *c, int source, manta_ref ref) {
+// Whose pin it is: offset + 1 of what was pinned; 0: of a fetch, which does not know it.
+static mt_stored *pinned_by(mt_core *c, int source, manta_ref ref, uint64_t offset_1) {
     mt_stored *s = mt_store_find(c, ref);
-    if (!s || !mt_ranks_remove(&s->pins, (uint32_t)source)) return;
+    for (mt_stored *next = c->retired; s || next; s = next, next = next ? next->next_retired : NULL)
+        if (s && mt_ref_same(s->ref, ref) && (!offset_1 || s->offset == offset_1 - 1) && mt_ranks_has(&s->pins, (uint32_t)source)) return s;
+    return NULL;
+}
+
+static void unpin(mt_core *c, int source, mt_stored *s) {
+    mt_ranks_remove(&s->pins, (uint32_t)source);
     if (s->doomed && !s->pins.count) drop(c, s);
     else make_room(c, 0);
+}
+
+void mt_store_on_unpin(mt_core *c, int source, manta_ref ref, uint64_t offset_1) {
+    mt_stored *s = pinned_by(c, source, ref, offset_1);
+    if (s) unpin(c, source, s);
 }
 
 void mt_store_on_free(mt_core *c, manta_ref ref) {
@@ -275,12 +311,13 @@ void mt_store_on_fetch(mt_core *c, int source, const mt_wire_ref *m) {
         send_chunk(c, source, m->ref, NULL, 0, MANTA_OBJECT_LOST);
         return;
     }
-    if (!s || s->state != MT_STORED_HERE || !mt_ranks_has(&s->pins, (uint32_t)source)) {
+    if (m->argument) s = pinned_by(c, source, m->ref, 0);
+    if (!s || s->state != MT_STORED_HERE) {
         send_chunk(c, source, m->ref, NULL, m->argument, MANTA_OBJECT_LOST);
         return;
     }
     send_chunk(c, source, m->ref, s, m->argument, MANTA_OK);
-    if (m->argument + MT_CHUNK_BYTES >= s->bytes) mt_store_on_unpin(c, source, m->ref);
+    if (m->argument + MT_CHUNK_BYTES >= s->bytes) unpin(c, source, s);
 }
 
 static void fetch_failed(mt_core *c, mt_stored *s, int code) {
@@ -328,7 +365,6 @@ void mt_store_on_chunk(mt_core *c, int source, const mt_wire_chunk *m, size_t by
 
 // Readers that wait: those of this host get their pin, those of others begin their fetch again.
 static void back_again(mt_core *c, mt_stored *s) {
-    manta_ref ref = s->ref;
     mt_ranks_add(&s->pins, (uint32_t)c->rank);   // or the end of the first fetch would send it to the disk again
     for (uint32_t i = 0; i < s->asked.count;) {
         uint32_t rank = s->asked.rank[i] & ~FETCHER;
@@ -341,7 +377,7 @@ static void back_again(mt_core *c, mt_stored *s) {
         mt_store_on_fetch(c, (int)rank, &again);
     }
     serve_asked(c, s);
-    mt_store_on_unpin(c, c->rank, ref);
+    unpin(c, c->rank, s);
 }
 
 void mt_core_spilled(mt_core *c, uint64_t ticket, uint64_t file, int ok) {
@@ -400,9 +436,14 @@ void mt_store_rank_dead(mt_core *c, int rank) {
         if (s) stored_rank_dead(c, s, rank);
     }
     mt_give(c, refs, sizeof *refs * capacity);
+    for (mt_stored *s = c->retired, *next; s; s = next) {
+        next = s->next_retired;
+        stored_rank_dead(c, s, rank);
+    }
 }
 
 void mt_store_fini(mt_core *c) {
+    for (mt_stored *s = c->retired; s; s = s->next_retired) mt_ranks_fini(&s->pins), mt_ranks_fini(&s->asked);
     for (uint32_t i = 0; i < c->stored.capacity; i++) {
         mt_stored *s = c->stored.entry[i].record;
         if (s) mt_ranks_fini(&s->pins), mt_ranks_fini(&s->asked);

@@ -32,10 +32,11 @@ static void let_go(mt_core *c, mt_task *t, int lineage) {
     for (uint32_t i = 0; i < t->dependency_count; i++) {
         mt_dependency *d = &t->dependency[i];
         unlink_dependency(d);
-        if (!d->object) continue;
-        if (lineage) d->object->lineage++;
-        mt_object_drop(c, d->object);
-        if (!lineage) d->object = NULL;
+        mt_object *o = d->object;
+        if (!o) continue;
+        if (lineage) o->lineage++;
+        else d->object = NULL;
+        mt_object_drop(c, o);
     }
 }
 
@@ -305,7 +306,7 @@ static void set_results(mt_core *c, mt_task *t, const uint8_t *encoded, const si
     for (int i = 0; i < t->result_count; i++) {
         mt_object *o = t->result[i];
         if (o && o->state == MT_STATE_PENDING) mt_object_set_value(c, o, encoded + at[i], bytes[i]);
-        else mt_object_discard_result(c, encoded + at[i], bytes[i]);
+        else if (!o || !mt_object_lies_there(o, encoded + at[i], bytes[i])) mt_object_discard_result(c, encoded + at[i], bytes[i]);
     }
 }
 
@@ -340,8 +341,10 @@ void mt_task_fail(mt_core *c, mt_task *t, int code, int rank, const char *messag
 static int keep_lineage(const mt_core *c, const mt_task *t) {
     mt_wire_place place;
     if (t->call_kind != MT_CALL_TASK || t->retries <= 0) return 0;
-    for (int i = 0; i < t->result_count; i++)
-        if (t->result[i] && mt_object_place(t->result[i], &place, NULL) && (int)place.rank != c->rank) return 1;
+    for (int i = 0; i < t->result_count; i++) {
+        const mt_object *o = t->result[i];
+        if (o && (o->evicted || (mt_object_place(o, &place, NULL) && (int)place.rank != c->rank))) return 1;
+    }
     return 0;
 }
 

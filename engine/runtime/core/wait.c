@@ -11,8 +11,8 @@
 
 void mt_object_unpin(mt_core *c, mt_object *o) {
     if (o->pin == MT_PIN_HELD) {
-        if (o->pin_rank == c->rank) mt_store_on_unpin(c, c->rank, o->ref);
-        else if (!mt_core_dead(c, o->pin_rank)) mt_core_send_ref(c, o->pin_rank, MT_WIRE_UNPIN, o->ref, 0);
+        if (o->pin_rank == c->rank) mt_store_on_unpin(c, c->rank, o->ref, o->view_offset + 1);
+        else if (!mt_core_dead(c, o->pin_rank)) mt_core_send_ref(c, o->pin_rank, MT_WIRE_UNPIN, o->ref, o->view_offset + 1);
     }
     o->pin = MT_PIN_NONE, o->view_rank = -1;   // ASKED: the answer will find nobody and be given back
 }
@@ -36,7 +36,7 @@ void mt_wait_on_pinned(mt_core *c, int source, const mt_wire_pinned *m) {
     mt_object *o = mt_object_find(c, m->ref);
     int granted = m->offset != MT_HEAP_NO_OFFSET;
     if (!o || o->pin != MT_PIN_ASKED || o->pin_rank != source) {
-        if (granted) mt_core_send_ref(c, source, MT_WIRE_UNPIN, m->ref, 0);
+        if (granted) mt_core_send_ref(c, source, MT_WIRE_UNPIN, m->ref, m->offset + 1);
         return;
     }
     mt_object_hold(o);
