@@ -1,6 +1,6 @@
 // What the runtime costs beyond Ray's rows (microbenchmark.c): time there and back, and what a million queued tasks, ten thousand
 // actors, large objects and an idle job take.
-//   mpirun -n 2 bench_runtime_limits --resources cpu=1 [--csv FILE] [--quick]    all but the last
+//   mpirun -n 2 bench_runtime_limits --resources cpu=1 [--csv FILE] [--quick] [--only "trips large actors tasks"]
 //   mpirun -n 4 bench_runtime_limits [--csv FILE] [--quick]                      CPU use of an idle job
 // References of the same run: a cache line that two threads hand to and fro, a byte through two pipes, memcpy.
 #include "bench/bench.h"
@@ -300,16 +300,20 @@ static int measure_idle(manta_context *c, double seconds) {
 static int driver(manta_context *c) {
     int argc, quick = 0, code = MANTA_OK;
     char **argv = manta_program_args(c, &argc);
-    for (int i = 0; i < argc; i++) quick |= strcmp(argv[i], "--quick") == 0;
+    const char *only = "trips large actors tasks";
+    for (int i = 0; i < argc; i++) {
+        quick |= strcmp(argv[i], "--quick") == 0;
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) only = argv[i + 1];
+    }
     if (manta_rank_count(c) < 2) return manta_fail(c, "two ranks at least: mpirun -n 2");
     bench_open(argc, argv, "runtime");
     if (manta_rank_count(c) > 2) code = measure_idle(c, quick ? 3 : 10);
     else {
         static const int64_t mib[] = {1, 16, 256};
-        code = measure_trips(c, quick);
-        for (int i = 0; i < 3 && code == MANTA_OK; i++) code = measure_large(c, mib[i]);
-        if (code == MANTA_OK) code = measure_actors(c, 10000);
-        if (code == MANTA_OK) code = measure_tasks(c, 1000000);
+        if (strstr(only, "trips")) code = measure_trips(c, quick);
+        for (int i = 0; i < 3 && code == MANTA_OK && strstr(only, "large"); i++) code = measure_large(c, mib[i]);
+        if (code == MANTA_OK && strstr(only, "actors")) code = measure_actors(c, 10000);
+        if (code == MANTA_OK && strstr(only, "tasks")) code = measure_tasks(c, 1000000);
     }
     int written = bench_close();
     return code != MANTA_OK ? code : written ? manta_fail(c, "the results could not be written") : MANTA_OK;
