@@ -138,7 +138,7 @@ void mt_node_not_soon(mt_node *node, manta_context *c) {
 
 void mt_node_quiet_stuck(mt_node *node, int count) {
     for (mt_executor *e = node->all; e; e = e->all_next) {
-        if (!e->context->soon) continue;
+        if (!e->context || !e->context->soon) continue;
         e->context->soon = 0;
         if (e->run) mt_node_hint_of(node, e->run)->short_runs = 0;
     }
@@ -269,8 +269,10 @@ static void *executor_main(void *argument) {
         mt_node_enter(node);
         idle_remove(e);
     }
+    manta_context *context = e->context;
+    e->context = NULL;   // mt_node_quiet_stuck looks at all
     mt_node_leave(node);
-    mt_context_destroy(e->context);
+    mt_context_destroy(context);
     atomic_fetch_add(&node->executors_gone, 1);
     mt_futex_wake_all(&node->executors_gone);
     return NULL;
