@@ -1,4 +1,4 @@
-# cmake --install: the program, what a plugin's author needs (header, pkg-config file), presets, licence, and the man page
+# cmake --install: the program, what a plugin's author needs (header, pkg-config file), the runtime (header, library), presets, licence, and the man page
 # and bash completion that the built program writes about itself from its option tables.
 install(FILES ${CMAKE_SOURCE_DIR}/rollout/manta_env.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/manta)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/presets/ DESTINATION ${CMAKE_INSTALL_DATADIR}/manta/presets FILES_MATCHING PATTERN "*.yml")
@@ -7,6 +7,12 @@ install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/d
 # headers alone, the same for every architecture: hence share/pkgconfig, and a prefix that follows the file
 configure_file(${CMAKE_SOURCE_DIR}/cmake/manta.pc.in ${CMAKE_BINARY_DIR}/manta.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/manta.pc DESTINATION ${CMAKE_INSTALL_DATADIR}/pkgconfig)
+
+# the runtime for programs of one's own: a header, a static library, and what it links with
+install(FILES ${CMAKE_SOURCE_DIR}/engine/runtime/manta_runtime.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/manta)
+install(TARGETS manta_engine ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+configure_file(${CMAKE_SOURCE_DIR}/cmake/manta-runtime.pc.in ${CMAKE_BINARY_DIR}/manta-runtime.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/manta-runtime.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
 if(TARGET manta)
   install(TARGETS manta RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

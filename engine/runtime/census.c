@@ -121,6 +121,43 @@ static void ask_all(mt_node *node, mt_census_wait *wait) {
         if (r != node->rank && ranks[r].state == MT_RANK_SILENT) mt_core_shell_send(node->core, r, MT_TOPIC_CENSUS_ASK, wait->question, NULL, 0);
 }
 
+// ---- names: the head's to know, the ranks that host actors do not hear of them. Copied under the lock, looked up after it.
+
+typedef struct name_list {
+    size_t count, room;
+    struct named { manta_ref actor; char name[MT_ACTOR_NAME_BYTES]; } *list;   // owned (count)
+} name_list;
+
+static void take_name(void *context, manta_ref actor, const char *name) {
+    name_list *n = context;
+    if (n->count == n->room) {
+        size_t room = 2 * n->room + 16;
+        struct named *list = realloc(n->list, room * sizeof *list);
+        if (!list) return;   // it shows without its name
+        n->list = list, n->room = room;
+    }
+    n->list[n->count].actor = actor;
+    snprintf(n->list[n->count++].name, MT_ACTOR_NAME_BYTES, "%s", name);
+}
+
+static int by_ref(const void *a, const void *b) {
+    const manta_ref *x = a, *y = b;   // the first member of both
+    if (x->owner != y->owner) return x->owner < y->owner ? -1 : 1;
+    if (x->slot != y->slot) return x->slot < y->slot ? -1 : 1;
+    return x->serial < y->serial ? -1 : x->serial > y->serial;
+}
+
+static void put_names(mt_census *census, name_list *names) {
+    if (names->count) qsort(names->list, names->count, sizeof *names->list, by_ref);
+    for (int r = 0; names->count && r < census->size; r++)
+        for (uint32_t i = 0; i < census->ranks[r].entry.listed; i++) {
+            mt_actor_entry *a = &census->ranks[r].actors[i];
+            const struct named *found = bsearch(&a->actor, names->list, names->count, sizeof *names->list, by_ref);
+            if (found) memcpy(a->name, found->name, sizeof a->name);
+        }
+    free(names->list);
+}
+
 mt_status mt_census_take(mt_node *node, int64_t deadline_ns, mt_census *out) {
     *out = (mt_census){.size = node->size, .names = node->desc.names, .program = node->program, .uptime_ns = mt_clock_ns() - node->began_ns};
     out->ranks = calloc((size_t)node->size, sizeof *out->ranks);
@@ -135,8 +172,13 @@ mt_status mt_census_take(mt_node *node, int64_t deadline_ns, mt_census *out) {
     // asleep, not polling: the background thread takes answers in, and whoever works is not disturbed
     if (asked && missing) mt_bell_sleep(&wait.bell, deadline_ns);
     mt_node_enter(node);
-    if (asked) node->census_wait = NULL;
+    name_list names = {0};
+    if (asked) {
+        node->census_wait = NULL;
+        mt_core_visit_names(node->core, take_name, &names);
+    }
     mt_node_leave(node);
+    put_names(out, &names);
     if (status != MT_OK) mt_census_fini(out);
     return status;
 }

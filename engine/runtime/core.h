@@ -221,6 +221,9 @@ int mt_core_rank_is_dead(const mt_core *core, int rank);
 typedef struct mt_core_actor_info { manta_ref actor; uint32_t class_number; int queued, running; const char *name; } mt_core_actor_info;
 void mt_core_visit_actors(const mt_core *core, void (*visit)(void *context, const mt_core_actor_info *info), void *context);
 
+// Calls visit for every actor's name there is. The head's: others know none.
+void mt_core_visit_names(const mt_core *core, void (*visit)(void *context, manta_ref actor, const char *name), void *context);
+
 // For tests: aborts with a message when the core's records contradict each other; at the end of everything (`idle`) also when
 // an object, a task, a pin or a reservation is left over.
 void mt_core_check(const mt_core *core, int idle);

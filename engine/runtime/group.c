@@ -12,7 +12,8 @@
 #include "engine/collective/reduce.h"
 #include "engine/runtime/team.h"
 
-enum { SMALL_BYTES = 8 * 1024, ALIGN_ELEMENTS = 16 };
+enum { ALIGN_ELEMENTS = 16 };
+#define SMALL_BYTES ((size_t)64 * 1024)   // that a rank sends in all: below it, one step less is worth more than fewer bytes
 
 // ---- one call, by the leader
 
@@ -98,7 +99,8 @@ static int allreduce_segment(job *j, manta_context *c, const void **from, int64_
     mt_team *t = j->team;
     size_t bytes = (size_t)j->n * j->element;
     int code = MANTA_OK;
-    if (t->rank_count == 1 || bytes <= SMALL_BYTES / (size_t)t->members_most) {
+    size_t most = bytes * (size_t)t->members_most;
+    if (t->rank_count == 1 || (most <= t->block_bytes && most * (size_t)(t->rank_count - 1) <= SMALL_BYTES)) {
         j->phase = 0;
         if (t->rank_count > 1) code = exchange(j, c, 0, deadline_ns);
         if (code != MANTA_OK) return code;

@@ -87,8 +87,8 @@ static void op_rank_dead(void *shell, int rank, int reason) {
     mt_node *node = shell;
     (void)reason;
     node->rank_flags[rank] |= MT_RANK_DEAD;
-    mt_team_rank_dead(node, rank);
     mt_census_rank_dead(node, rank);
+    mt_team_rank_dead(node, rank);
     // without the head there is no job, and a rank that was declared dead is not in it
     if (rank == node->rank || rank == 0) {
         node->fenced = 1 + rank;
@@ -103,7 +103,10 @@ static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t a
         mt_team_message(node, source, argument, data, bytes);
         return;
     }
-    mt_census_message(node, source, topic, argument, data, bytes);
+    if (topic == MT_TOPIC_CENSUS_ASK || topic == MT_TOPIC_CENSUS_ANSWER) {
+        mt_census_message(node, source, topic, argument, data, bytes);
+        return;
+    }
     if (topic == MT_TOPIC_END && source == 0) begin_ending(node);
     if (topic == MT_TOPIC_ENDED && node->rank == 0) node->rank_flags[source] |= MT_RANK_ENDED;
     if (topic == MT_TOPIC_BYE && source == 0) node->bye = 1;

@@ -125,8 +125,8 @@ static bool should_yield(const mt_node *node) {
 static bool spin(mt_node *node, mt_bell *bell, mt_executor *self, bool *have, int64_t deadline_ns) {
     int64_t now = mt_clock_ns(), until = now + node->spin_ns;
     bool rung = false;
-    atomic_fetch_add_explicit(&node->spinning, 1, memory_order_relaxed);
     int patience = PATIENCE;
+    atomic_fetch_add_explicit(&node->spinning, 1, memory_order_relaxed);
     for (unsigned i = 1;; i++) {
         if ((rung = mt_bell_rung(bell))) break;
         if (!*have) *have = take(node);
@@ -135,7 +135,7 @@ static bool spin(mt_node *node, mt_bell *bell, mt_executor *self, bool *have, in
             patience = PATIENCE;
             continue;
         }
-        if (--patience < 0 || should_yield(node)) sched_yield();
+        if (should_yield(node) || --patience < 0) sched_yield();
         else mt_cpu_relax();
         if (i % SPINS_PER_LOOK && until) continue;
         now = mt_clock_ns();
@@ -155,13 +155,12 @@ int mt_node_wait(mt_node *node, mt_bell *bell, mt_executor *self, mt_hint *hint,
             if (have) give(node, self ? mt_executor_hint(self) : hint);
             return 1;
         }
-        // somebody polls, or the senders ring; a message that came at the last moment is worth another round
+        // nobody sleeps on a promise: a token that is drowsy is given away for good
+        if (!have && (atomic_load_explicit(&node->token, memory_order_relaxed) & STATES) == DROWSY) have = take(node);
+        // now somebody polls, or the senders ring; a message that came at the last moment is worth another round
         if (have && give_for_good(node)) {
-            if (mt_deadline_passed(deadline_ns)) {
-                node->transport->ops->ring(node->transport);
-                return 0;
-            }
-            if (node->spin_ns > 0) continue;
+            if (node->spin_ns > 0 && !mt_deadline_passed(deadline_ns)) continue;
+            node->transport->ops->ring(node->transport);
         }
         return mt_bell_sleep(bell, deadline_ns);
     }

@@ -5,6 +5,8 @@
 // all of step s - 1, and nobody can be further than one step ahead of it: two sets of buffers, by parity of seq, are enough. A set is
 // cleared when its step has been used up, which is before this rank sends its block of the step behind, and so before anybody
 // can send one that belongs there again.
+// Between ranks of a host only the place of a block is sent: it is written into the sender's heap (the window, two sets as well)
+// and read there.
 // A block may come before this rank's members have: it is kept until the team is there (early).
 #include "engine/runtime/team.h"
 
@@ -19,10 +21,12 @@ enum {
     BLOCKS_BYTES_MAX = 8 << 20,    // of all ranks together
     BLOCK_BYTES_MIN = 8 * 1024,
     EARLY_BYTES_MAX = 32 << 20,
+    WINDOW_SHARE = 8,              // a window has at most this part of the heap
 };
 
 typedef struct header {
     uint64_t op;
+    uint64_t offset;   // in the sender's heap; MT_HEAP_NO_OFFSET: the bytes follow
     uint32_t seq, at, total, bytes;
 } header;
 
@@ -86,6 +90,21 @@ static int buffers(mt_team *t) {
     return t->handles && t->calls && t->bells && t->stage && t->result;
 }
 
+static void window_open(mt_team *t) {
+    mt_node *node = t->node;
+    uint64_t bytes = 2 * (uint64_t)t->rank_count * t->block_bytes;
+    int neighbours = 0;
+    for (int k = 0; k < t->rank_count; k++) neighbours += k != t->self && node->transport->node_of[t->ranks[k]] == node->transport->node;
+    t->window_offset = neighbours && bytes <= mt_heap_stats_get(node->heap).limit_bytes / WINDOW_SHARE ? mt_core_allocate(node->core, bytes) : MT_HEAP_NO_OFFSET;
+    if (t->window_offset != MT_HEAP_NO_OFFSET) t->window = mt_heap_at(node->heap, t->window_offset);
+}
+
+static void window_close(mt_team *t) {   // as an object that nobody holds
+    mt_run_result block = {.offset = t->window_offset,
+        .head = {.type = MANTA_TYPE_BYTES, .form = MT_VALUE_PLACE, .bytes = 2 * (uint64_t)t->rank_count * t->block_bytes}};
+    if (t->window) mt_core_release(t->node->core, mt_core_put(t->node->core, &block));
+}
+
 static void team_free(mt_team *t) {
     for (int p = 0; p < 2; p++) free(t->arrival[p]), free(t->block[p]);
     free(t->result), free(t->stage), free(t->bells), free(t->calls), free(t->handles);
@@ -123,6 +142,7 @@ mt_team *mt_team_get(mt_node *node, uint64_t id, const uint32_t *rank_of_member,
         team_free(t);
         return NULL;
     }
+    window_open(t);
     t->next = node->teams;
     node->teams = t;
     for (int k = 0; k < t->rank_count; k++)
@@ -136,6 +156,7 @@ void mt_team_release(mt_team *team) {
     mt_team **at = &team->node->teams;
     while (*at != team) at = &(*at)->next;
     *at = team->next;
+    window_close(team);
     team_free(team);
 }
 
@@ -195,13 +216,17 @@ void mt_team_message(mt_node *node, int source, uint64_t id, const void *data, s
     if (from < 0 || bytes < sizeof h || t->broken) return;
     memcpy(&h, data, sizeof h);
     uint32_t ahead = h.seq - t->seq;
-    if (ahead > 1 || h.total > t->block_bytes || h.bytes != bytes - sizeof h || h.at > h.total || h.bytes > h.total - h.at) {
+    bool near = h.offset != MT_HEAP_NO_OFFSET;
+    const char *view = near && h.total ? mt_heap_view(node->heap, source, h.offset, h.total) : NULL;
+    if (ahead > 1 || h.total > t->block_bytes || h.bytes != (near ? 0 : bytes - sizeof h) || h.at > h.total || h.bytes > h.total - h.at ||
+        (near && h.total && !view)) {
         mt_team_break(t, MANTA_INTERNAL, "rank %d sent a block that is not of this group's next call", source);
         return;
     }
     struct mt_team_arrival *a = &t->arrival[h.seq & 1][from];
-    a->op = h.op, a->total = h.total;
-    memcpy(t->block[h.seq & 1] + (size_t)from * t->block_bytes + h.at, (const char *)data + sizeof h, h.bytes);
+    a->op = h.op, a->total = h.total, a->view = view;
+    if (near) a->got = h.total;
+    else memcpy(t->block[h.seq & 1] + (size_t)from * t->block_bytes + h.at, (const char *)data + sizeof h, h.bytes);
     a->got += h.bytes;
     if (a->got < a->total) return;
     if (++t->complete[h.seq & 1] == t->rank_count - 1 && h.seq == t->seq && t->leader) mt_node_ring(node, t->leader);
@@ -250,10 +275,17 @@ int mt_team_exchange(mt_team *t, manta_context *c, uint64_t op, mt_team_pack *pa
     t->complete[t->seq & 1] = 0;
     t->seq++;
     mt_node_leave(node);
-    header h = {.op = op, .seq = t->seq};
     for (int i = 1; i < t->rank_count; i++) {
         int to = (t->self + i) % t->rank_count;   // not all to the same one first
-        send_block(t, to, &h, pack(context, t, to, t->stage + 64));
+        header h = {.op = op, .seq = t->seq, .offset = MT_HEAP_NO_OFFSET};
+        if (t->window && node->transport->node_of[t->ranks[to]] == node->transport->node) {
+            uint64_t at = ((uint64_t)(t->seq & 1) * (uint64_t)t->rank_count + (uint64_t)to) * t->block_bytes;
+            h.total = (uint32_t)pack(context, t, to, t->window + at);
+            h.offset = t->window_offset + at;
+            mt_node_enter(node);
+            mt_core_shell_send(node->core, (int)t->ranks[to], MT_TOPIC_GROUP, t->id, &h, sizeof h);
+            mt_node_leave(node);
+        } else send_block(t, to, &h, pack(context, t, to, t->stage + 64));
     }
     mt_node_enter(node);
     int code = wait_for_blocks(t, c, deadline_ns);

@@ -49,11 +49,14 @@ struct mt_team {
     uint32_t block_bytes;     // the most that one rank sends another at a time
     struct mt_team_arrival {
         uint64_t op;
-        uint32_t got, total, begun;
+        uint32_t got, total;
+        const char *view;     // in the sender's heap; NULL: in `block`
     } *arrival[2];            // by parity of seq, (rank_count)
     int complete[2];
     char *block[2];           // (rank_count, block_bytes)
     mt_bell *leader;
+    char *window;             // in this rank's heap: (2, rank_count, block_bytes) for ranks of this host; NULL: none
+    uint64_t window_offset;
     // the leader's own
     char *stage;              // header, block_bytes
     char *result;             // (block_bytes * rank_count)
@@ -74,9 +77,9 @@ void mt_team_early_free(mt_node *node);
 typedef size_t mt_team_pack(void *context, const mt_team *team, int to, char *out);
 int mt_team_exchange(mt_team *team, manta_context *c, uint64_t op, mt_team_pack *pack, void *context, int64_t deadline_ns);
 static inline const char *mt_team_block(const mt_team *team, int from) {
-    return team->block[team->seq & 1] + (size_t)from * team->block_bytes;
+    const char *view = team->arrival[team->seq & 1][from].view;
+    return view ? view : team->block[team->seq & 1] + (size_t)from * team->block_bytes;
 }
-static inline size_t mt_team_block_bytes(const mt_team *team, int from) { return team->arrival[team->seq & 1][from].total; }
 
 int mt_team_break(mt_team *team, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));   // lock held; returns code
 

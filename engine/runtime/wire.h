@@ -14,7 +14,7 @@
     /* calls: caller = owner of the results */                                                                         \
     X(CALL, mt_wire_call)             /* caller → executor: run this; results, arguments follow */                     \
     X(DONE, mt_wire_done)             /* executor → caller: an error text or the encoded results follow */             \
-    X(RETURNED, mt_wire_task)         /* executor → caller: not begun, place it elsewhere */                           \
+    X(RETURNED, mt_wire_task)         /* executor → caller: not begun, busy (1: an argument is lost) */                  \
     X(CANCEL, mt_wire_task)           /* caller → executor */                                                          \
     X(KEPT, mt_wire_task)             /* caller → executor: references inside the results are adopted; let go */       \
     /* references: holder ↔ owner */                                                                                   \

@@ -14,7 +14,7 @@ cmake --install "$build" --prefix "$prefix" >"$folder/log" 2>&1 || {
 }
 
 failed=0
-for file in bin/manta include/manta/manta_env.h share/pkgconfig/manta.pc share/manta/presets/ppo.yml \
+for file in bin/manta include/manta/manta_env.h include/manta/manta_runtime.h share/pkgconfig/manta.pc share/manta/presets/ppo.yml \
     share/man/man1/manta.1 share/bash-completion/completions/manta share/doc/manta/LICENSE; do
     [ -s "$prefix/$file" ] || {
         echo "missing: $file"
@@ -50,4 +50,15 @@ echo '#include <manta/manta_env.h>
 int main() { return sizeof(manta_env_desc) == 0; }' >user.cpp
 # shellcheck disable=SC2046
 c++ -std=c++11 -Wall -Wextra -Werror $(pkg-config --cflags manta) -o user user.cpp && ./user
+
+# a program of the runtime from the installed header and library alone
+runtime=$(find "$prefix" -name manta-runtime.pc)
+[ -n "$runtime" ] || { echo "manta-runtime.pc is missing"; exit 1; }
+export PKG_CONFIG_PATH=$PKG_CONFIG_PATH:${runtime%/*}
+sed 's|"engine/runtime/manta_runtime.h"|<manta/manta_runtime.h>|' "$source/examples/tasks.c" >tasks.c
+# shellcheck disable=SC2046
+cc -std=gnu17 -Wall -Wextra -Werror -o tasks tasks.c $(pkg-config --cflags --libs manta-runtime)
+echo "1 2 3" >a.txt
+echo "10 20 30" >b.txt
+./tasks a.txt b.txt | tr '\n' ' ' | grep -q '11 22 33' || { echo "the installed runtime cannot add"; exit 1; }
 echo "installed files work on their own"

@@ -18,10 +18,12 @@ static void post(mt_body *b, int64_t after_ns, int kind, uint64_t number) {
     mt_simulator_post(b->host->sim, after_ns, kind, b->host->rank, number, b);
 }
 
-static mt_view view_of(mt_simulator *sim, int rank, uint64_t offset) {
+static mt_view view_of(mt_simulator *sim, int reader, int rank, uint64_t offset) {
     if (rank < 0) return no_view;
     mt_heap_piece *block = mt_memory_block(&sim->hosts[rank].memory, offset);
     if (!block || block->offset != offset) {
+        // two of one host that are cut off from each other: one frees what it thinks the other, being dead, does not read
+        if (sim->ledger.suspect[rank] || sim->ledger.suspect[reader]) return no_view;
         mt_ledger_violate(&sim->ledger, "a view of offset %llu in the heap of rank %d, where nothing begins", (unsigned long long)offset, rank);
         return no_view;
     }
@@ -40,7 +42,7 @@ mt_body *mt_body_create(mt_host *h, mt_run *run, int plan) {
     if (run) {
         run->shell = b;
         for (int i = 0; i < run->argument_count && i <= MT_PLAN_ARGUMENTS; i++)
-            b->argument[i] = view_of(sim, run->arguments[i].view_rank, run->arguments[i].view_offset);
+            b->argument[i] = view_of(sim, h->rank, run->arguments[i].view_rank, run->arguments[i].view_offset);
     }
     b->next = h->bodies;
     if (b->next) b->next->previous = &b->next;
@@ -137,7 +139,7 @@ const void *mt_body_payload(mt_body *b, const mt_value *v, int view_rank, uint64
         mt_ledger_violate(&sim->ledger, "rank %d is to look into the heap of rank %d, which is on another host", b->host->rank, view_rank);
         return NULL;
     }
-    *view = view_of(sim, view_rank, view_offset);
+    *view = view_of(sim, b->host->rank, view_rank, view_offset);
     if (view->rank >= 0 && view->bytes < v->head->bytes)
         mt_ledger_violate(&sim->ledger, "rank %d is to see %llu bytes in a block of %llu", b->host->rank,
             (unsigned long long)v->head->bytes, (unsigned long long)view->bytes);

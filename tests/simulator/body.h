@@ -31,6 +31,7 @@ struct mt_body {
     int *offered, offered_count;     // owned: records whose references came in arguments
     mt_view argument[MT_PLAN_ARGUMENTS + 1];
     uint64_t chain;                  // over the contents of its arguments
+    int blind;                       // it could not read them all
     int groups[8], group_count;      // placement groups that it made
     // waiting
     mt_waiter waiter;

@@ -101,11 +101,11 @@ static void measure(int ranks, int everybody, FILE *out) {
     MT_ASSERT(s->tasks && s->delay_us && s->ready);
     mt_simulator *sim = &s->sim;
     sim->watch = begin, sim->watcher = s, sim->woken = woken;
+    sim->alike = (mt_resources){.amount = {CPUS * MT_RESOURCE_UNIT}};
     sim->mood = (mt_mood){.heap_bytes = 1 << 30, .heartbeat_ns = 1000000000, .suspect_ns = 5000000000, .dead_ns = 15000000000};
     mt_sim_desc desc = {.seed = 1, .ranks = ranks, .nodes = (ranks + RANKS_A_HOST - 1) / RANKS_A_HOST};
     double start = seconds_now();
     mt_simulator_init(sim, &desc);
-    for (int r = 0; r < ranks; r++) sim->totals[r] = (mt_resources){.amount = {CPUS * MT_RESOURCE_UNIT}};
     double made = seconds_now();
     // every rank's first tick comes before anything else
     for (int i = 0; i < ranks; i++) mt_simulator_next(sim);

@@ -68,6 +68,7 @@ static void draw_resources(mt_simulator *sim, mt_rng *r) {
         a[MT_RESOURCE_GPU] = (mt_rng_below(r, 2) ? 0 : (int64_t)mt_rng_below(r, 4)) * MT_RESOURCE_UNIT;
         a[MT_RESOURCE_MEMORY] = 1 << 30;
         a[MT_RESOURCE_CUSTOM] = (int64_t)mt_rng_below(r, 5) * MT_RESOURCE_UNIT;
+        if (sim->watch) sim->totals[i] = sim->alike;
     }
 }
 

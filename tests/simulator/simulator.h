@@ -62,6 +62,7 @@ struct mt_simulator {
     int locked_up;                 // times that its actors were ended from outside
     int entering, entered_count;   // a call is being made: runs that begin are looked at when its results are known
     mt_run *entered[64];
+    mt_resources alike;            // with `watch`: what every rank has
     mt_run_watch *watch;           // Nullable: scale.c looks at runs itself
     void (*woken)(void *watcher, mt_waiter *waiter);
     void *watcher;

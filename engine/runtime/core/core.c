@@ -22,14 +22,6 @@ mt_peer *mt_core_peer(mt_core *c, int rank) {
 int mt_core_dead(const mt_core *c, int rank) { return c->dead.count && mt_ranks_has(&c->dead, (uint32_t)rank); }
 int mt_core_rank_is_dead(const mt_core *c, int rank) { return mt_core_dead(c, rank); }
 
-uint64_t mt_core_random(mt_core *c) {
-    // splitmix64
-    uint64_t z = c->random += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
 // ---- sending
 
 static void send_to_self(mt_core *c, const void *body, size_t body_bytes, const mt_piece *more, int more_count, size_t bytes) {

@@ -164,3 +164,7 @@ void mt_directory_rank_dead(mt_core *c, int rank) {
 void mt_directory_fini(mt_core *c) {
     for (mt_meeting *m = c->meetings; m; m = m->next) free(m->rank), free(m->question);
 }
+
+void mt_core_visit_names(const mt_core *c, void (*visit)(void *context, manta_ref actor, const char *name), void *context) {
+    for (const mt_name *n = c->names; n; n = n->next) visit(context, n->actor, n->name);
+}

@@ -197,15 +197,21 @@ void mt_object_set_error(mt_core *c, mt_object *o, int code, int rank, const cha
     mt_wait_changed(c, o);
 }
 
+// Calls that came with it as an argument, and wait for it here; it is held. One that goes back takes all its links with it.
+static void give_calls_back(mt_core *c, mt_object *o) {
+    for (mt_wait_link *l = o->links; l;) l = l->waiter->internal && mt_run_argument_lost(c, l->waiter) ? o->links : l->next;
+}
+
 void mt_object_set_pending(mt_core *c, mt_object *o) {
+    mt_object_hold(o);
     mt_object_unpin(c, o);
     if (o->owned) free_copies(c, o);
     forget_value(c, o);
     o->state = MT_STATE_PENDING, o->evicted = 0;
-    for (mt_wait_link *l = o->links; l; l = l->next)
-        if (l->waiter->internal) mt_run_argument_lost(c, l->waiter);
+    give_calls_back(c, o);
     tell_holders(c, o);
     if (o->is_actor) mt_actor_changed(c, o);
+    mt_object_drop(c, o);
 }
 
 const manta_ref *mt_encoded_refs(const void *encoded, size_t bytes, uint32_t *count) {
@@ -339,6 +345,7 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
         mt_object_set_error(c, o, m->code, (int)m->error_rank, text);
     } else {
         if (o->state != MT_STATE_PENDING) mt_object_set_pending(c, o);
+        else give_calls_back(c, o);
         mt_wait_changed(c, o);   // adopted: calls that pass the reference on may go
     }
     mt_core_run_deferred(c);

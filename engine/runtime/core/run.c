@@ -193,7 +193,6 @@ static void pin_arguments(mt_core *c, mt_run_core *r) {
     for (int i = 0; i < r->run.argument_count; i++)
         if (r->run.arguments[i].value.head->form == MT_VALUE_PLACE) {
             large[r->large_count] = mt_object_lent(c, &r->run.arguments[i].value);
-            if (large[r->large_count] && large[r->large_count]->state == MT_STATE_PENDING) arrived(c, r);   // lost on the way
             r->run.arguments[i].view_rank = (int)r->large_count++;   // until it is in reach: its link
         }
     r->waiter = (mt_waiter){.wanted = (int)r->large_count, .view = 1, .internal = 1, .shell = r};
@@ -236,10 +235,16 @@ static void arguments_are_there(mt_core *c, mt_run_core *r) {
     if (h) mt_actor_begin_more(c, h);   // it may have been all that those behind it waited for
 }
 
-// It has to be made again, maybe here: the call that waits for it must not keep the room for that.
-void mt_run_argument_lost(mt_core *c, mt_waiter *w) {
+// A large argument has to be made again, which may need the room that this call was sent to: it goes back, to wait at its caller.
+// 0: it stays (a method, which has no room of its own).
+int mt_run_argument_lost(mt_core *c, mt_waiter *w) {
     mt_run_core *r = w->shell;
-    if (r->state == MT_RUN_PINNING) arrived(c, r);
+    if (r->state != MT_RUN_PINNING || r->run.call_kind == MT_CALL_METHOD) return 0;
+    mt_wire_task m = {.wire.kind = MT_WIRE_RETURNED, .task = r->task, .argument = 1};
+    unlink_running(r);
+    mt_core_send(c, r->run.caller, &m, sizeof m, NULL, 0);
+    mt_run_free(c, r);
+    return 1;
 }
 
 void mt_run_argument_ready(mt_core *c, mt_waiter *w) {
@@ -278,7 +283,15 @@ void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes)
     }
     pin_arguments(c, r);
     if (r->waiter.done) arguments_are_there(c, r);
-    else if (m->call_kind != MT_CALL_METHOD) link_running(c, r);
+    else if (m->call_kind != MT_CALL_METHOD) {
+        link_running(c, r);
+        // lost on the way: own ones are known to be
+        for (uint32_t i = 0; i < r->large_count; i++)
+            if (r->links[i].object && r->links[i].object->owned && r->links[i].object->state == MT_STATE_PENDING) {
+                mt_run_argument_lost(c, &r->waiter);
+                return;
+            }
+    }
 }
 
 // ---- answering

@@ -329,7 +329,6 @@ int mt_core_dead(const mt_core *core, int rank);
 // itself is received when the event in progress is done (mt_core_settle, the last act of every event): never in the middle of it.
 void mt_core_send(mt_core *core, int rank, void *body, size_t body_bytes, const mt_piece *more, int more_count);
 void mt_core_send_ref(mt_core *core, int rank, int kind, manta_ref ref, uint64_t argument);
-uint64_t mt_core_random(mt_core *core);
 void mt_core_forget_early(mt_core *core, mt_peer *peer);
 void mt_core_settle(mt_core *core);
 void mt_core_handle(mt_core *core, int source, const mt_wire *message);
@@ -427,7 +426,7 @@ void mt_run_on_cancel(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_on_kept(mt_core *core, int source, const mt_wire_task *m);
 void mt_run_begin_more(mt_core *core);                           // resources came back, a run was queued
 void mt_run_argument_ready(mt_core *core, mt_waiter *waiter);
-void mt_run_argument_lost(mt_core *core, mt_waiter *waiter);
+int mt_run_argument_lost(mt_core *core, mt_waiter *waiter);
 void mt_run_rank_dead(mt_core *core, int rank);
 void mt_run_tick(mt_core *core);
 void mt_run_refuse(mt_core *core, mt_run_core *run, int code, const char *message);   // not begun: answers and frees it

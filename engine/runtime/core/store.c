@@ -357,7 +357,9 @@ void mt_store_on_chunk(mt_core *c, int source, const mt_wire_chunk *m, size_t by
     }
     s->state = MT_STORED_HERE;
     serve_asked(c, s);
-    mt_core_send_ref(c, (int)s->ref.owner, MT_WIRE_COPY, s->ref, 0);
+    if (!mt_core_dead(c, (int)s->ref.owner)) mt_core_send_ref(c, (int)s->ref.owner, MT_WIRE_COPY, s->ref, 0);
+    else if (!s->pins.count) drop(c, s);
+    else s->doomed = 1;   // its owner died while it was on its way: only those who read it now
     make_room(c, 0);
 }
 

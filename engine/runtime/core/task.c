@@ -423,9 +423,13 @@ void mt_task_on_done(mt_core *c, int source, const mt_wire_done *m, size_t bytes
 
 void mt_task_on_returned(mt_core *c, int source, const mt_wire_task *m) {
     mt_task *t = mt_task_of(c, m->task);
-    if (!t || t->state != MT_TASK_SENT || t->rank != source || t->call_kind != MT_CALL_TASK) return;
+    if (!t || t->state != MT_TASK_SENT || t->rank != source || t->call_kind == MT_CALL_METHOD) return;
     mt_dispatch_ended(c, t);
-    mt_core_peer(c, source)->busy_until_ns = c->now_ns + MT_BUSY_NS;
+    if (!m->argument) mt_core_peer(c, source)->busy_until_ns = c->now_ns + MT_BUSY_NS;
+    if (t->actor && (t->actor->ended || !t->actor->object)) {
+        mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, "nobody wants it any more");
+        return;
+    }
     if (t->cancelled) {
         mt_task_fail(c, t, MANTA_CANCELLED, c->rank, "cancelled before it began");
         return;
