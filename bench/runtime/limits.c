@@ -20,9 +20,9 @@ static const manta_options on_one = {.on_rank = MANTA_ON_RANK(1)};
 
 static int nothing(manta_context *c) { return (void)c, MANTA_OK; }
 
-// keeps the rank's CPU until it is cancelled
+// keeps the rank's CPU until it is cancelled, and looks every so many milliseconds
 static int gate(manta_context *c) {
-    while (!manta_cancelled(c)) usleep(1000);
+    while (!manta_cancelled(c)) usleep((useconds_t)(1000 * manta_i64_of(c, 0)));
     return MANTA_OK;
 }
 
@@ -63,7 +63,7 @@ static int put_bytes(manta_context *c) {   // written in place
 
 static const manta_task tasks[] = {
     {"nothing", nothing, ""},
-    {"gate", gate, ""},
+    {"gate", gate, "i64"},
     {"figures", tell_figures, "-> f64[4]"},
     {"put_bytes", put_bytes, "i64 -> u8[?]"},
 };
@@ -168,7 +168,7 @@ static int get_release(manta_context *c, manta_ref *refs, int count) {
 }
 
 static int measure_tasks(manta_context *c, int count) {
-    manta_ref *refs = calloc((size_t)count, sizeof *refs), busy = manta_call_with(c, "gate", &on_one);
+    manta_ref *refs = calloc((size_t)count, sizeof *refs), busy = manta_call_with(c, "gate", &on_one, manta_i64(1));
     double before[FIGURES], after[FIGURES];
     char row[96];
     if (!refs) return manta_fail(c, "out of memory");
@@ -279,7 +279,7 @@ static int measure_idle(manta_context *c, double seconds) {
     double before[64] = {0}, after[64] = {0}, sum = 0, most = 0, out[FIGURES];
     int ranks = manta_rank_count(c) < 64 ? manta_rank_count(c) : 64, code = MANTA_OK;
     char row[96];
-    manta_ref never = manta_call_with(c, "gate", &(manta_options){.on_rank = MANTA_ON_RANK(1)});
+    manta_ref never = manta_call_with(c, "gate", &on_one, manta_i64(500));
     manta_wait(c, &never, 1, 1, 1, &(bool){0});   // everybody falls asleep
     for (int r = 0; r < ranks && code == MANTA_OK; r++) code = figures_of(c, r, out), before[r] = out[CPU];
     double start = bench_wall_s();
