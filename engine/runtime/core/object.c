@@ -79,6 +79,8 @@ mt_object *mt_object_lent(mt_core *c, const mt_value *v) {
     manta_ref ref = v->place.ref;
     mt_object *o = mt_object_find(c, ref);
     if (o || !ref.serial || (int)ref.owner == c->rank || ref.owner >= (uint32_t)c->size) return o;
+    // sent before its caller knew that the place is gone: the owner will say what becomes of it
+    if (v->place.rank >= (uint32_t)c->size || mt_core_dead(c, (int)v->place.rank) || mt_core_dead(c, (int)ref.owner)) return mt_object_adopt(c, ref);
     o = mt_take(c, sizeof *o);
     o->ref = ref, o->view_rank = -1, o->lent = 1;
     mt_map_put(&c->borrowed, mt_ref_key(ref), ref.serial, o);
