@@ -99,12 +99,8 @@ static void arguments_check(const mt_function *f, const manta_arg *args, int cou
             break;
         }
         if (args[i].resolve || i >= f->signature.argument_count) continue;
-        static const char *const numbers[] = {"argument 0", "argument 1", "argument 2", "argument 3", "argument 4", "argument 5",
-            "argument 6", "argument 7"};
-        char what[24];
-        if (i >= 8) snprintf(what, sizeof what, "argument %d", i);
         mt_value_head head = mt_value_head_of(&args[i]);
-        status = mt_signature_check(&f->signature.argument[i], &head, args[i].value.shape, &binding, f->name, i < 8 ? numbers[i] : what);
+        status = mt_check_numbered(&f->signature.argument[i], &head, args[i].value.shape, &binding, f->name, "argument", i);
     }
     if (status != MT_OK) fail_status(error, status);
 }

@@ -80,9 +80,7 @@ static int result_allowed(manta_context *c, int i) {
 }
 
 static int result_fits(manta_context *c, int i, const mt_value_head *head, const int64_t *shape) {
-    char what[24];
-    snprintf(what, sizeof what, "result %d", i);
-    mt_status status = mt_signature_check(&c->function->signature.result[i], head, shape, &c->binding, c->function->name, what);
+    mt_status status = mt_check_numbered(&c->function->signature.result[i], head, shape, &c->binding, c->function->name, "result", i);
     return status == MT_OK ? MANTA_OK : refuse(c, mt_context_fail_status(c, status, ""));
 }
 

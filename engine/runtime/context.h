@@ -5,6 +5,7 @@
 
 #include <stdalign.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include "engine/runtime/node.h"
 #include "engine/runtime/timeline.h"
 
@@ -89,6 +90,15 @@ int mt_draft_copy(manta_context *c, mt_draft *draft, char *buffer, const manta_a
 // scalars, whatever whole or floating type they have; 0: it is none
 int mt_value_as_i64(const manta_value *value, int64_t *out);
 int mt_value_as_f64(const manta_value *value, double *out);
+
+// As mt_signature_check, of "argument 2" or "result 0": the name is put together only when the check has failed.
+static inline mt_status mt_check_numbered(const mt_signature_part *part, const mt_value_head *head, const int64_t *shape,
+    mt_binding *binding, const char *function, const char *sort, int number) {
+    char what[24];
+    if (mt_signature_check(part, head, shape, binding, function, sort) == MT_OK) return MT_OK;
+    snprintf(what, sizeof what, "%s %d", sort, number);
+    return mt_signature_check(part, head, shape, binding, function, what);
+}
 
 const void *mt_argument_data(const manta_context *c, int i);   // where the payload of argument i lies; NULL: nowhere
 

@@ -105,6 +105,7 @@ static void need_thread(mt_node *node) {
 void mt_node_run(mt_node *node, mt_run *run) {
     atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     bool self = node->inside && is_free(node->inside);
+    atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     if (self ? node->quiet > 0 : node->soon && is_short(node, run)) {
         append(node, run);
         set_quiet(node, node->quiet + 1);
@@ -149,7 +150,7 @@ void mt_node_not_soon(mt_node *node, manta_context *c) {
 
 void mt_node_quiet_stuck(mt_node *node, int count) {
     for (mt_executor *e = node->all; e; e = e->all_next) {
-        if (!e->context->soon) continue;
+        if (!e->context || !e->context->soon) continue;
         e->context->soon = 0;
         if (e->run) mt_node_hint_of(node, e->run)->short_runs = 0;
     }
@@ -280,8 +281,10 @@ static void *executor_main(void *argument) {
         mt_node_enter(node);
         idle_remove(e);
     }
+    manta_context *context = e->context;
+    e->context = NULL;   // mt_node_quiet_stuck looks at all
     mt_node_leave(node);
-    mt_context_destroy(e->context);
+    mt_context_destroy(context);
     atomic_fetch_add(&node->executors_gone, 1);
     mt_futex_wake_all(&node->executors_gone);
     return NULL;

@@ -9,10 +9,8 @@ static mt_status arguments_check(manta_context *c, const mt_run *run, const mt_f
     MT_TRY(mt_signature_check_count(&f->signature, run->argument_count, f->name));
     int named = f->signature.argument_count < run->argument_count ? f->signature.argument_count : run->argument_count;
     for (int i = 0; i < named; i++) {
-        char what[24];
         const mt_value *value = &run->arguments[i].value;
-        snprintf(what, sizeof what, "argument %d", i);
-        MT_TRY(mt_signature_check(&f->signature.argument[i], value->head, value->shape, &c->binding, f->name, what));
+        MT_TRY(mt_check_numbered(&f->signature.argument[i], value->head, value->shape, &c->binding, f->name, "argument", i));
     }
     for (int i = 0; i < run->argument_count; i++)
         if (run->arguments[i].value.head->bytes && !mt_argument_data(c, i))
