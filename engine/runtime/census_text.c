@@ -35,7 +35,7 @@ static double amount(int resource, int64_t value) {
     X(stored_bytes, "objects", "stored_bytes", "objects_stored_bytes", 0, "bytes of them")                             \
     X(spilled, "objects", "spilled", "objects_spilled", 0, "objects on this rank's disk")                              \
     X(spilled_bytes, "objects", "spilled_bytes", "objects_spilled_bytes", 0, "bytes of them")                          \
-    X(fetched_bytes, "objects", "fetched_bytes", "objects_fetched_bytes_total", 1, "bytes of objects that came from other hosts") \
+    X(fetched_bytes, "objects", "sent_bytes", "objects_sent_bytes_total", 1, "bytes of objects sent to other hosts")         \
     X(sent, "messages", "sent", "messages_sent_total", 1, "messages sent")                                             \
     X(received, "messages", "received", "messages_received_total", 1, "messages received")                             \
     X(dropped_messages, "messages", "dropped", "messages_dropped_total", 1, "messages that were none, or from the dead") \
