@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "engine/runtime/context.h"
+#include "engine/runtime/api/context.h"
 #include "engine/runtime/manta_runtime.h"
 
 enum { PAUSE_US = 5000 };

@@ -20,7 +20,7 @@
 
 #include "engine/runtime/manta_runtime.h"
 #include "engine/runtime/resources.h"
-#include "engine/runtime/transport.h"
+#include "engine/runtime/transport/transport.h"
 #include "engine/runtime/value.h"
 
 typedef struct mt_core mt_core;

@@ -12,8 +12,8 @@
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
 #include "engine/device/device.h"
-#include "engine/runtime/context.h"
-#include "engine/runtime/status_server.h"
+#include "engine/runtime/api/context.h"
+#include "engine/runtime/status/status_server.h"
 
 enum { GPUS_MAX = 64 };
 #define OBJECT_SHARE    0.3                  // of the rank's memory

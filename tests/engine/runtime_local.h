@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
-#include "engine/runtime/context.h"
+#include "engine/runtime/api/context.h"
 
 enum { CLUSTER_MAX = 8 };
 

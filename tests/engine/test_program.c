@@ -1,7 +1,7 @@
 // program.h: numbers, names, what is wrong with a program.
 #include <criterion/criterion.h>
 #include <string.h>
-#include "engine/runtime/program.h"
+#include "engine/runtime/api/program.h"
 #include "engine/runtime/wire.h"
 
 static int nothing(manta_context *c) { return (void)c, MANTA_OK; }
