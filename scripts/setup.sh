@@ -49,6 +49,7 @@ python3           command python3
 python3-venv      python ensurepip
 ca-certificates   file /etc/ssl/certs/ca-certificates.crt
 shellcheck        command shellcheck
+iproute2          command ip
 '
 if [ $tests = yes ]; then packages+=$test_packages; fi
 

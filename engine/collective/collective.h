@@ -57,8 +57,9 @@ mt_status mt_comm_dup(mt_comm *parent, const mt_comm_desc *desc, mt_comm **out);
 // Ranks of `parent` with the same color >= 0 form a comm, ordered by (key, parent rank); color < 0: *out is NULL,
 // MT_OK.
 mt_status mt_comm_split(mt_comm *parent, int color, int key, const mt_comm_desc *desc, mt_comm **out);
-// The `count` ranks of `parent` that are listed, in this order, form a comm; called by those alone, at about the same time (no
-// deadline covers it: let them meet first). tag tells groups apart that are made at once by overlapping ranks.
+// The `count` ranks of `parent` that are listed, in this order, form a comm; called by those alone. They meet first, within the
+// parent's deadline and without keeping other threads from MPI, so they may come at different times. tag tells groups apart that are
+// made at once by overlapping ranks.
 mt_status mt_comm_group(mt_comm *parent, const int *ranks, int count, int tag, const mt_comm_desc *desc, mt_comm **out);
 void mt_comm_destroy(mt_comm *comm); // Nullable: comm. Requests and slabs of it go first. Does not wait for anybody.
 

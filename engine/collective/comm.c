@@ -174,6 +174,26 @@ mt_status mt_comm_split(mt_comm *parent, int color, int key, const mt_comm_desc 
     return MT_OK;
 }
 
+// Everybody tells the first, and the first tells everybody. Making a communicator blocks inside MPI, with the lock that every MPI
+// call of the process needs: it must not begin before all have come, since one of those missing may wait for a message
+// that another thread of this process is about to send.
+static mt_status meet(mt_comm *parent, const int *ranks, int count, int rank, int tag, int64_t deadline_ns) {
+    MPI_Request *requests = malloc(sizeof *requests * (size_t)count);   // after a deadline they stay with MPI
+    if (!requests) return MT_FAIL(NO_MEMORY, "out of memory");
+    mt_status status = MT_OK;
+    for (int step = 0; step < 2 && status == MT_OK; step++) {
+        int used = 0, send = (rank == 0) == (step == 1);
+        mt_mpi_lock();
+        for (int i = rank ? 0 : 1; i < (rank ? 1 : count) && status == MT_OK; i++)
+            status = send ? MT_MPI(MPI_Isend(NULL, 0, MPI_BYTE, ranks[i], tag, parent->all, &requests[used++]))
+                          : MT_MPI(MPI_Irecv(NULL, 0, MPI_BYTE, ranks[i], tag, parent->all, &requests[used++]));
+        mt_mpi_unlock();
+        for (int i = 0; i < used && status == MT_OK; i++) status = mt_mpi_wait(&requests[i], deadline_ns);
+    }
+    if (status == MT_OK) free(requests);
+    return status;
+}
+
 mt_status mt_comm_group(mt_comm *parent, const int *ranks, int count, int tag, const mt_comm_desc *desc, mt_comm **out) {
     MPI_Comm all = MPI_COMM_NULL;
     int rank = -1;
@@ -184,6 +204,7 @@ mt_status mt_comm_group(mt_comm *parent, const int *ranks, int count, int tag, c
         if (ranks[i] == parent->rank) rank = i;
     if (rank < 0) return MT_FAIL(INVALID_ARGUMENT, "communicator of a group: rank %d is not among its %d", parent->rank, count);
     if (count > 1) {
+        MT_TRY(meet(parent, ranks, count, rank, tag, mt_deadline_after(parent->timeout_ns)));
         MPI_Group world, group = MPI_GROUP_NULL;
         mt_mpi_lock();
         status = MT_MPI(MPI_Comm_group(parent->all, &world));

@@ -12,11 +12,15 @@
 // (what else runs ends), environments, deadlines and communication.
 static const mt_status final[] = {MT_INVALID_ARGUMENT, MT_CONFIG, MT_NOT_FOUND, MT_EXISTS, MT_CORRUPT, MT_PLUGIN, MT_NUMERIC, MT_UNSUPPORTED};
 
-static int no_slots(const mt_attempt *a) { return strstr(a->words, "not enough slots") != NULL; }
+// mpirun's own words for a command that cannot work; its status for them is 1 or 132
+static int not_startable(const mt_attempt *a) {
+    return strstr(a->words, "not enough slots") || strstr(a->words, "could not access\nor execute an executable") ||
+        strstr(a->words, "was unable to find the specified executable");
+}
 
 mt_status mt_attempt_status(const mt_attempt *a) {
     if (a->hung) return MT_DEADLINE;
-    if (no_slots(a)) return MT_CONFIG;
+    if (not_startable(a)) return MT_CONFIG;
     for (int s = MT_STATUS_COUNT - 1; s > 0; s--)
         if (mt_status_exit_code((mt_status)s) == a->code) return (mt_status)s;
     return MT_COMM;
@@ -72,6 +76,6 @@ mt_verdict mt_attempt_verdict(const mt_attempt *a, const char *outcome, char why
     // the launcher's SIGTERM wakes stopped ranks, too, and they may even save: nobody asked them to stop for good
     if (a->hung) return MT_VERDICT_RETRY;
     if (a->code == mt_status_exit_code(MT_INTERRUPTED) || strcmp(outcome, "interrupted") == 0) return MT_VERDICT_STOPPED;
-    if (is_final(a->code) || no_slots(a)) return MT_VERDICT_FINAL;
+    if (is_final(a->code) || not_startable(a)) return MT_VERDICT_FINAL;
     return MT_VERDICT_RETRY;
 }

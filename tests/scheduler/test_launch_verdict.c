@@ -27,6 +27,7 @@ Test(verdict, what_would_happen_again_is_final) {
     static const int others[] = {1, 5, 7, 9, 11, 12, 70, 134, 137, 139, 255};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) cr_expect_eq(verdict(others[i], "running", ""), MT_VERDICT_RETRY, "%d", others[i]);
     cr_expect_eq(verdict(1, "", "There are not enough slots available"), MT_VERDICT_FINAL);
+    cr_expect_eq(verdict(132, "", "unable to launch the specified application as it could not access\nor execute an executable:"), MT_VERDICT_FINAL);
 }
 
 Test(verdict, a_stop_that_was_asked_for_is_no_failure) {

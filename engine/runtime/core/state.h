@@ -5,7 +5,7 @@
 
 #include <string.h>
 #include "engine/runtime/core.h"
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 #include "engine/runtime/core/pool.h"
 #include "engine/runtime/wire.h"
 

@@ -141,6 +141,17 @@ int mt_core_wait(mt_core *c, mt_waiter *w, const manta_ref *refs, int count, mt_
     return done;
 }
 
+int mt_core_peek(const mt_core *c, const manta_ref *refs, int count, bool *ready) {
+    int sum = 0;
+    for (int i = 0; i < count; i++) {
+        const mt_object *o = mt_object_find(c, refs[i]);
+        if (!o && (int)refs[i].owner != c->rank) return -1;
+        ready[i] = !o || o->state == MT_STATE_FAILED || (o->state == MT_STATE_READY && !o->evicted);
+        sum += ready[i];
+    }
+    return sum;
+}
+
 void mt_wait_unlink_all(mt_core *c, mt_wait_link *links, int count) {
     for (int i = 0; i < count; i++) {
         mt_object *o = links[i].object;
