@@ -85,6 +85,13 @@ void mt_ledger_add_list(mt_ledger *l, int record, const manta_ref *refs, int cou
     l->records[record].lists = list;
 }
 
+// What a method gets is held by its caller until the call is done. Killing the actor ends that while the method still runs.
+void mt_ledger_lend(mt_ledger *l, int record, int plan) {
+    mt_entry *r = &l->records[record];
+    if (plan < 0 || l->plans[plan].kind != MT_CALL_METHOD) return;
+    r->lent[r->lent_count++ % (int)(sizeof r->lent / sizeof *r->lent)] = plan;
+}
+
 int mt_ledger_plan(mt_ledger *l) {
     l->plans = grown(l->plans, l->plan_count, &l->plan_capacity, sizeof *l->plans);
     l->plans[l->plan_count] = (mt_plan){.on_rank = -1, .group = -1, .bundle = -1, .actor = -1, .last_rank = -1};
@@ -212,6 +219,8 @@ static uint32_t causes(mt_ledger *l, int number) {
     if (r->visited == l->visit) return 0;
     r->visited = l->visit;
     uint32_t mask = losses(l);
+    for (int i = 0; i < r->lent_count && i < (int)(sizeof r->lent / sizeof *r->lent); i++)
+        if (l->actors[l->plans[r->lent[i]].actor].killed) mask |= BIT(OBJECT_LOST) | BIT(ACTOR_DIED);
     if (r->plan >= 0) mask |= plan_causes(l, r->plan);
     if (r->group >= 0) {
         const mt_group_entry *g = &l->groups[r->group];
