@@ -306,7 +306,7 @@ void mt_ledger_value(mt_ledger *l, int number, int reader, const mt_value *v, co
     char text[256];
     l->checked_values++;
     mt_ledger_describe(l, number, text);
-    if (r->outcome == 2 && r->content != MT_CONTENT_ACTOR && !l->deaths && !l->partitions && !l->disk_failures && !l->tight)
+    if (r->outcome == 2 && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && !r->lent_count && !l->deaths && !l->partitions && !l->disk_failures && !l->tight)
         mt_ledger_violate(l, "rank %d reads a value of %s, which was seen to have failed with %s", reader, text,
             manta_code_name(r->outcome_code));
     r->outcome = 1;
@@ -359,7 +359,7 @@ void mt_ledger_error(mt_ledger *l, int number, int reader, int code, int error_r
             manta_code_name(code), message ? message : "", reader);
     if (!message || !*message) mt_ledger_violate(l, "rank %d: %s failed with %s and no message", reader, text, manta_code_name(code));
     int quiet = !l->deaths && !l->partitions && !l->disk_failures && !l->tight;
-    if (quiet && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && r->outcome &&
+    if (quiet && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && !r->lent_count && r->outcome &&
         (r->outcome == 1 || r->outcome_code != code))
         mt_ledger_violate(l, "rank %d: %s failed with %s, and was seen to %s", reader, text, manta_code_name(code),
             r->outcome == 1 ? "have a value" : manta_code_name(r->outcome_code));
