@@ -206,6 +206,15 @@ static void drop_large(mt_core *c, mt_run_core *r) {
     mt_wait_unlink_all(c, r->links, (int)count);
 }
 
+// The object as it is now has the form that the call speaks of.
+static int same_form(const mt_object *o, const mt_value *value) {
+    mt_value now;
+    size_t used;
+    const mt_value_head *h = value->head;
+    return mt_value_decode(o->encoded, o->encoded_bytes, &now, &used) == MT_OK && now.head->type == h->type && now.head->ndim == h->ndim &&
+        now.head->bytes == h->bytes && memcmp(now.shape, value->shape, sizeof *now.shape * h->ndim) == 0;
+}
+
 // All large arguments are in reach, or cannot be: puts their places in, or gives the error.
 static int take_views(mt_run_core *r, char *text, size_t bytes) {
     for (int i = 0; i < r->run.argument_count; i++) {
@@ -216,6 +225,10 @@ static int take_views(mt_run_core *r, char *text, size_t bytes) {
             int no_room = o && o->state == MT_STATE_READY;   // wait.c: it was asked for, and refused
             snprintf(text, bytes, "argument %d: %s", i, no_room ? mt_wait_no_room_text : o && o->message ? o->message : "the object is gone");
             return no_room ? MANTA_NO_MEMORY : o && o->state == MT_STATE_FAILED ? o->code : MANTA_OBJECT_LOST;
+        }
+        if (!same_form(o, &a->value)) {
+            snprintf(text, bytes, "argument %d: the object was made again, in another shape than before", i);
+            return MANTA_OBJECT_LOST;
         }
         a->view_rank = o->view_rank, a->view_offset = o->view_offset;
     }
@@ -275,6 +288,13 @@ void mt_run_argument_ready(mt_core *c, mt_waiter *w) {
     arguments_are_there(c, r);
 }
 
+// What a caller sends: values, or places in range; what stands for a value that is to come stays at the caller.
+static int arguments_in_order(const mt_core *c, const mt_value *values, int count) {
+    for (int i = 0; i < count; i++)
+        if (values[i].head->form == MT_VALUE_FROM || !mt_place_in_range(c, &values[i])) return 0;
+    return 1;
+}
+
 void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes) {
     size_t head = head_bytes(m, bytes);
     mt_value values[MANTA_MAX_ARGUMENTS];
@@ -287,9 +307,15 @@ void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes)
         memcpy(&r->demand, (const char *)r->call + head - sizeof r->demand, sizeof r->demand);
         r->arriving = source == c->rank && !m->placement_serial;
     }
-    if (mt_values_decode((const char *)r->call + head, bytes - head, m->argument_count, values) != MT_OK) {
+    if (mt_values_decode((const char *)r->call + head, bytes - head, m->argument_count, values) != MT_OK ||
+        !arguments_in_order(c, values, m->argument_count)) {
         r->run.argument_count = 0;
         mt_run_refuse(c, r, MANTA_INTERNAL, "its arguments arrived in a form that cannot be read");
+        return;
+    }
+    if (m->call_kind == MT_CALL_CREATE && (mt_actor_class(m->actor) < 0 || mt_map_get(&c->hosted_by_ref, mt_ref_key(m->actor), m->actor.serial))) {
+        r->run.argument_count = 0;
+        mt_run_refuse(c, r, MANTA_INTERNAL, "the actor is here already, or it is none");
         return;
     }
     for (int i = 0; i < m->argument_count; i++) r->run.arguments[i] = (mt_run_argument){.value = values[i], .view_rank = -1};
