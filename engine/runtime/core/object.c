@@ -367,7 +367,7 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     } else if (m->state == MT_STATE_FAILED) {
         char text[1024];
         snprintf(text, sizeof text, "%.*s", (int)(m->text_bytes < rest ? m->text_bytes : rest), (const char *)(m + 1));
-        mt_object_set_error(c, o, m->code, (int)m->error_rank, text);
+        mt_object_set_error(c, o, mt_failure_code(m->code), (int)m->error_rank, text);
     } else {
         if (o->state != MT_STATE_PENDING) mt_object_set_pending(c, o);
         else give_calls_back(c, o);

@@ -133,6 +133,11 @@ void mt_run_begin_more(mt_core *c) {
     for (mt_run_core *r = c->queue, *next; r && looked < LOOK_AHEAD; r = next) {
         next = r->next;
         if (failed && same_wish(failed, r)) continue;
+        if (r->run.call_kind == MT_CALL_CREATE && mt_map_get(&c->hosted_by_ref, mt_ref_key(r->run.actor), r->run.actor.serial)) {
+            unlink_queue(c, r);
+            mt_run_refuse(c, r, MANTA_INTERNAL, "the actor lives here already");
+            continue;
+        }
         int taken = take_resources(c, r);
         if (taken == 0) {
             failed = r, looked++;
@@ -311,11 +316,6 @@ void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes)
         !arguments_in_order(c, values, m->argument_count)) {
         r->run.argument_count = 0;
         mt_run_refuse(c, r, MANTA_INTERNAL, "its arguments arrived in a form that cannot be read");
-        return;
-    }
-    if (m->call_kind == MT_CALL_CREATE && (mt_actor_class(m->actor) < 0 || mt_map_get(&c->hosted_by_ref, mt_ref_key(m->actor), m->actor.serial))) {
-        r->run.argument_count = 0;
-        mt_run_refuse(c, r, MANTA_INTERNAL, "the actor is here already, or it is none");
         return;
     }
     for (int i = 0; i < m->argument_count; i++) r->run.arguments[i] = (mt_run_argument){.value = values[i], .view_rank = -1};

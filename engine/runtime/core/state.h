@@ -342,6 +342,8 @@ static inline int mt_ref_same(manta_ref a, manta_ref b) { return a.serial == b.s
 static inline uint64_t mt_ref_key(manta_ref r) { return ((uint64_t)r.owner << 32) | r.slot; }
 static inline void *mt_take(mt_core *c, size_t bytes) { return mt_pool_take(&c->pool, bytes); }
 static inline void mt_give(mt_core *c, void *block, size_t bytes) { mt_pool_give(&c->pool, block, bytes); }
+// A failure's code that another rank speaks of.
+static inline int mt_failure_code(int code) { return code > MANTA_OK && code < MANTA_CODE_COUNT ? code : MANTA_INTERNAL; }
 // A place that another rank speaks of.
 static inline int mt_place_in_range(const mt_core *c, const mt_value *v) { return v->head->form != MT_VALUE_PLACE || v->place.rank < (uint32_t)c->size; }
 static inline size_t mt_up16(size_t n) { return (n + 15) & ~(size_t)15; }

@@ -418,7 +418,7 @@ void mt_task_on_done(mt_core *c, int source, const mt_wire_done *m, size_t bytes
     size_t rest = bytes - sizeof *m, used = 0, at[MANTA_MAX_RESULTS], length[MANTA_MAX_RESULTS];
     const uint8_t *encoded = (const uint8_t *)(m + 1);
     char text[1024] = "";
-    int code = m->code, mine = t && t->state == MT_TASK_SENT && t->rank == source;
+    int code = m->code == MANTA_OK ? MANTA_OK : mt_failure_code(m->code), mine = t && t->state == MT_TASK_SENT && t->rank == source;
     uint32_t count = code == MANTA_OK ? m->result_count : 0;
     if (count > MANTA_MAX_RESULTS) count = MANTA_MAX_RESULTS, code = MANTA_INTERNAL;
     for (uint32_t i = 0; i < count; i++) {
