@@ -103,7 +103,6 @@ static void need_thread(mt_node *node) {
 }
 
 void mt_node_run(mt_node *node, mt_run *run) {
-    atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     bool self = node->inside && is_free(node->inside);
     atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     if (self ? node->quiet > 0 : node->soon && is_short(node, run)) {
