@@ -235,6 +235,7 @@ static void work(mt_executor *e) {
         mt_node_enter(node);
         node->inside = e;
         e->dead = NULL;
+        mt_context_release_state(node, state);
         if (state->dying == MT_DYING_AT_END) state->dying = MT_DESTROYED;   // the core still knows it: freed with the node
         else {
             mt_core_actor_destroyed(node->core, mt_actor_state_user(state));
