@@ -57,7 +57,12 @@ void mt_context_destroy(manta_context *c);                     // Nullable. Hold
 void mt_context_run(manta_context *c, mt_run *run);
 void mt_context_finish(manta_context *c, mt_run *run);
 void mt_context_destroy_state(manta_context *c, mt_actor_state *state);   // no lock: the class's destroy
-void mt_context_free_state(mt_actor_state *state);                        // lock held
+// Lock held. What an actor has beside its bytes: given back when it ends (release, the core is told) or when the node has ended
+// with it (forget); then its memory.
+void mt_context_release_state(mt_node *node, mt_actor_state *state);
+void mt_context_forget_state(mt_actor_state *state);
+void mt_context_free_state(mt_actor_state *state);
+void mt_context_release_retained(mt_node *node);                          // lock held: of bodies outside actors, at the job's end
 void mt_context_release_all(manta_context *c);                            // lock held: for the driver's end
 
 // ---- for the files of the API
@@ -72,6 +77,7 @@ int mt_code_of_status(mt_status status);
 void mt_context_keep(manta_context *c, manta_ref ref);
 void mt_context_keep_view(manta_context *c, manta_ref ref);
 void mt_context_let_go(manta_context *c, manta_ref ref);
+mt_holds *mt_context_retained(manta_context *c);   // where manta_retain counts: the actor's or the node's. NULL: no memory
 
 // TEXT's NUL counts, as it does in the head.
 static inline int mt_draft_inline(const manta_arg *arg) {

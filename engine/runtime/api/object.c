@@ -238,7 +238,8 @@ void manta_retain(manta_context *c, manta_ref ref) {
     if (!ref.serial) return;
     mt_node_enter(c->node);
     mt_core_hold(c->node->core, ref);
-    mt_holds_add(&c->node->retained, ref);
+    mt_holds *retained = mt_context_retained(c);
+    if (retained) mt_holds_add(retained, ref);   // without memory the hold is nobody's, as in a table that cannot grow
     mt_node_leave(c->node);
 }
 
