@@ -3,7 +3,7 @@
 #include "apps/app.h"
 
 #include "engine/base/clock.h"
-#include "engine/runtime/status_client.h"
+#include "engine/runtime/status/status_client.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 // An actor: a counter lives on one rank, keeps its value between the calls, and has a GPU to itself.
 //     mpirun -n 4 examples/counter          where there is a GPU
 //     mpirun -n 4 examples/counter --cpu    anywhere
-#include "engine/runtime/manta_runtime.h"
+#include "manta_runtime.h"
 
 #include <stdio.h>
 #include <string.h>

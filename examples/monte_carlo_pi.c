@@ -1,7 +1,7 @@
 // Pi by throwing darts: many tasks of no order, their results taken as they come (manta_wait). Written in what C and C++ have in
 // common; the build makes both.
 //     mpirun -n 4 examples/monte_carlo_pi
-#include "engine/runtime/manta_runtime.h"
+#include "manta_runtime.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 // A parameter server: workers pull the parameters, compute a gradient on data of their own and push it, each at its own pace.
 //     mpirun -n 4 examples/parameter_server            asynchronous, through the server
 //     mpirun -n 4 examples/parameter_server --sync     in step: the workers sum their gradients among themselves
-#include "engine/runtime/manta_runtime.h"
+#include "manta_runtime.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // Tasks: two files of numbers are read on whatever ranks are free, added on a third, and nobody waits before the end.
 //     mpirun -n 4 examples/tasks a.txt b.txt
-#include "engine/runtime/manta_runtime.h"
+#include "manta_runtime.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // A tree of tasks: vectors are made wherever there is room and added in pairs until one is left. The driver writes the whole tree
 // down at once; each addition starts when both of its sides are there, and only the last sum is waited for.
 //     mpirun -n 4 examples/tree_reduce [LEAVES]
-#include "engine/runtime/manta_runtime.h"
+#include "manta_runtime.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 // ticks; runs that it asks for end at once, disk and names are answered. Names that the core gave out (tasks, objects) are
 // among the numbers that bodies are made of, so that messages hit what is there.
 #include "engine/runtime/core.h"
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 #include "engine/runtime/wire.h"
 #include "fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 // What manta status and the ranks read of each other: questions, heads of answers, and a rank's own answer.
-#include "engine/runtime/census.h"
-#include "engine/runtime/status_socket.h"
+#include "engine/runtime/status/census.h"
+#include "engine/runtime/status/status_socket.h"
 #include "fuzz/fuzz.h"
 
 static void fuzz_rank(const void *data, size_t bytes) {

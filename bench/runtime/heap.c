@@ -3,8 +3,8 @@
 //
 //   bench_runtime_heap [--csv FILE]
 #include "bench/bench.h"
-#include "engine/runtime/heap.h"
-#include "engine/runtime/heap_blocks.h"
+#include "engine/runtime/memory/heap.h"
+#include "engine/runtime/memory/heap_blocks.h"
 #include "engine/runtime/value.h"
 
 #define MUST(expr)                                                                                                     \

@@ -1,8 +1,9 @@
 // What the runtime costs beyond Ray's rows (microbenchmark.c): time there and back, and what a million queued tasks, ten thousand
 // actors, large objects and an idle job take.
-//   mpirun -n 2 bench_runtime_limits --resources cpu=1 [--csv FILE] [--quick]    all but the last
+//   mpirun -n 2 bench_runtime_limits --resources cpu=1 [--csv FILE] [--quick] [--only "trips large actors tasks"]
 //   mpirun -n 4 bench_runtime_limits [--csv FILE] [--quick]                      CPU use of an idle job
-// References of the same run: a cache line that two threads hand to and fro, a byte through two pipes, memcpy.
+// References of the same run: a cache line that two threads hand to and fro, a byte through two pipes, memcpy (both sides by the
+// thread's CPU time).
 #include "bench/bench.h"
 
 #include <pthread.h>
@@ -10,7 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "engine/runtime/context.h"
+#include "engine/runtime/api/context.h"
 #include "engine/runtime/manta_runtime.h"
 
 enum { PAUSE_US = 5000 };
@@ -20,9 +21,9 @@ static const manta_options on_one = {.on_rank = MANTA_ON_RANK(1)};
 
 static int nothing(manta_context *c) { return (void)c, MANTA_OK; }
 
-// keeps the rank's CPU until it is cancelled
+// keeps the rank's CPU until it is cancelled, and looks every so many milliseconds
 static int gate(manta_context *c) {
-    while (!manta_cancelled(c)) usleep(1000);
+    while (!manta_cancelled(c)) usleep((useconds_t)(1000 * manta_i64_of(c, 0)));
     return MANTA_OK;
 }
 
@@ -63,7 +64,7 @@ static int put_bytes(manta_context *c) {   // written in place
 
 static const manta_task tasks[] = {
     {"nothing", nothing, ""},
-    {"gate", gate, ""},
+    {"gate", gate, "i64"},
     {"figures", tell_figures, "-> f64[4]"},
     {"put_bytes", put_bytes, "i64 -> u8[?]"},
 };
@@ -168,7 +169,7 @@ static int get_release(manta_context *c, manta_ref *refs, int count) {
 }
 
 static int measure_tasks(manta_context *c, int count) {
-    manta_ref *refs = calloc((size_t)count, sizeof *refs), busy = manta_call_with(c, "gate", &on_one);
+    manta_ref *refs = calloc((size_t)count, sizeof *refs), busy = manta_call_with(c, "gate", &on_one, manta_i64(1));
     double before[FIGURES], after[FIGURES];
     char row[96];
     if (!refs) return manta_fail(c, "out of memory");
@@ -257,7 +258,7 @@ static int measure_large(manta_context *c, int64_t mib) {
     memset(x.to, 1, (size_t)bytes);
     double copy = bench_memcpy_rate((size_t)bytes), scale = 2e-9 * (double)bytes;
     snprintf(row, sizeof row, "put of %d MiB", (int)mib);
-    bench_row(row, scale / bench_run_with(put, &x, CLOCK_MONOTONIC, 11, 20e-3).median, "GB/s", "memcpy", copy);
+    bench_row(row, scale / bench_run_with(put, &x, CLOCK_THREAD_CPUTIME_ID, 11, 20e-3).median, "GB/s", "memcpy", copy);
     manta_ref ref = x.ref = manta_call_with(c, "put_bytes", &on_one, manta_i64(bytes));
     if (x.code == MANTA_OK) x.code = manta_wait(c, &ref, 1, 1, MANTA_DEFAULT_TIMEOUT, &(bool){0});
     double start = bench_wall_s();
@@ -266,7 +267,7 @@ static int measure_large(manta_context *c, int64_t mib) {
     snprintf(row, sizeof row, "first view of %d MiB made by another rank", (int)mib);
     bench_row(row, 1e6 * (got - start), "us", NULL, 0);
     snprintf(row, sizeof row, "get of the same, copied out of the view");
-    bench_row(row, scale / bench_run_with(get, &x, CLOCK_MONOTONIC, 11, 20e-3).median, "GB/s", "memcpy", copy);
+    bench_row(row, scale / bench_run_with(get, &x, CLOCK_THREAD_CPUTIME_ID, 11, 20e-3).median, "GB/s", "memcpy", copy);
     manta_release(c, ref);
     free((void *)x.from);
     free(x.to);
@@ -279,7 +280,7 @@ static int measure_idle(manta_context *c, double seconds) {
     double before[64] = {0}, after[64] = {0}, sum = 0, most = 0, out[FIGURES];
     int ranks = manta_rank_count(c) < 64 ? manta_rank_count(c) : 64, code = MANTA_OK;
     char row[96];
-    manta_ref never = manta_call_with(c, "gate", &(manta_options){.on_rank = MANTA_ON_RANK(1)});
+    manta_ref never = manta_call_with(c, "gate", &on_one, manta_i64(500));
     manta_wait(c, &never, 1, 1, 1, &(bool){0});   // everybody falls asleep
     for (int r = 0; r < ranks && code == MANTA_OK; r++) code = figures_of(c, r, out), before[r] = out[CPU];
     double start = bench_wall_s();
@@ -300,16 +301,20 @@ static int measure_idle(manta_context *c, double seconds) {
 static int driver(manta_context *c) {
     int argc, quick = 0, code = MANTA_OK;
     char **argv = manta_program_args(c, &argc);
-    for (int i = 0; i < argc; i++) quick |= strcmp(argv[i], "--quick") == 0;
+    const char *only = "trips large actors tasks";
+    for (int i = 0; i < argc; i++) {
+        quick |= strcmp(argv[i], "--quick") == 0;
+        if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) only = argv[i + 1];
+    }
     if (manta_rank_count(c) < 2) return manta_fail(c, "two ranks at least: mpirun -n 2");
     bench_open(argc, argv, "runtime");
     if (manta_rank_count(c) > 2) code = measure_idle(c, quick ? 3 : 10);
     else {
         static const int64_t mib[] = {1, 16, 256};
-        code = measure_trips(c, quick);
-        for (int i = 0; i < 3 && code == MANTA_OK; i++) code = measure_large(c, mib[i]);
-        if (code == MANTA_OK) code = measure_actors(c, 10000);
-        if (code == MANTA_OK) code = measure_tasks(c, 1000000);
+        if (strstr(only, "trips")) code = measure_trips(c, quick);
+        for (int i = 0; i < 3 && code == MANTA_OK && strstr(only, "large"); i++) code = measure_large(c, mib[i]);
+        if (code == MANTA_OK && strstr(only, "actors")) code = measure_actors(c, 10000);
+        if (code == MANTA_OK && strstr(only, "tasks")) code = measure_tasks(c, 1000000);
     }
     int written = bench_close();
     return code != MANTA_OK ? code : written ? manta_fail(c, "the results could not be written") : MANTA_OK;

@@ -14,7 +14,7 @@
 #include "engine/base/futex.h"
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
-#include "engine/runtime/transport.h"
+#include "engine/runtime/transport/transport.h"
 
 enum { LARGEST = 16 << 10, TRIPS = 100, MESSAGES = 1000, MESSAGES_LARGE = 30, WAKES = 4, WARM = 10, BATCHES_MAX = 10000 };
 

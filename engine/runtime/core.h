@@ -20,7 +20,7 @@
 
 #include "engine/runtime/manta_runtime.h"
 #include "engine/runtime/resources.h"
-#include "engine/runtime/transport.h"
+#include "engine/runtime/transport/transport.h"
 #include "engine/runtime/value.h"
 
 typedef struct mt_core mt_core;
@@ -181,6 +181,8 @@ int mt_core_stop(mt_core *core, manta_ref ref, int kill_actor);   // cancel a ca
 
 // Links `count` references to the waiter; returns 1 when it is satisfied already (wake is not called then).
 int mt_core_wait(mt_core *core, mt_waiter *waiter, const manta_ref *refs, int count, mt_wait_link *links);
+// Without waiting: ready (count) and how many are. -1: one of them is not known here yet, so that only a wait can tell.
+int mt_core_peek(const mt_core *core, const manta_ref *refs, int count, bool *ready);
 void mt_core_wait_end(mt_core *core, mt_wait_link *links, int count);
 void mt_core_look(mt_core *core, manta_ref ref, mt_look *out);   // of a reference that is held
 

@@ -2,6 +2,7 @@
 // What one rank finds wrong travels with the exchange, so that all give up together.
 #include "engine/runtime/job.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,8 @@
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
 #include "engine/device/device.h"
-#include "engine/runtime/context.h"
-#include "engine/runtime/status_server.h"
+#include "engine/runtime/api/context.h"
+#include "engine/runtime/status/status_server.h"
 
 enum { GPUS_MAX = 64 };
 #define OBJECT_SHARE    0.3                  // of the rank's memory
@@ -52,7 +53,8 @@ typedef struct hello {
     int failed;                  // it has given up; its own message says why
     int node_rank, node_size;
     int gpu_first, gpus;
-    int usable;                  // cores
+    int usable;                  // cores of the mask, and within the control group's quota
+    cpu_set_t mask;              // zero where the machine has more than it holds
     uint64_t digest;             // of the program
     uint64_t object_bytes;
     mt_resource_names names;
@@ -106,10 +108,11 @@ static mt_status look_round(mt_job *job) {
     h->node_rank = mt_comm_node_rank(job->world);
     h->node_size = mt_comm_node_size(job->world);
     h->usable = mt_cpu_usable();
+    if (sched_getaffinity(0, sizeof h->mask, &h->mask) != 0) CPU_ZERO(&h->mask);
     int gpus = gpu_count();
     h->gpus = share(gpus, h->node_rank, h->node_size);
     for (int r = 0; r < h->node_rank; r++) h->gpu_first += share(gpus, r, h->node_size);
-    // cores come from all ranks of the node together (agree); a bound rank sees its own alone
+    // cores are divided when all have said which they may use (agree)
     h->resources.amount[MT_RESOURCE_GPU] = (int64_t)h->gpus * MT_RESOURCE_UNIT;
     h->resources.amount[MT_RESOURCE_MEMORY] = (int64_t)(memory_bytes() / (uint64_t)h->node_size);
     h->resources.amount[MT_RESOURCE_CPU] = -1;
@@ -145,19 +148,24 @@ static mt_status exchange(mt_job *job, mt_status status) {
     return MT_OK;
 }
 
-// CPUs that a rank did not name: its part of what its node has. Ranks that are bound see their own cores only; those that share
-// cores divide them. At least one, so that there is a rank for every task.
-static int cores_of(const mt_job *job, int rank) {
-    const hello *h = &job->all[rank];
+static bool same_cores(const hello *a, const hello *b) { return memcmp(&a->mask, &b->mask, sizeof a->mask) == 0; }
+
+// Which of the ranks that may use the same cores this one is, and how many there are. Ranks are bound to cores of their own, to
+// the same ones, or not at all; binding by halves is not told apart from not at all.
+static int sharers_of(const mt_job *job, int rank, int *place) {
     const int *node_of = job->transport->node_of;
-    int largest = 0, sum = 0;
+    int count = 0;
     for (int r = 0; r < job->size; r++) {
-        if (node_of[r] != node_of[rank]) continue;
-        sum += job->all[r].usable;
-        if (job->all[r].usable > largest) largest = job->all[r].usable;
+        if (node_of[r] != node_of[rank] || !same_cores(&job->all[r], &job->all[rank])) continue;
+        if (r == rank) *place = count;
+        count++;
     }
-    // bound: fewer cores each than there are ranks, and all alike
-    int cores = largest < h->node_size && sum == largest * h->node_size && largest == 1 ? 1 : share(largest, h->node_rank, h->node_size);
+    return count;
+}
+
+// CPUs that a rank did not name: its part of those it may use. At least one, so that there is a rank for every task.
+static int cores_of(const mt_job *job, int rank) {
+    int place = 0, sharers = sharers_of(job, rank, &place), cores = share(job->all[rank].usable, place, sharers);
     return cores > 0 ? cores : 1;
 }
 
@@ -183,6 +191,7 @@ static mt_status agree(mt_job *job) {
 static mt_status node_start(mt_job *job) {
     const hello *h = &job->mine;
     int gpus = (int)(job->totals[job->rank].amount[MT_RESOURCE_GPU] / MT_RESOURCE_UNIT);
+    int place = 0, sharers = sharers_of(job, job->rank, &place);
     mt_node_desc desc = {
         .transport = job->transport,
         .heap = job->heap,
@@ -199,7 +208,7 @@ static mt_status node_start(mt_job *job) {
         .object_bytes = h->object_bytes,
         .timeout_ns = job->options.timeout > 0 ? (int64_t)(job->options.timeout * 1e9) : MT_NEVER,
         .cores = cores_of(job, job->rank),
-        .crowded = h->node_size > h->usable && h->usable > 1,
+        .crowded = sharers > h->usable,
         .gpu_first = h->gpu_first,
         .gpu_devices = gpus,
     };

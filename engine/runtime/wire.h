@@ -124,7 +124,7 @@ typedef struct mt_wire_pinned {
     manta_ref ref;
     uint64_t offset, bytes;   // offset MT_HEAP_NO_OFFSET: it is not here (code says why)
     int32_t code;
-    uint32_t rank;            // in whose heap
+    uint32_t rank;            // in whose heap; refused: who was thought to have it
 } mt_wire_pinned;
 
 typedef struct mt_wire_chunk {

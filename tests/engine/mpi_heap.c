@@ -8,7 +8,7 @@
 #include "engine/base/failpoint.h"
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 
 static int rank, size;
 

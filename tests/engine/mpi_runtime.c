@@ -1,8 +1,13 @@
-// A job of the runtime, started by test_runtime_job under mpirun: mpi_runtime [runtime's options] MODE.
+// A job of the runtime, started by test_runtime_job under mpirun: mpi_runtime [runtime's options] MODE, or
+// mpi_runtime --nodes-of N MODE: embedded in a program of its own, with at most N ranks on a "host", so that MPI is between them.
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "engine/collective/collective.h"
+#include "engine/collective/mpi.h"
+#include "engine/runtime/job.h"
+#include "tests/engine/runtime_member.h"
 #include "tests/engine/runtime_program.h"
 
 #define NEED(expr)                                                                                                     \
@@ -52,6 +57,18 @@ static int work(manta_context *c) {
         EXPECT(x == r + 1);
     }
     EXPECT(manta_cluster_total(c, "CPU") >= ranks);
+    // a group over all ranks, two members on the first
+    manta_actor members[17];
+    manta_ref refs[17];
+    int count = ranks < 16 ? ranks + 1 : 17;
+    for (int i = 0; i < count; i++) members[i] = manta_new(c, "Member", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(i % ranks)));
+    manta_ref group = manta_group_create(c, members, count);
+    for (int i = 0; i < count; i++) refs[i] = manta_tell(c, members[i], "join", manta_reference(group), manta_i64(i), manta_f64(60));
+    NEED(manta_get_all(c, refs, count, 60, NULL));
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < count; i++) refs[i] = manta_tell(c, members[i], round % 2 ? "sum" : "others", manta_i64(round < 2 ? 100 : 50000));
+        NEED(manta_get_all(c, refs, count, 60, NULL));
+    }
     printf("done on %d ranks\n", ranks);
     return MANTA_OK;
 }
@@ -85,6 +102,27 @@ static int driver(manta_context *c) {
     return manta_fail(c, "no mode \"%s\"", mode);
 }
 
+// as apps/ does it
+static mt_status embedded(int node_ranks_max, int argc, char **argv, const manta_program *program) {
+    static mt_job_options options;
+    mt_option_section section = {.object = &options};
+    mt_options table;
+    mt_comm *world;
+    mt_job *job;
+    int code = MANTA_OK;
+    section.table = mt_job_option_table(&section.count);
+    MT_TRY(mt_mpi_init(&argc, &argv));
+    MT_TRY(mt_options_init(&table, &section, 1));
+    mt_options_fini(&table);
+    MT_TRY(mt_comm_world(&(mt_comm_desc){.node_ranks_max = node_ranks_max}, &world));
+    MT_TRY(mt_job_start(world, &options, program, argc, argv, &job));
+    mt_status status = mt_job_rank(job) == 0 ? mt_job_run_driver(job, &code) : mt_job_serve(job);
+    MT_KEEP(status, mt_job_stop(job));
+    mt_comm_destroy(world);
+    MT_TRY(mt_mpi_finalize());
+    return status == MT_OK && code != MANTA_OK ? MT_ENV : status;
+}
+
 int main(int argc, char **argv) {
     manta_task tasks[MT_COUNT(test_tasks) + 1];
     memcpy(tasks, test_tasks, sizeof test_tasks);
@@ -92,6 +130,15 @@ int main(int argc, char **argv) {
     manta_program program = test_program;
     program.tasks = tasks;
     program.task_count = MT_COUNT(tasks);
+    manta_class classes[] = {test_classes[0], MEMBER_CLASS};
+    program.classes = classes;
+    program.class_count = MT_COUNT(classes);
     program.driver = driver;
+    if (argc > 3 && strcmp(argv[1], "--nodes-of") == 0) {
+        mt_status status = embedded(atoi(argv[2]), argc - 3, argv + 3, &program);
+        if (status != MT_OK) fprintf(stderr, "mpi_runtime: %s\n", mt_last_error());
+        if (status != MT_OK) mt_mpi_abort(1);
+        return 0;
+    }
     return manta_main(argc, argv, &program);
 }

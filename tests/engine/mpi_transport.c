@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
-#include "engine/runtime/transport.h"
+#include "engine/runtime/transport/transport.h"
 
 static int rank, size;
 static mt_transport *t;

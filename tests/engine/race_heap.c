@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 
 enum { THREADS = 4, ROUNDS = 300, MOST = 70000 };
 

@@ -74,7 +74,7 @@ static int run(int size, int hosts, int64_t spin_ns) {
     manta_class classes[] = {test_classes[0], MEMBER_CLASS};
     program.classes = classes;
     program.class_count = 2;
-    cluster_start(&k, &program, &(cluster_options){.size = size, .hosts = hosts, .spin_ns = spin_ns, .timeout = 100, .end_seconds = 60});
+    cluster_start(&k, &program, &(cluster_options){.size = size, .hosts = hosts, .spin_ns = spin_ns, .timeout = 100, .end_seconds = 60, .cores = spin_ns > 0 ? 2 : 0});
     int code = cluster_run(&k, both, 0);
     for (int r = 0; r < size; r++)
         if (k.status[r] != MT_OK) fprintf(stderr, "race_runtime: rank %d: %s\n", r, k.message[r]), code = 1;
@@ -84,6 +84,6 @@ static int run(int size, int hosts, int64_t spin_ns) {
 
 int main(void) {
     int failed = 0;
-    for (int i = 0; i < 3; i++) failed |= run(1, 1, 0) | run(2, 1, 0) | run(3, 2, -1);
+    for (int i = 0; i < 3; i++) failed |= run(1, 1, 0) | run(2, 1, 0) | run(2, 2, 20000) | run(3, 2, -1);
     return failed ? 1 : 0;
 }

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
-#include "engine/runtime/transport.h"
+#include "engine/runtime/transport/transport.h"
 
 enum { RANKS_MAX = 20, BUDGET = 32 };
 #define PATIENCE_NS (20 * MT_SECOND_NS)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
-#include "engine/runtime/context.h"
+#include "engine/runtime/api/context.h"
 
 enum { CLUSTER_MAX = 8 };
 
@@ -34,6 +34,7 @@ typedef struct cluster_options {
     double timeout, end_seconds; // 0: 20 s, 10 s
     int64_t spin_ns;
     int executors_max, spill;
+    int cores;                   // of each rank, for threads that spin; 0: they yield to all others
     mt_timeline *timeline;
     void *user;
 } cluster_options;
@@ -69,7 +70,7 @@ static inline void cluster_start(cluster *k, const manta_program *program, const
         mt_node_desc desc = {
             .transport = k->transport[r], .heap = k->heap[r], .totals = k->totals, .names = &k->names, .program = k->program,
             .user = o->user, .timeline = o->timeline, .spill = o->spill, .seed = (uint64_t)r + 1, .object_bytes = heap,
-            .timeout_ns = (int64_t)((o->timeout > 0 ? o->timeout : 20) * 1e9), .spin_ns = o->spin_ns, .crowded = k->size > 1,
+            .timeout_ns = (int64_t)((o->timeout > 0 ? o->timeout : 20) * 1e9), .spin_ns = o->spin_ns, .crowded = k->size > 1 && !o->cores, .cores = o->cores,
             .executors_max = o->executors_max, .gpu_first = 10 * r, .gpu_devices = (int)o->gpus,
         };
         CLUSTER_TRY(mt_node_create(&desc, &k->node[r]));

@@ -8,9 +8,9 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "engine/runtime/census.h"
-#include "engine/runtime/status_client.h"
-#include "engine/runtime/status_server.h"
+#include "engine/runtime/status/census.h"
+#include "engine/runtime/status/status_client.h"
+#include "engine/runtime/status/status_server.h"
 #include "tests/engine/runtime_local.h"
 
 static char folder[64];

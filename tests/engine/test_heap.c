@@ -9,9 +9,9 @@
 #include <unistd.h>
 #include "engine/base/clock.h"
 #include "engine/base/failpoint.h"
-#include "engine/runtime/heap.h"
-#include "engine/runtime/heap_blocks.h"
-#include "engine/runtime/heap_memory.h"
+#include "engine/runtime/memory/heap.h"
+#include "engine/runtime/memory/heap_blocks.h"
+#include "engine/runtime/memory/heap_memory.h"
 #include "tests/engine/mpi_launch.h"
 
 static uint64_t state = 0x9e3779b97f4a7c15u;

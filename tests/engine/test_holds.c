@@ -1,7 +1,7 @@
 // holds.h: counts in a table that grows, shrinks and closes its gaps.
 #include <criterion/criterion.h>
 #include <string.h>
-#include "engine/runtime/holds.h"
+#include "engine/runtime/api/holds.h"
 
 static manta_ref ref_of(int i) { return (manta_ref){.owner = (uint32_t)i % 3, .slot = (uint32_t)(i * 7), .serial = (uint64_t)i + 1}; }
 

@@ -27,6 +27,14 @@ Test(runtime_job, works_on_any_number_of_ranks) {
     }
 }
 
+Test(runtime_job, works_over_mpi_when_ranks_are_on_several_hosts) {
+    START(2, 100, "--nodes-of", "1", "work");
+    ENDS(0);
+    START(4, 100, "--nodes-of", "2", "work");
+    ENDS(0);
+    SAYS("done on 4 ranks");
+}
+
 Test(runtime_job, reads_its_own_options_and_leaves_the_drivers) {
     START(2, 30, "--resources", "cpu=3,tpu=0.5,memory=1G", "--timeout=7", "--", "resources", "--mine");
     ENDS(0);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 #include "engine/base/failpoint.h"
 #include "engine/base/file.h"
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 
 static char parent[64];
 static mt_spill *spill;

@@ -4,10 +4,10 @@
 #include <pthread.h>
 #include <stdint.h>
 #include "engine/base/clock.h"
-#include "engine/runtime/outbox.h"
-#include "engine/runtime/process.h"
-#include "engine/runtime/ring.h"
-#include "engine/runtime/transport.h"
+#include "engine/runtime/transport/outbox.h"
+#include "engine/runtime/transport/process.h"
+#include "engine/runtime/transport/ring.h"
+#include "engine/runtime/transport/transport.h"
 #include "tests/engine/mpi_launch.h"
 
 enum { CAPACITY = 1024 };

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
-#include "engine/runtime/census.h"
-#include "engine/runtime/context.h"
+#include "engine/runtime/status/census.h"
+#include "engine/runtime/api/context.h"
 
 enum { RANKS_MAX = 64, OBJECT = 64 << 20, PART = 8 << 20 };
 

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 #include "engine/runtime/wire.h"
 #include "tests/simulator/body.h"
 #include "tests/simulator/simulator.h"

@@ -18,6 +18,7 @@ struct mt_host {
     mt_simulator *sim;
     int rank, alive;
     mt_core *core;               // owned; NULL once the rank is gone
+    int64_t stalled_ns;          // until then it does nothing
     int64_t clock_ns;            // its clock is so much ahead of the simulator's
     mt_memory memory;
     unsigned char *dead;         // owned (size): the core called rank_dead for it. NULL: for nobody yet

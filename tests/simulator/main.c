@@ -13,6 +13,7 @@
 
 static const char usage[] =
     "usage: manta_sim [--ranks N] [--nodes K] [--deaths D] [--partitions P] [--duplicates PERCENT] [--tasks N]\n"
+    "                 [--stalls S] [--head 0|1: rank 0 dies]\n"
     "                 [--seed S] [--seeds COUNT] [--seconds T] [--twice] [--mutate KIND] [--verbose]\n"
     "       manta_sim --list FILE      seeds of a file, a command line each\n"
     "       manta_sim --scale [--ranks N]\n"
@@ -34,7 +35,7 @@ static char replay[512];
 static void note_replay(const mt_sim_desc *d) {
     int at = snprintf(replay, sizeof replay, "manta_sim --seed %llu", (unsigned long long)d->seed);
     const struct { const char *name; int value; } given[] = {{"ranks", d->ranks}, {"nodes", d->nodes}, {"deaths", d->deaths},
-        {"partitions", d->partitions}, {"tasks", d->tasks}};
+        {"partitions", d->partitions}, {"tasks", d->tasks}, {"stalls", d->stalls}, {"head", d->head}};
     for (size_t i = 0; i < sizeof given / sizeof *given; i++)
         if (given[i].value != MT_DRAWN) at += snprintf(replay + at, sizeof replay - (size_t)at, " --%s %d", given[i].name, given[i].value);
     if (d->duplicates >= 0) at += snprintf(replay + at, sizeof replay - (size_t)at, " --duplicates %g", d->duplicates);
@@ -67,9 +68,10 @@ static int parse(int argc, char **argv, arguments *out) {
     static const struct option options[] = {{"ranks", 1, NULL, 'r'}, {"seed", 1, NULL, 's'}, {"seeds", 1, NULL, 'c'},
         {"nodes", 1, NULL, 'k'}, {"deaths", 1, NULL, 'd'}, {"partitions", 1, NULL, 'p'}, {"duplicates", 1, NULL, 'u'},
         {"tasks", 1, NULL, 't'}, {"verbose", 0, NULL, 'v'}, {"scale", 0, NULL, 'S'}, {"mutate", 1, NULL, 'm'},
-        {"list", 1, NULL, 'l'}, {"seconds", 1, NULL, 'T'}, {"twice", 0, NULL, '2'}, {0}};
+        {"list", 1, NULL, 'l'}, {"seconds", 1, NULL, 'T'}, {"twice", 0, NULL, '2'}, {"stalls", 1, NULL, 'L'},
+        {"head", 1, NULL, 'H'}, {0}};
     *out = (arguments){.count = 1, .desc = {.seed = 1, .ranks = MT_DRAWN, .nodes = MT_DRAWN, .deaths = MT_DRAWN,
-        .partitions = MT_DRAWN, .tasks = MT_DRAWN, .duplicates = MT_DRAWN}};
+        .partitions = MT_DRAWN, .tasks = MT_DRAWN, .stalls = MT_DRAWN, .head = MT_DRAWN, .duplicates = MT_DRAWN}};
     optind = 0;
     for (int letter; (letter = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         double x = 0;
@@ -84,6 +86,8 @@ static int parse(int argc, char **argv, arguments *out) {
         case 'p': out->desc.partitions = (int)x; break;
         case 'u': out->desc.duplicates = x; break;
         case 't': out->desc.tasks = (int)x; break;
+        case 'L': out->desc.stalls = (int)x; break;
+        case 'H': out->desc.head = x != 0; break;
         case 'v': out->desc.verbose++; break;
         case 'S': out->scale = 1; break;
         case 'T': out->seconds = x; break;

@@ -5,7 +5,7 @@
 #define MANTA_TESTS_SIMULATOR_NETWORK_H
 
 #include "engine/base/rng.h"
-#include "engine/runtime/transport.h"
+#include "engine/runtime/transport/transport.h"
 #include "tests/simulator/queue.h"
 
 // Deliberate mistakes, to see that the ledger notices them.

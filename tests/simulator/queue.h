@@ -23,6 +23,7 @@ typedef enum mt_event_kind {
     MT_EVENT_GONE,       // number: the rank whose process this one saw end
     MT_EVENT_DEATH,      // the rank's process ends
     MT_EVENT_PARTITION,  // number: how many ranks are cut off
+    MT_EVENT_STALL,      // the rank's process is stopped, and goes on later
 } mt_event_kind;
 
 typedef struct mt_event {

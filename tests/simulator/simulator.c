@@ -8,7 +8,7 @@
 #include "tests/simulator/body.h"
 #include "tests/simulator/workload.h"
 
-enum { EVENTS_MOST = 2000000 };
+enum { EVENTS_MOST = 2000000, EVENTS_A_TASK = 10000 };
 
 // ---- what a seed is like
 
@@ -29,6 +29,11 @@ static void draw_desc(mt_sim_desc *d, mt_rng *r) {
     d->partitions = drawn(d->partitions, d->ranks > 1 ? (int)partitions : 0);
     d->tasks = drawn(d->tasks, (int)tasks);
     if (d->duplicates < 0) d->duplicates = duplicates;
+    // drawn apart, so that seeds are what they were before these were thought of
+    mt_rng later = mt_rng_at(d->seed, mt_rng_stream(MT_RNG_USER, 5), 0);
+    uint32_t stalls = mt_rng_below(&later, 4) ? 0 : 1 + mt_rng_below(&later, 4), head = mt_rng_below(&later, 24) == 0;
+    d->stalls = drawn(d->stalls, (int)stalls);
+    d->head = drawn(d->head, (int)head);
 }
 
 static void draw_mood(mt_mood *m, mt_rng *r) {
@@ -164,7 +169,7 @@ static void partition(mt_simulator *sim, int many) {
     int lasting = mt_rng_below(&sim->rng, 4) == 0;
     double part = lasting ? 1.3 + mt_rng_uniform(&sim->rng) : 0.5 * mt_rng_uniform(&sim->rng);
     // a second one while the first lasts would make it longer than it was meant
-    if (sim->now_ns < sim->network.healed_ns + 3 * sim->mood.heartbeat_ns) many = 0;
+    if (sim->now_ns < sim->network.healed_ns + 3 * sim->mood.heartbeat_ns || sim->now_ns < sim->stalled_ns + 3 * sim->mood.heartbeat_ns) many = 0;
     for (int i = 0; i < many; i++) side[1 + mt_rng_below(&sim->rng, (uint32_t)sim->size - 1)] = 1;
     if (many && lasting) {
         // whoever is cut off for so long is declared dead: from now on nobody relies on it
@@ -176,8 +181,9 @@ static void partition(mt_simulator *sim, int many) {
 }
 
 static void trace(const mt_simulator *sim, const mt_event *e) {
+    // in the order of mt_event_kind
     static const char *const kinds[] = {"message", "served", "tick", "start", "step", "wake", "deadline", "spilled", "restored", "destroy",
-        "named", "met", "fenced", "gone", "death", "partition"};
+        "named", "met", "fenced", "gone", "death", "partition", "stall"};
     if (e->idle) return;
     printf("%.9f  %-9s", (double)sim->now_ns * 1e-9, kinds[e->kind]);
     if (e->kind == MT_EVENT_MESSAGE) {
@@ -214,6 +220,11 @@ int mt_simulator_next(mt_simulator *sim) {
     uint64_t what = (uint64_t)e.kind << 32 | (uint32_t)e.rank;
     if (e.kind == MT_EVENT_MESSAGE) what ^= (uint64_t)((mt_packet *)e.data)->bytes << 40 ^ (uint64_t)((mt_packet *)e.data)->kind << 24;
     sim->digest = mt_content_seed(sim->digest ^ (uint64_t)e.at_ns, what);
+    if (h->stalled_ns > sim->now_ns && e.kind != MT_EVENT_DEATH && e.kind != MT_EVENT_PARTITION && e.kind != MT_EVENT_STALL) {
+        e.at_ns = h->stalled_ns;
+        mt_queue_push(&sim->queue, e);
+        return 1;
+    }
     switch (e.kind) {
     case MT_EVENT_MESSAGE:
         if (mt_sim_network_arrive(&sim->network, sim->now_ns, e.data)) mt_host_event(h, &e);
@@ -228,6 +239,11 @@ int mt_simulator_next(mt_simulator *sim) {
     case MT_EVENT_DEADLINE: mt_body_event(&e); break;
     case MT_EVENT_DEATH: mt_simulator_kill(sim, e.rank); break;
     case MT_EVENT_PARTITION: partition(sim, (int)e.number); break;
+    case MT_EVENT_STALL:
+        // shorter than what would be taken for death, and one trouble at a time
+        if (sim->now_ns < sim->network.healed_ns + 3 * sim->mood.heartbeat_ns || sim->now_ns < sim->stalled_ns + 3 * sim->mood.heartbeat_ns) break;
+        sim->stalled_ns = h->stalled_ns = sim->now_ns + mt_simulator_random_ns(sim, sim->mood.dead_ns / 2);
+        break;
     default: mt_host_event(h, &e); break;
     }
     return 1;
@@ -244,6 +260,12 @@ static void plan_faults(mt_simulator *sim) {
         at = (int64_t)((double)at * (1 + 9 * mt_rng_uniform(&sim->rng)));
         mt_simulator_post(sim, at, MT_EVENT_DEATH, 1 + (int)mt_rng_below(&sim->rng, (uint32_t)sim->size - 1), 0, NULL);
     }
+    mt_rng later = mt_rng_at(sim->desc.seed, mt_rng_stream(MT_RNG_USER, 6), 0);
+    for (int i = 0; i < sim->desc.stalls; i++)
+        mt_simulator_post(sim, 1 + mt_rng_below(&later, 1u << (10 + mt_rng_below(&later, 22))), MT_EVENT_STALL,
+            (int)mt_rng_below(&later, (uint32_t)sim->size), 0, NULL);
+    if (sim->desc.head)
+        mt_simulator_post(sim, 1 + mt_rng_below(&later, 1u << (10 + mt_rng_below(&later, 22))), MT_EVENT_DEATH, 0, 0, NULL);
     for (int i = 0; i < sim->desc.partitions; i++) {
         int64_t at = mt_rng_below(&sim->rng, 2) ? mt_rng_below(&sim->rng, 20000000) : mt_rng_below(&sim->rng, 2000000000);
         mt_simulator_post(sim, at, MT_EVENT_PARTITION, 0, 1 + mt_rng_below(&sim->rng, (uint32_t)sim->size / 2 + 1), NULL);
@@ -315,12 +337,25 @@ static void report_waiting(mt_simulator *sim, const char *what) {
     mt_ledger_violate(&sim->ledger, "%s, and %d bodies have not ended:%s", what, sim->bodies, text);
 }
 
+// Without its head a job is over: every rank ends by itself.
+static int all_end(mt_simulator *sim) {
+    int64_t until_ns = sim->now_ns + 3 * sim->mood.dead_ns;
+    for (int alive = 1; alive && !sim->ledger.failed;) {
+        alive = 0;
+        for (int r = 0; r < sim->size; r++) alive += sim->hosts[r].alive;
+        if (alive && sim->now_ns > until_ns) mt_ledger_violate(&sim->ledger, "%d ranks go on though the head has died", alive);
+        if (alive && !mt_simulator_next(sim)) break;
+    }
+    return 0;
+}
+
 // Takes events until nothing but heartbeats has happened for a while. 0: it never comes to that; 2: what goes on are calls that
 // wait for what actors keep.
 static int settle(mt_simulator *sim) {
-    int64_t quiet_ns = sim->now_ns, began_ns = sim->now_ns, beats = 3 * sim->mood.heartbeat_ns + 20000000;
+    int64_t quiet_ns = sim->now_ns, began_ns = sim->now_ns, beats = 3 * sim->mood.heartbeat_ns + 2000000000;
     int who = 0, whom = 0;
     while (!sim->ledger.failed) {
+        if (!sim->hosts[0].alive) return all_end(sim);
         if (sim->queue.busy || sim->armed || sim->disk_jobs) quiet_ns = sim->now_ns;
         if (sim->now_ns - quiet_ns > beats) {
             if (deaths_are_known(sim, &who, &whom)) return 1;
@@ -332,7 +367,7 @@ static int settle(mt_simulator *sim) {
         // calls may wait for what an actor keeps: they go to and fro until it is ended
         if (sim->driver_done && !sim->bodies && sim->now_ns - began_ns > 20 * sim->mood.dead_ns && any_actor(sim, 0)) return 2;
         if (!mt_simulator_next(sim)) return 1;
-        if (sim->events > EVENTS_MOST) report_waiting(sim, "no end after too many events");
+        if (sim->events > EVENTS_MOST + EVENTS_A_TASK * (uint64_t)sim->desc.tasks) report_waiting(sim, "no end after too many events");
     }
     return 0;
 }
@@ -403,7 +438,7 @@ void mt_simulator_run(const mt_sim_desc *desc, mt_sim_report *out) {
         }
         break;
     }
-    if (!sim->ledger.failed) judge(sim);
+    if (!sim->ledger.failed && sim->hosts[0].alive) judge(sim);
 
     const mt_ledger *l = &sim->ledger;
     out->failed = l->failed != 0;

@@ -14,6 +14,7 @@ enum { MT_DRAWN = -1 };
 typedef struct mt_sim_desc {
     uint64_t seed;
     int ranks, nodes, deaths, partitions, tasks;   // MT_DRAWN: from the seed
+    int stalls, head;                              // ranks that stand still for a while; 1: rank 0 dies
     double duplicates;                             // percent of all messages; MT_DRAWN
     int mutation;                                  // mt_mutation
     int verbose;
@@ -53,7 +54,7 @@ struct mt_simulator {
     mt_ledger ledger;
     mt_host *hosts;                // owned (size)
     mt_rng rng;                    // of what befalls the job, and of delays in hosts
-    int64_t now_ns;
+    int64_t now_ns, stalled_ns;    // until when the rank that stands still does so
     uint64_t events, digest;
     int armed;                     // waits with a deadline that will come
     int calls_left;                // the workload makes no more than this

@@ -67,6 +67,7 @@ void mt_workload_begin(mt_body *b) {
     b->chain = 7;
     if (b->plan < 0) {
         b->steps = b->sweep >= 0 ? 0 : 4 + m->steps_most * 2;
+        if (b->sweep < 0 && sim->desc.tasks > 400) b->steps += sim->desc.tasks / 8;   // more than a seed draws: asked for
         return;
     }
     const mt_plan *p = &sim->ledger.plans[b->plan];

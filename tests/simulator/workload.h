@@ -2,7 +2,7 @@
 #ifndef MANTA_TESTS_SIMULATOR_WORKLOAD_H
 #define MANTA_TESTS_SIMULATOR_WORKLOAD_H
 
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 #include "tests/simulator/body.h"
 
 enum { MT_NAMES = 6 };

@@ -353,15 +353,16 @@ void mt_actor_unhost(mt_core *c, mt_hosted *h) {
 static void destroy_if_idle(mt_core *c, mt_hosted *h) {
     if (!h->ending || h->running || h->first || h->destroying || !h->alive) return;
     h->destroying = 1;
+    mt_map_put(&c->hosted_by_ref, (uintptr_t)h->state, 0, h);   // no reference has a serial of 0
     c->ops->destroy_actor(c->shell, h->class_number, h->state);
 }
 
 void mt_core_actor_destroyed(mt_core *c, void *state) {
-    for (mt_hosted *h = c->hosted; h; h = h->next)
-        if (h->destroying && h->state == state) {
-            mt_actor_unhost(c, h);
-            break;
-        }
+    mt_hosted *h = mt_map_get(&c->hosted_by_ref, (uintptr_t)state, 0);
+    if (h) {
+        mt_map_remove(&c->hosted_by_ref, (uintptr_t)state, 0);
+        mt_actor_unhost(c, h);
+    }
     mt_core_settle(c);
 }
 

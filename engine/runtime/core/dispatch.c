@@ -70,7 +70,8 @@ static int has_room(mt_core *c, const mt_shape *s, int rank, int64_t depth) {
     const mt_resources *total = &c->desc.totals[rank];
     if (mt_core_dead(c, rank) || !mt_resources_fit(&s->demand, total)) return 0;
     mt_peer *p = mt_core_peer(c, rank);
-    if (s->on_rank < 0 && c->now_ns < p->busy_until_ns) return 0;
+    const mt_refusal *refusal = c->refusals.count ? mt_map_get(&c->refusals, (uint64_t)rank, s->number) : NULL;
+    if (refusal && c->now_ns < refusal->until_ns) return 0;
     if (mt_resources_zero(&s->demand)) return p->outstanding_count < MT_TASKS_IN_FLIGHT;
     if (rank == c->rank && !depth) return mt_run_idle_now(c, &s->demand);
     for (int k = 0; k < MT_RESOURCES; k++) {
@@ -138,7 +139,7 @@ static mt_shape *shape_of(mt_core *c, const mt_task *t) {
         if (s->on_rank == t->on_rank && memcmp(&s->demand, &t->demand, sizeof s->demand) == 0) return s;
     mt_shape *s = mt_take(c, sizeof *s);
     s->demand = t->demand, s->on_rank = t->on_rank, s->last = &s->first, s->next = c->shapes;
-    s->cursor = (uint32_t)c->rank + 1;
+    s->cursor = (uint32_t)c->rank + 1, s->number = ++c->shape_count;
     return c->shapes = s;
 }
 
@@ -285,6 +286,26 @@ void mt_dispatch_rank_dead(mt_core *c) {
     mt_dispatch_all(c);
 }
 
+// Asked less and less often, as long as none of the shape has run there.
+void mt_dispatch_refused(mt_core *c, const mt_task *t, int rank) {
+    if (t->group) return;
+    uint32_t number = shape_of(c, t)->number;
+    mt_refusal *r = mt_map_get(&c->refusals, (uint64_t)rank, number);
+    if (!r) mt_map_put(&c->refusals, (uint64_t)rank, number, r = mt_take(c, sizeof *r));
+    r->until_ns = c->now_ns + ((int64_t)MT_BUSY_NS << r->count);
+    if (r->count < MT_REFUSALS_MAX) r->count++;
+}
+
+void mt_dispatch_accepted(mt_core *c, const mt_task *t, int rank) {
+    if (!c->refusals.count || t->group || t->call_kind == MT_CALL_METHOD) return;
+    uint32_t number = shape_of(c, t)->number;
+    mt_refusal *r = mt_map_get(&c->refusals, (uint64_t)rank, number);
+    if (!r) return;
+    mt_map_remove(&c->refusals, (uint64_t)rank, number);
+    mt_give(c, r, sizeof *r);
+}
+
 void mt_dispatch_fini(mt_core *c) {
+    mt_map_fini(&c->refusals);
     mt_map_fini(&c->pace);
 }

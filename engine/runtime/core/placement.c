@@ -3,7 +3,7 @@
 //     asker ──GROUP_PLACE──▶ head: chooses ranks ──GROUP_RESERVE──▶ ranks ──GROUP_VOTE──▶ head
 //     head:  WAITING ──choice──▶ RESERVING ──all yes──▶ PLACED ──GROUP_REMOVE──▶ gone
 //                ▲                  └──a no: GROUP_UNDO, another choice without that rank; none: WAITING
-//                └── FREED by a rank that had said no, a group removed, 50 ms
+//                └── FREED by a rank that had said no, a group removed, 50 ms (and longer while that changes nothing)
 //
 // The head chooses by what groups have reserved, which it knows exactly; what tasks use at the moment only the rank knows, hence
 // the vote. On a rank a bundle is a purse of its own: calls of the group are paid from it.
@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RETRY_NS = 50 * 1000 * 1000, BUNDLES_MAX = 512 };
+enum { RETRY_NS = 50 * 1000 * 1000, RETRY_MOST_NS = 800 * 1000 * 1000, BUNDLES_MAX = 512 };
 
 typedef enum group_state { WAITING, RESERVING, PLACED } group_state;
 enum { ASKED, YES, NO };   // a bundle's vote
@@ -256,11 +256,16 @@ void mt_placement_on_remove(mt_core *c, manta_ref ref) {
 
 void mt_placement_on_freed(mt_core *c, int source) {
     (void)source;
+    c->groups_retry_ns = RETRY_NS;
     try_waiting(c);
 }
 
 void mt_placement_tick(mt_core *c) {
-    if (c->groups_waiting && c->now_ns - c->groups_tried_ns >= RETRY_NS) try_waiting(c);
+    if (!c->groups_waiting) c->groups_retry_ns = RETRY_NS;
+    else if (c->now_ns - c->groups_tried_ns >= c->groups_retry_ns) {
+        if (c->groups_retry_ns < RETRY_MOST_NS) c->groups_retry_ns *= 2;
+        try_waiting(c);
+    }
 }
 
 void mt_placement_fini(mt_core *c) {

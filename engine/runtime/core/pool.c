@@ -10,6 +10,13 @@
 
 enum { CHUNK_BYTES = 256 * 1024 };
 
+// Under the address sanitizer every block is malloc's, so that what is used after it was given back is seen.
+#ifdef __SANITIZE_ADDRESS__
+enum { KEPT_CLASSES = 0 };
+#else
+enum { KEPT_CLASSES = MT_POOL_CLASSES };
+#endif
+
 static void *need(void *memory) {
     MT_ASSERT(memory && "out of memory for the runtime's records: fewer pending calls, or more memory for this rank");
     return memory;
@@ -53,7 +60,7 @@ void *mt_pool_take(mt_pool *pool, size_t bytes) {
     size_t class = (bytes + MT_POOL_STEP - 1) / MT_POOL_STEP;
     pool->bytes += bytes;
     if (class == 0) class = 1;
-    if (class > MT_POOL_CLASSES) return take_large(pool, class);
+    if (class > KEPT_CLASSES) return take_large(pool, class);
     void *block = pool->free[class - 1];
     if (block) memcpy(&pool->free[class - 1], block, sizeof(void *));
     else block = cut_block(pool, class * MT_POOL_STEP);
@@ -65,7 +72,7 @@ void mt_pool_give(mt_pool *pool, void *block, size_t bytes) {
     size_t class = (bytes + MT_POOL_STEP - 1) / MT_POOL_STEP;
     pool->bytes -= bytes;
     if (class == 0) class = 1;
-    if (class > MT_POOL_CLASSES) {
+    if (class > KEPT_CLASSES) {
         give_large(block);
         return;
     }

@@ -5,7 +5,7 @@
 
 #include <string.h>
 #include "engine/runtime/core.h"
-#include "engine/runtime/heap.h"
+#include "engine/runtime/memory/heap.h"
 #include "engine/runtime/core/pool.h"
 #include "engine/runtime/wire.h"
 
@@ -19,7 +19,8 @@ enum {
     MT_DEPTH_MAX = 64,                   // tasks queued at a busy rank beyond what it can run, when they are short
     MT_DEPTH_NS = 200 * 1000,            // as many as it runs in this time
     MT_STUCK_NS = 5 * 1000 * 1000,       // queued tasks of others go back when nothing has moved for so long
-    MT_BUSY_NS = 20 * 1000 * 1000,       // no more tasks for so long to a rank that sent one back
+    MT_BUSY_NS = 20 * 1000 * 1000,       // no more tasks for so long to a rank that sent one back; doubled each time,
+    MT_REFUSALS_MAX = 5,                 // up to 32 times
     MT_GPUS_MAX = 16,                    // devices of a rank
     MT_HEAD = 0,
 };
@@ -139,9 +140,13 @@ typedef struct mt_shape {
     mt_task *first, **last;
     uint32_t count, cursor;
     int64_t sent;                        // of those bound to a rank
+    uint32_t number;
     uint8_t saturated;                   // no rank has room; cleared when one may have
     struct mt_shape *next;
 } mt_shape;
+
+// A rank sent calls of a shape back: no more of them for a while.
+typedef struct mt_refusal { int64_t until_ns; uint32_t count; } mt_refusal;
 
 // How long a function runs, measured by those who ran it.
 typedef struct mt_pace { float mean_ns; } mt_pace;
@@ -160,7 +165,6 @@ typedef struct mt_peer {
     mt_resources outstanding;            // of tasks sent there
     uint32_t outstanding_count;
     mt_task *sent;                       // those tasks
-    int64_t busy_until_ns;               // it sent a task back: no more for a while
 } mt_peer;
 
 // ---- what runs here (run.c)
@@ -289,6 +293,8 @@ struct mt_core {
     mt_shape *shapes;
     mt_task *group_waiters;              // calls whose placement group is not placed yet
     mt_map pace;                         // by function
+    mt_map refusals;                     // by rank and shape's number
+    uint32_t shape_count;
     mt_resources arriving;               // of own calls on their way to this rank's queue: as good as taken
     uint8_t own_turn;                    // a run from elsewhere began last: own tasks come first now
 
@@ -307,7 +313,7 @@ struct mt_core {
     struct mt_group *groups;
     mt_resources *group_free;            // owned (size): totals less what placement groups have. NULL before the first
     uint32_t groups_waiting;
-    int64_t groups_tried_ns, dispatched_ns;
+    int64_t groups_tried_ns, groups_retry_ns, dispatched_ns;
     uint64_t next_attempt;
     int64_t began_ns;                    // the first tick
 
@@ -413,6 +419,8 @@ void mt_dispatch_add(mt_core *core, mt_task *task, int first);    // QUEUED; fir
 void mt_dispatch_shape(mt_core *core, mt_shape *shape);
 void mt_dispatch_room(mt_core *core, int rank);                  // something ended there: it may have room
 void mt_dispatch_all(mt_core *core);
+void mt_dispatch_refused(mt_core *core, const mt_task *task, int rank);   // it came back from there
+void mt_dispatch_accepted(mt_core *core, const mt_task *task, int rank);  // one ran there
 void mt_dispatch_ended(mt_core *core, mt_task *task);            // queued or sent: not any more
 void mt_dispatch_group_known(mt_core *core, mt_object *group);
 void mt_dispatch_rank_dead(mt_core *core);

@@ -68,9 +68,14 @@ void mt_store_add(mt_core *c, manta_ref ref, const mt_run_result *value) {
     make_room(c, 0);
 }
 
-static void answer(mt_core *c, int reader, const mt_stored *s, manta_ref ref, int code) {
-    mt_wire_pinned m = {.wire.kind = MT_WIRE_PINNED, .ref = ref, .rank = (uint32_t)c->rank, .code = code,
-        .offset = code == MANTA_OK ? s->offset : MT_HEAP_NO_OFFSET, .bytes = s ? s->bytes : 0};
+static void grant(mt_core *c, int reader, const mt_stored *s) {
+    mt_wire_pinned m = {.wire.kind = MT_WIRE_PINNED, .ref = s->ref, .rank = (uint32_t)c->rank, .offset = s->offset, .bytes = s->bytes};
+    mt_core_send(c, reader, &m, sizeof m, NULL, 0);
+}
+
+// place: who was thought to have it
+static void refuse(mt_core *c, int reader, manta_ref ref, int code, int place) {
+    mt_wire_pinned m = {.wire.kind = MT_WIRE_PINNED, .ref = ref, .rank = (uint32_t)place, .code = code, .offset = MT_HEAP_NO_OFFSET};
     mt_core_send(c, reader, &m, sizeof m, NULL, 0);
 }
 
@@ -81,7 +86,7 @@ static void refuse_asked(mt_core *c, mt_stored *s, int code) {
     for (uint32_t i = 0; i < s->asked.count; i++) {
         uint32_t rank = s->asked.rank[i];
         if (rank & FETCHER) send_chunk(c, (int)(rank & ~FETCHER), s->ref, NULL, 0, code);
-        else answer(c, (int)rank, NULL, s->ref, code);
+        else refuse(c, (int)rank, s->ref, code, s->state == MT_STORED_FETCHING ? (int)s->source : c->rank);
     }
     s->asked.count = 0;
 }
@@ -199,7 +204,7 @@ static void serve_asked(mt_core *c, mt_stored *s) {
     while (s->asked.count) {
         uint32_t reader = s->asked.rank[--s->asked.count];
         mt_ranks_add(&s->pins, reader);
-        answer(c, (int)reader, s, s->ref, MANTA_OK);
+        grant(c, (int)reader, s);
     }
 }
 
@@ -239,18 +244,18 @@ void mt_store_on_pin(mt_core *c, int source, const mt_wire_ref *m) {
     mt_stored *s = mt_store_find(c, m->ref);
     uint64_t offset;
     if (mt_store_pin(c, m->ref, source, &offset)) {
-        answer(c, source, s, m->ref, MANTA_OK);
+        grant(c, source, s);
     } else if (s && !s->doomed && s->state != MT_STORED_SPILLED) {
         mt_ranks_add(&s->asked, (uint32_t)source);   // SPILLING: comes back when it is written
     } else if (s && !s->doomed) {
         if (begin_restore(c, s)) mt_ranks_add(&s->asked, (uint32_t)source);
         else if (c->disk_pending) mt_ranks_add(&s->asked, (uint32_t)source), c->restores_wait = 1;
-        else answer(c, source, NULL, m->ref, MANTA_NO_MEMORY);
+        else refuse(c, source, m->ref, MANTA_NO_MEMORY, c->rank);
     } else {
         int place = (int)m->argument;
         int elsewhere = m->argument < (uint64_t)c->size && c->desc.node_of[place] != c->desc.node_of[c->rank];
         if (!s && elsewhere && !mt_core_dead(c, place)) begin_fetch(c, m->ref, place, source);
-        else answer(c, source, NULL, m->ref, MANTA_OBJECT_LOST);
+        else refuse(c, source, m->ref, MANTA_OBJECT_LOST, elsewhere ? place : c->rank);
     }
 }
 

@@ -399,6 +399,7 @@ void mt_task_on_done(mt_core *c, int source, const mt_wire_done *m, size_t bytes
     }
     if (m->code != MANTA_OK)
         snprintf(text, sizeof text, "%.*s", (int)(m->text_bytes < rest ? m->text_bytes : rest), (const char *)encoded);
+    mt_dispatch_accepted(c, t, source);
     if (t->call_kind == MT_CALL_TASK) {
         float *pace = mt_dispatch_pace(c, t->call->function);
         *pace = *pace < 0 ? (float)m->run_ns : *pace + 0.125f * ((float)m->run_ns - *pace);
@@ -425,7 +426,7 @@ void mt_task_on_returned(mt_core *c, int source, const mt_wire_task *m) {
     mt_task *t = mt_task_of(c, m->task);
     if (!t || t->state != MT_TASK_SENT || t->rank != source || t->call_kind == MT_CALL_METHOD) return;
     mt_dispatch_ended(c, t);
-    if (!m->argument) mt_core_peer(c, source)->busy_until_ns = c->now_ns + MT_BUSY_NS;
+    if (!m->argument) mt_dispatch_refused(c, t, source);
     if (t->actor && (t->actor->ended || !t->actor->object)) {
         mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, "nobody wants it any more");
         return;

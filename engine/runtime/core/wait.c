@@ -51,7 +51,8 @@ void mt_wait_on_pinned(mt_core *c, int source, const mt_wire_pinned *m) {
             o->no_room = 1;
             mt_wait_changed(c, o);
         } else if (mt_object_place(o, &place, NULL)) {
-            if (o->owned) mt_object_lost(c, o, (int)place.rank);
+            if (place.rank != m->rank) mt_wait_changed(c, o);   // it has moved meanwhile: asks there
+            else if (o->owned) mt_object_lost(c, o, (int)place.rank);
             else {
                 mt_object_ask_owner(c, o);
                 mt_core_send_ref(c, (int)o->ref.owner, MT_WIRE_LOST, o->ref, place.rank);
@@ -138,6 +139,17 @@ int mt_core_wait(mt_core *c, mt_waiter *w, const manta_ref *refs, int count, mt_
     int done = w->done;
     mt_core_settle(c);
     return done;
+}
+
+int mt_core_peek(const mt_core *c, const manta_ref *refs, int count, bool *ready) {
+    int sum = 0;
+    for (int i = 0; i < count; i++) {
+        const mt_object *o = mt_object_find(c, refs[i]);
+        if (!o && (int)refs[i].owner != c->rank) return -1;
+        ready[i] = !o || o->state == MT_STATE_FAILED || (o->state == MT_STATE_READY && !o->evicted);
+        sum += ready[i];
+    }
+    return sum;
 }
 
 void mt_wait_unlink_all(mt_core *c, mt_wait_link *links, int count) {
