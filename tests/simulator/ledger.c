@@ -85,6 +85,13 @@ void mt_ledger_add_list(mt_ledger *l, int record, const manta_ref *refs, int cou
     l->records[record].lists = list;
 }
 
+// What a method gets is held by its caller until the call is done. Killing the actor ends that while the method still runs.
+void mt_ledger_lend(mt_ledger *l, int record, int plan) {
+    mt_entry *r = &l->records[record];
+    if (plan < 0 || l->plans[plan].kind != MT_CALL_METHOD) return;
+    r->lent[r->lent_count++ % (int)(sizeof r->lent / sizeof *r->lent)] = plan;
+}
+
 int mt_ledger_plan(mt_ledger *l) {
     l->plans = grown(l->plans, l->plan_count, &l->plan_capacity, sizeof *l->plans);
     l->plans[l->plan_count] = (mt_plan){.on_rank = -1, .group = -1, .bundle = -1, .actor = -1, .last_rank = -1};
@@ -212,6 +219,8 @@ static uint32_t causes(mt_ledger *l, int number) {
     if (r->visited == l->visit) return 0;
     r->visited = l->visit;
     uint32_t mask = losses(l);
+    for (int i = 0; i < r->lent_count && i < (int)(sizeof r->lent / sizeof *r->lent); i++)
+        if (l->actors[l->plans[r->lent[i]].actor].killed) mask |= BIT(OBJECT_LOST) | BIT(ACTOR_DIED);
     if (r->plan >= 0) mask |= plan_causes(l, r->plan);
     if (r->group >= 0) {
         const mt_group_entry *g = &l->groups[r->group];
@@ -233,7 +242,15 @@ static int reliable(const mt_ledger *l, int number, int rank, int depth) {
     if (r->made == MT_MADE_PUT) return 1;
     if (r->plan < 0) return 0;
     const mt_plan *p = &l->plans[r->plan];
-    if (p->kind != MT_CALL_TASK || p->max_retries != MANTA_ALWAYS || p->on_rank >= 0 || p->group >= 0 || p->infeasible) return 0;
+    if (p->kind == MT_CALL_TASK && p->max_retries != MANTA_ALWAYS) return 0;
+    if (p->on_rank >= 0 || p->group >= 0 || p->infeasible || p->refused) return 0;
+    if (p->kind != MT_CALL_TASK) {
+        // an actor that is made again as often as it must, and calls that are made again with it; a large result has one place
+        const mt_actor_entry *a = &l->actors[p->actor];
+        if (a->killed || a->name >= 0 || a->max_restarts != MANTA_ALWAYS || a->max_task_retries != MANTA_ALWAYS) return 0;
+        if (p->fails || p->cancelled || (r->content == MT_CONTENT_DATA && r->bytes > MT_INLINE_BYTES)) return 0;
+        if (p->kind == MT_CALL_METHOD && !reliable(l, a->record, rank, depth + 1)) return 0;
+    }
     mt_resources beyond = p->demand;
     beyond.amount[MT_RESOURCE_CPU] -= MT_RESOURCE_UNIT;
     for (int i = 0; i < MT_RESOURCES; i++)
@@ -289,7 +306,7 @@ void mt_ledger_value(mt_ledger *l, int number, int reader, const mt_value *v, co
     char text[256];
     l->checked_values++;
     mt_ledger_describe(l, number, text);
-    if (r->outcome == 2 && r->content != MT_CONTENT_ACTOR && !l->deaths && !l->partitions && !l->disk_failures && !l->tight)
+    if (r->outcome == 2 && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && !r->lent_count && !l->deaths && !l->partitions && !l->disk_failures && !l->tight)
         mt_ledger_violate(l, "rank %d reads a value of %s, which was seen to have failed with %s", reader, text,
             manta_code_name(r->outcome_code));
     r->outcome = 1;
@@ -342,7 +359,7 @@ void mt_ledger_error(mt_ledger *l, int number, int reader, int code, int error_r
             manta_code_name(code), message ? message : "", reader);
     if (!message || !*message) mt_ledger_violate(l, "rank %d: %s failed with %s and no message", reader, text, manta_code_name(code));
     int quiet = !l->deaths && !l->partitions && !l->disk_failures && !l->tight;
-    if (quiet && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && r->outcome &&
+    if (quiet && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && !r->lent_count && r->outcome &&
         (r->outcome == 1 || r->outcome_code != code))
         mt_ledger_violate(l, "rank %d: %s failed with %s, and was seen to %s", reader, text, manta_code_name(code),
             r->outcome == 1 ? "have a value" : manta_code_name(r->outcome_code));

@@ -25,6 +25,7 @@ static void offer(mt_body *b, const manta_ref *refs, int64_t count) {
         }
         if (!b->offered) MT_ASSERT(b->offered = malloc(64 * sizeof *b->offered));
         b->offered[b->offered_count++] = record;
+        mt_ledger_lend(ledger_of(b), record, b->plan);
     }
 }
 
@@ -110,7 +111,9 @@ void mt_workload_look(mt_body *b, int number, int view) {
     int64_t count = mt_value_ref_count(look.value.head);
     for (int64_t i = 0; i < count && i < 8; i++) {
         int inner = mt_ledger_find(l, ((const manta_ref *)payload)[i]);
-        if (inner >= 0 && b->held_count < 40 && mt_body_chance(b, 0.5)) mt_body_hold(b, inner);
+        if (inner < 0 || b->held_count >= 40 || !mt_body_chance(b, 0.5)) continue;
+        mt_ledger_lend(l, inner, b->plan);
+        mt_body_hold(b, inner);
     }
 }
 
@@ -182,8 +185,10 @@ static void act_retain(mt_body *b) {
         else mt_core_release(b->host->core, l->records[record].ref);
     } else if (b->held_count && x->retained_count < MT_RETAINED) {
         int record = b->held[any_held(b)].record;
-        // an actor that holds itself, or a circle of them, never ends: such a program leaks by its own doing
-        if (record_of(b, record)->content != MT_CONTENT_DATA && record_of(b, record)->content != MT_CONTENT_NONE) return;
+        // an actor that holds itself, or a circle of them, never ends: such a program leaks by its own doing. A result can do
+        // that, too: with it live the arguments of its task, should that have to run again
+        int put = record_of(b, record)->made == MT_MADE_PUT && record_of(b, record)->content == MT_CONTENT_DATA;
+        if (!put && record_of(b, record)->content != MT_CONTENT_NONE) return;
         mt_core_hold(b->host->core, l->records[record].ref);
         x->retained[x->retained_count++] = record;
     }
