@@ -329,7 +329,7 @@ void manta_placement_remove(manta_context *c, manta_placement *placement); /* wh
 
 typedef enum manta_reduce { MANTA_SUM, MANTA_MAX, MANTA_MIN } manta_reduce;
 
-/* Makes a group of these actors, in this order. Each joins it by its own index in one of its methods (the call waits
+/* Makes a group of these actors, in this order, at most 32768. Each joins it by its own index in one of its methods (the call waits
  * for the others), and then all make the same calls in the same order. Sums are taken in member order: the same bits
  * whatever the layout. Types: F32, F64, I64. */
 manta_ref manta_group_create(manta_context *c, const manta_actor *actors, int count);

@@ -74,6 +74,17 @@ static int wrong(manta_context *c) {
     manta_ref group = manta_group_create(c, a, 3);
     joined[0] = manta_tell(c, a[0], "join", manta_reference(group), manta_i64(0), manta_f64(0.2));
     cr_assert_eq(manta_get(c, joined[0], NULL), MANTA_DEADLINE);
+    // and the one whose time was up is not waited for any more, nor met: it is as if it had never come
+    for (int i = 1; i < 3; i++) joined[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(0.2));
+    for (int i = 1; i < 3; i++) cr_assert_eq(manta_get(c, joined[i], NULL), MANTA_DEADLINE, "member %d met a ghost", i);
+    for (int i = 0; i < 3; i++) joined[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(20));
+    OK(manta_get_all(c, joined, 3, 30, NULL));
+    all_members(c, a, 3, "sum", 100, NULL);
+    static manta_actor many[(1 << 15) + 1];
+    for (int i = 0; i <= 1 << 15; i++) many[i] = a[0];
+    cr_assert_eq(manta_get(c, manta_group_create(c, many, (1 << 15) + 1), NULL), MANTA_INVALID);
+    cr_assert_eq(manta_get(c, manta_group_create(c, many, 0), NULL), MANTA_INVALID);
+    OK(manta_get(c, manta_group_create(c, many, 1 << 15), NULL));
     joined[0] = manta_tell(c, a[0], "join", manta_reference(group), manta_i64(7), manta_f64(0.2));
     cr_assert_eq(manta_get(c, joined[0], NULL), MANTA_INVALID);
     joined[0] = manta_tell(c, a[0], "join", manta_reference(manta_put(c, manta_i64(7))), manta_i64(0), manta_f64(0.2));

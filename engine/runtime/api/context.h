@@ -73,6 +73,7 @@ static inline mt_hint *mt_context_hint(const manta_context *c) { return mt_node_
 int mt_context_fail(manta_context *c, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));   // returns code
 int mt_context_fail_status(manta_context *c, mt_status status, const char *before);   // with the thread's last error
 int mt_code_of_status(mt_status status);
+manta_ref mt_context_failed_ref(manta_context *c);   // no lock: a reference whose error is the context's last
 
 // group.c, lock held. The members of a list leave their groups, and the list goes; forget: the node ends, the groups with it.
 void mt_groups_end(manta_group **list);

@@ -258,7 +258,13 @@ static int call(manta_context *c, manta_group *g, mt_team_call what) {
 
 // ---- the API
 
+static int check_count(manta_context *c, int64_t count) {
+    if (count >= 1 && count <= MT_MEMBERS_MAX) return MANTA_OK;
+    return mt_context_fail(c, MANTA_INVALID, "a group of %lld actors cannot be made: it has 1 to %d members", (long long)count, MT_MEMBERS_MAX);
+}
+
 manta_ref manta_group_create(manta_context *c, const manta_actor *actors, int count) {
+    if (check_count(c, count) != MANTA_OK) return mt_context_failed_ref(c);
     return manta_put(c, manta_vector(MANTA_TYPE_ACTOR, count, actors));
 }
 
@@ -266,7 +272,8 @@ static int members_of(manta_context *c, manta_ref group, double seconds, int *co
     manta_value value;
     int code = manta_get_within(c, group, seconds, &value);
     if (code != MANTA_OK) return code;
-    if (value.type != MANTA_TYPE_ACTOR || value.ndim != 1 || value.shape[0] < 1 || value.shape[0] > 1 << 16)
+    if (value.type == MANTA_TYPE_ACTOR && value.ndim == 1 && (code = check_count(c, value.shape[0])) != MANTA_OK) return code;
+    if (value.type != MANTA_TYPE_ACTOR || value.ndim != 1)
         return mt_context_fail(c, MANTA_INVALID, "this reference is no group of actors; use one of manta_group_create");
     *count = (int)value.shape[0];
     return MANTA_OK;
@@ -280,6 +287,7 @@ static int meet(manta_context *c, manta_ref group, int member, double seconds, m
     mt_node_ask(node, q);
     mt_core_meet(node->core, group, member, q->count, q->number);
     if (!q->answered) mt_context_wait(c, mt_context_deadline(c, seconds));
+    if (!q->answered) mt_core_unmeet(node->core, group, member, q->number);
     mt_node_ask_end(node, q);
     int ending = node->ending;
     mt_node_leave(node);
