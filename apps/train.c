@@ -77,7 +77,8 @@ static mt_status meet(mt_comm *comm, mt_status prepared, int done) {
     return mt_agree_equal(comm, (uint64_t)done, "the options (--help)");
 }
 
-static mt_status train(train_command *c, int argc, char **argv) {
+// *abandoned: threads that still run use the configuration
+static mt_status train(train_command *c, int argc, char **argv, int *abandoned) {
     int done = 0;
     mt_comm *comm = NULL;
     mt_train_result result = {0};
@@ -89,7 +90,8 @@ static mt_status train(train_command *c, int argc, char **argv) {
     if (status == MT_OK && !done)
         status = mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options, .comm = comm,
             .command_line = c->command_line, .preset_found = c->preset_found, .out = stdout}, &result);
-    mt_comm_destroy(comm);
+    *abandoned = result.abandoned;
+    if (!result.abandoned) mt_comm_destroy(comm);
     if (status == MT_OK && !done && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);
     return status;
 }
@@ -97,10 +99,12 @@ static mt_status train(train_command *c, int argc, char **argv) {
 static mt_status run(int argc, char **argv) {
     train_command *c = calloc(1, sizeof *c);
     if (c) join_arguments(argc, argv, c->command_line, sizeof c->command_line);
-    mt_status status = train(c, argc, argv);
+    int abandoned = 0;
+    mt_status status = train(c, argc, argv, &abandoned);
     if (status == MT_DEADLINE && c)   // the floors below know of a deadline and not where it comes from
         status = MT_FAIL(DEADLINE, "%s When it is only slow (environments, evaluation, a busy machine), give more than --timeout %g (seconds; 0: no limit)",
             mt_last_error(), c->train.job.timeout);
+    if (abandoned) return status;
     if (c) mt_options_fini(&c->options);
     free(c);
     return status;

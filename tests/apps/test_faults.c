@@ -219,6 +219,16 @@ Test(faults, a_slow_rank_is_waited_for_as_long_as_the_timeout_says) {
     EXPECT(2, "timeout", "0 to 1e9", "wait");
 }
 
+// a body that never returns keeps its thread, and whatever that thread uses: the deadline is what is told
+Test(faults, an_environment_that_never_returns_ends_with_the_deadline) {
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        run(&r, run_folder(), 60, "$MPIRUN -n %d $MANTA train --env %s/walk_hang.so --timeout 2 --end-timeout 1 --run-folder h%d " SMALL, ranks,
+            MANTA_PLUGINS, ranks);
+        EXPECT(11, "deadline passed", "--timeout 2");
+        cr_expect_null(strstr(r.output, "Segmentation"), "%s", r.output);
+    }
+}
+
 Test(faults, more_ranks_than_slots) {
     run(&r, run_folder(), 60, "mpirun -n 512 $MANTA train --env CartPole-v1 --run-folder slots " SMALL);
     cr_expect_neq(r.exit_code, 0, "%s", r.output);
