@@ -321,6 +321,7 @@ static mt_status train_loop(training *t) {
         double remaining = 1 - (double)after / (double)c->n_timesteps;
         MT_TRY(mt_on_policy_iterate(t->flow, remaining > 0 ? remaining : 0, &r));
         remember(t, &r);
+        if (!r.signal) r.signal = mt_signal_pending();   // this rank may have neither a runner nor a learner
 
         t->result->reached_stop_reward = c->stop_reward != 0 && r.window == MT_RETURN_WINDOW && r.ep_rew_mean >= c->stop_reward;
         stop = r.steps >= c->n_timesteps || t->result->reached_stop_reward || r.signal;
