@@ -10,6 +10,6 @@ echo "10 20 30" >b
 [ "$($HOSTS mpirun 2 "$build/examples/counter" --cpu)" = "1 2" ] || fail "counter"
 $HOSTS mpirun 2 "$build/examples/tree_reduce"
 $HOSTS mpirun 2 "$build/examples/monte_carlo_pi"
-$HOSTS mpirun 2 "$build/examples/parameter_server"
+$HOSTS mpirun 1 "$build/examples/parameter_server"
 $HOSTS mpirun 2 "$build/examples/parameter_server" --sync
 $HOSTS mpirun 2 "$build/tests/hosts/hosts_program" object

@@ -190,6 +190,13 @@ int mt_host_thinks_dead(const mt_host *h, int rank) { return h->dead && h->dead[
 static void tick(mt_host *h) {
     int64_t now = h->sim->now_ns + h->clock_ns, next = mt_core_tick(h->core, now);
     if (next <= now) next = now + 1000;
+    if (h->sim->mood.eager) {
+        // as a rank does it: what the core wants may come up just after it was asked
+        mt_core_stats stats;
+        mt_core_stats_get(h->core, &stats);
+        int64_t at_most = now + (stats.pending_tasks + stats.running_runs + stats.queued_runs ? 5000000 : 100000000);
+        if (next > at_most) next = at_most;
+    }
     mt_queue_push(&h->sim->queue,
         (mt_event){.at_ns = next - h->clock_ns, .kind = MT_EVENT_TICK, .rank = h->rank, .idle = 1});
 }

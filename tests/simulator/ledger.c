@@ -233,7 +233,15 @@ static int reliable(const mt_ledger *l, int number, int rank, int depth) {
     if (r->made == MT_MADE_PUT) return 1;
     if (r->plan < 0) return 0;
     const mt_plan *p = &l->plans[r->plan];
-    if (p->kind != MT_CALL_TASK || p->max_retries != MANTA_ALWAYS || p->on_rank >= 0 || p->group >= 0 || p->infeasible) return 0;
+    if (p->kind == MT_CALL_TASK && p->max_retries != MANTA_ALWAYS) return 0;
+    if (p->on_rank >= 0 || p->group >= 0 || p->infeasible || p->refused) return 0;
+    if (p->kind != MT_CALL_TASK) {
+        // an actor that is made again as often as it must, and calls that are made again with it; a large result has one place
+        const mt_actor_entry *a = &l->actors[p->actor];
+        if (a->killed || a->name >= 0 || a->max_restarts != MANTA_ALWAYS || a->max_task_retries != MANTA_ALWAYS) return 0;
+        if (p->fails || p->cancelled || (r->content == MT_CONTENT_DATA && r->bytes > MT_INLINE_BYTES)) return 0;
+        if (p->kind == MT_CALL_METHOD && !reliable(l, a->record, rank, depth + 1)) return 0;
+    }
     mt_resources beyond = p->demand;
     beyond.amount[MT_RESOURCE_CPU] -= MT_RESOURCE_UNIT;
     for (int i = 0; i < MT_RESOURCES; i++)

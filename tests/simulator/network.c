@@ -8,21 +8,24 @@
 
 void mt_sim_network_init(mt_sim_network *n, const mt_sim_network_desc *desc, mt_queue *queue) {
     size_t size = (size_t)desc->size;
-    *n = (mt_sim_network){.desc = *desc, .queue = queue, .rng = mt_rng_at(desc->seed, mt_rng_stream(MT_RNG_USER, 1), 0), .shift_source = -1};
+    *n = (mt_sim_network){.desc = *desc, .queue = queue, .rng = mt_rng_at(desc->seed, mt_rng_stream(MT_RNG_USER, 1), 0)};
     n->lost = calloc(size, 1);
     n->lost_ns = calloc(size, sizeof *n->lost_ns);
     n->side = calloc(size, 1);
     MT_ASSERT(n->lost && n->lost_ns && n->side);
     if (desc->service_ns) MT_ASSERT(n->inbox = calloc(size, sizeof *n->inbox));
     n->mutate_at = -1;
-    if (desc->mutation) n->mutate_at = 2 + mt_rng_below(&n->rng, 3);
+    if (desc->mutation) {
+        n->mutate_at = 2 + mt_rng_below(&n->rng, 3);
+        MT_ASSERT(n->shift = calloc(size * size, sizeof *n->shift));
+    }
 }
 
 void mt_sim_network_fini(mt_sim_network *n) {
     if (n->inbox)
         for (int r = 0; r < n->desc.size; r++)
             for (mt_packet *p = n->inbox[r].first, *next; p; p = next) next = p->next, free(p);
-    free(n->lost), free(n->lost_ns), free(n->side), free(n->inbox);
+    free(n->shift), free(n->lost), free(n->lost_ns), free(n->side), free(n->inbox);
 }
 
 // ---- how long
@@ -76,8 +79,11 @@ static void silence(mt_packet *p) {
 static void mutate(mt_sim_network *n, int64_t now_ns, mt_packet *p) {
     static const int kinds[MT_MUTATIONS] = {[MT_MUTATE_DROP_RELEASE] = MT_WIRE_RELEASE, [MT_MUTATE_TWICE] = MT_WIRE_CALL,
         [MT_MUTATE_LOSE_DONE] = MT_WIRE_DONE, [MT_MUTATE_RELEASE_TWICE] = MT_WIRE_ADOPT, [MT_MUTATE_FREE_EARLY] = -1};
-    if (p->source == n->shift_source && p->target == n->shift_target) ((mt_wire *)(void *)p->data)->sequence++;
-    if (n->mutate_at < 0 || p->kind != kinds[n->desc.mutation] || n->mutate_at-- > 0) return;
+    uint32_t *shift = &n->shift[p->source * n->desc.size + p->target];
+    ((mt_wire *)(void *)p->data)->sequence += *shift;
+    if (p->kind != kinds[n->desc.mutation]) return;
+    // once; objects that go too early are missed only when nobody wanted them any more, so all of them do
+    if (n->desc.mutation != MT_MUTATE_RELEASE_TWICE && (n->mutate_at < 0 || n->mutate_at-- > 0)) return;
     switch (n->desc.mutation) {
     case MT_MUTATE_DROP_RELEASE:
     case MT_MUTATE_LOSE_DONE: silence(p); break;
@@ -86,7 +92,7 @@ static void mutate(mt_sim_network *n, int64_t now_ns, mt_packet *p) {
         mt_wire *wire = (mt_wire *)(void *)again->data;
         wire->sequence++;
         if (n->desc.mutation == MT_MUTATE_RELEASE_TWICE) wire->kind = (uint16_t)(again->kind = MT_WIRE_RELEASE);
-        n->shift_source = p->source, n->shift_target = p->target;
+        ++*shift;
         post(n, now_ns + delay(n, p->source, p->target), again);
     }
     }

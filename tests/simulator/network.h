@@ -13,7 +13,7 @@ typedef enum mt_mutation {
     MT_MUTATE_NONE,
     MT_MUTATE_DROP_RELEASE,     // a RELEASE never arrives: its object stays for ever
     MT_MUTATE_TWICE,            // a CALL arrives twice under two numbers: its task runs twice
-    MT_MUTATE_RELEASE_TWICE,    // a release is counted twice: its object goes while it is held
+    MT_MUTATE_RELEASE_TWICE,    // what is adopted is released at once: objects go while they are held
     MT_MUTATE_LOSE_DONE,        // a DONE never arrives: its caller waits for ever
     MT_MUTATE_FREE_EARLY,       // memory of a large object is given away while it is read (mt_host)
     MT_MUTATIONS
@@ -52,7 +52,7 @@ typedef struct mt_sim_network {
     mt_inbox *inbox;                 // owned (size); NULL without service_ns
     uint64_t sent, bytes, of_kind[64];
     int64_t mutate_at;               // the message of its kind that is changed; -1: done
-    int shift_source, shift_target;  // the link whose numbers moved on by one
+    uint32_t *shift;                 // owned (size, size): by how much a link's numbers moved on; NULL without mutation
 } mt_sim_network;
 
 void mt_sim_network_init(mt_sim_network *network, const mt_sim_network_desc *desc, mt_queue *queue);

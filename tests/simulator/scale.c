@@ -89,11 +89,16 @@ static int by_size(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void measure(int ranks, int everybody, FILE *out) {
+// Who makes the calls: one rank, every rank (which can run its own), every second one (whose neighbours have nothing to do).
+enum { ONE, EVERY, EVERY_SECOND, WAYS };
+static const char *const ways[WAYS] = {"one driver", "every rank", "every second rank"};
+
+static void measure(int ranks, int way, FILE *out) {
     scale *s = calloc(1, sizeof *s);
     MT_ASSERT(s);
     int rounds = ranks >= 10000 ? 5 : ranks >= 1000 ? 10 : 50;
-    s->submitters = everybody ? ranks : 1;
+    int step = way == EVERY_SECOND ? 2 : 1;
+    s->submitters = way == ONE ? 1 : ranks / step;
     s->count = ranks * CPUS * rounds;
     s->tasks = calloc((size_t)s->count, sizeof *s->tasks);
     s->delay_us = calloc((size_t)s->count, sizeof *s->delay_us);
@@ -113,7 +118,7 @@ static void measure(int ranks, int everybody, FILE *out) {
     int64_t began_ns = sim->now_ns;
     int window = ranks * CPUS / s->submitters;
     for (int i = 0; i < window; i++)
-        for (int r = 0; r < s->submitters; r++) submit(s, r);
+        for (int r = 0; r < s->submitters; r++) submit(s, r * step);
     while (s->ended < s->count) {
         while (s->ready_first < s->ready_last) {
             int number = s->ready[s->ready_first++];
@@ -137,7 +142,7 @@ static void measure(int ranks, int everybody, FILE *out) {
     }
     uint64_t beats = sim->network.of_kind[MT_WIRE_HEARTBEAT];
     qsort(s->delay_us, (size_t)s->count, sizeof *s->delay_us, by_size);
-    fprintf(out, "%d,%s,%d,%.0f,%.0f,%.3f,%.1f,%.1f,%.2f,%.2f,%.0f,%llu,%.2f,%d\n", ranks, everybody ? "every rank" : "one driver", s->count,
+    fprintf(out, "%d,%s,%d,%.0f,%.0f,%.3f,%.1f,%.1f,%.2f,%.2f,%.0f,%llu,%.2f,%d\n", ranks, ways[way], s->count,
         s->ended / took, s->ended / virtual_s, s->ended / virtual_s / ((double)ranks * CPUS * 1e9 / TASK_NS), s->delay_us[s->count / 2],
         s->delay_us[(size_t)((double)s->count * 0.99)], (double)(sim->network.sent - sent - beats) / s->count,
         (double)(sim->events - events) / s->count, (double)memory / ranks, (unsigned long long)most, made - start, s->ended);
@@ -151,7 +156,7 @@ int mt_scale_run(int ranks, FILE *out) {
     fprintf(out, "ranks,submitted_by,tasks,tasks_per_real_second,tasks_per_virtual_second,part_of_ideal,delay_median_us,delay_p99_us,"
                  "messages_per_task,events_per_task,core_bytes_per_rank,core_bytes_most,start_s,ended\n");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        for (int everybody = 0; everybody < 2; everybody++)
-            if (!ranks || ranks == sizes[i]) measure(sizes[i], everybody, out);
+        for (int way = 0; way < WAYS; way++)
+            if (!ranks || ranks == sizes[i]) measure(sizes[i], way, out);
     return 0;
 }

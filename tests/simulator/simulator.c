@@ -88,6 +88,7 @@ void mt_simulator_init(mt_simulator *sim, const mt_sim_desc *desc) {
     sim->size = sim->desc.ranks;
     if (!watched) draw_mood(&sim->mood, &draws);
     if (sim->desc.mutation == MT_MUTATE_FREE_EARLY) sim->mood.large = 0.8;
+    sim->mood.eager = sim->desc.stalls > 0 && desc->seed % 2;
     draw_resources(sim, &draws);
     sim->calls_left = sim->desc.tasks;
 

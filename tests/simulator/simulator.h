@@ -40,6 +40,7 @@ typedef struct mt_mood {
     double large, failing, cancelling, killing;    // chances
     int weights[24];               // of the workload's actions
     int64_t think_ns;
+    int eager;                     // the core's clock is told the time more often than it asks for
 } mt_mood;
 
 struct mt_simulator {

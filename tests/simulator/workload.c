@@ -182,8 +182,10 @@ static void act_retain(mt_body *b) {
         else mt_core_release(b->host->core, l->records[record].ref);
     } else if (b->held_count && x->retained_count < MT_RETAINED) {
         int record = b->held[any_held(b)].record;
-        // an actor that holds itself, or a circle of them, never ends: such a program leaks by its own doing
-        if (record_of(b, record)->content != MT_CONTENT_DATA && record_of(b, record)->content != MT_CONTENT_NONE) return;
+        // an actor that holds itself, or a circle of them, never ends: such a program leaks by its own doing. A result can do
+        // that, too: with it live the arguments of its task, should that have to run again
+        int put = record_of(b, record)->made == MT_MADE_PUT && record_of(b, record)->content == MT_CONTENT_DATA;
+        if (!put && record_of(b, record)->content != MT_CONTENT_NONE) return;
         mt_core_hold(b->host->core, l->records[record].ref);
         x->retained[x->retained_count++] = record;
     }

@@ -299,9 +299,10 @@ void mt_object_drop(mt_core *c, mt_object *o) {
 void mt_object_on_adopt(mt_core *c, int source, const mt_wire_ref *m) {
     mt_object *o = (int)m->ref.owner == c->rank ? mt_object_find(c, m->ref) : NULL;
     if (!o) {
-        static const char gone[] = "nobody held the object any more when the reference to it was used";
+        static const char gone[] = "nobody held it any more when the reference to it was used";
+        int actor = mt_actor_class(m->ref) >= 0;   // found by its name in the moment of its end, for one
         mt_wire_value answer = {.wire.kind = MT_WIRE_VALUE, .ref = m->ref, .state = MT_STATE_FAILED, .adopted = 1,
-            .code = MANTA_OBJECT_LOST, .error_rank = (uint32_t)c->rank, .text_bytes = sizeof gone - 1};
+            .code = actor ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST, .error_rank = (uint32_t)c->rank, .text_bytes = sizeof gone - 1};
         mt_core_send(c, source, &answer, sizeof answer, &(mt_piece){gone, sizeof gone - 1}, 1);
         return;
     }

@@ -247,9 +247,30 @@ int mt_run_argument_lost(mt_core *c, mt_waiter *w) {
     return 1;
 }
 
+// While the last argument was on its way, one that had come can have gone again, with a rank that died. 1: it waits on, or has
+// gone back to its caller.
+static int wait_again(mt_core *c, mt_run_core *r) {
+    mt_object *large[MANTA_MAX_ARGUMENTS];
+    int gone = 0, out_of_reach = 0, count = (int)r->large_count;
+    for (int i = 0; i < count; i++) {
+        mt_object *o = large[i] = r->links[i].object;
+        if (!o || o->state == MT_STATE_FAILED) return 0;
+        gone |= o->state == MT_STATE_PENDING;
+        out_of_reach |= o->state == MT_STATE_READY && o->pin != MT_PIN_HELD && !o->no_room;
+    }
+    if (!gone && !out_of_reach) return 0;
+    if (gone && mt_run_argument_lost(c, &r->waiter)) return 1;
+    for (int i = 0; i < count; i++) mt_object_hold(large[i]);
+    mt_wait_unlink_all(c, r->links, count);
+    r->waiter = (mt_waiter){.wanted = count, .view = 1, .internal = 1, .shell = r};
+    mt_wait_link_all(c, &r->waiter, large, count, r->links);
+    for (int i = 0; i < count; i++) mt_object_release(c, large[i]);
+    return !r->waiter.done;
+}
+
 void mt_run_argument_ready(mt_core *c, mt_waiter *w) {
     mt_run_core *r = w->shell;
-    if (r->state != MT_RUN_PINNING) return;
+    if (r->state != MT_RUN_PINNING || wait_again(c, r)) return;
     if (r->run.call_kind != MT_CALL_METHOD) unlink_running(r);
     arguments_are_there(c, r);
 }

@@ -170,7 +170,8 @@ void mt_core_look(mt_core *c, manta_ref ref, mt_look *out) {
     mt_object *o = mt_object_find(c, ref);
     *out = (mt_look){.view_rank = -1};
     if (!o) {
-        out->state = MT_STATE_FAILED, out->code = ref.serial ? MANTA_OBJECT_LOST : MANTA_INVALID, out->error_rank = c->rank;
+        int lost = mt_actor_class(ref) >= 0 ? MANTA_ACTOR_DIED : MANTA_OBJECT_LOST;
+        out->state = MT_STATE_FAILED, out->code = ref.serial ? lost : MANTA_INVALID, out->error_rank = c->rank;
         out->message = ref.serial ? "the reference was released" : "this is no reference";
         return;
     }
