@@ -184,6 +184,8 @@ int mt_core_wait(mt_core *core, mt_waiter *waiter, const manta_ref *refs, int co
 // Without waiting: ready (count) and how many are. -1: one of them is not known here yet, so that only a wait can tell.
 int mt_core_peek(const mt_core *core, const manta_ref *refs, int count, bool *ready);
 void mt_core_wait_end(mt_core *core, mt_wait_link *links, int count);
+// Why a reference is not ready, as far as this rank knows: "its call wants 1 CPU, and no rank has that free". Returns out.
+const char *mt_core_why(mt_core *core, manta_ref ref, char *out, size_t bytes);
 void mt_core_look(mt_core *core, manta_ref ref, mt_look *out);   // of a reference that is held
 
 // Names. The answer comes through ops->named with the same question.

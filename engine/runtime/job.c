@@ -8,6 +8,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/cpu.h"
+#include "engine/base/last_words.h"
 #include "engine/base/log.h"
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
@@ -220,6 +221,7 @@ static mt_status node_start(mt_job *job) {
 }
 
 static mt_status job_start(mt_job *job) {
+    mt_last_words_start(job->rank);
     mt_status status = mt_program_create(job->desc, &job->program);
     if (status == MT_OK) job->mine.digest = job->program->digest;
     MT_KEEP(status, look_round(job));

@@ -168,7 +168,8 @@ static void owner_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_actor *a = o->more ? o->more->actor : NULL;
     if (!a || !a->alive || a->rank != rank) return;
     a->alive = 0, a->rank = -1;
-    if (a->restarts > 0 && a->creation) {
+    int bound = a->creation && a->creation->on_rank == rank;   // it may live nowhere else
+    if (a->restarts > 0 && a->creation && !bound) {
         if (a->restarts != MANTA_ALWAYS) a->restarts--;
         a->creation->call->incarnation = ++a->incarnation;
         mt_object_set_pending(c, o);
@@ -176,7 +177,7 @@ static void owner_rank_dead(mt_core *c, mt_object *o, int rank) {
         return;
     }
     char text[128];
-    snprintf(text, sizeof text, "rank %d, where it lived, died%s", rank, a->incarnation ? "; it has no restarts left" : "");
+    snprintf(text, sizeof text, "rank %d, where it lived, died%s", rank, bound ? "; it may live on no other" : a->incarnation ? "; it has no restarts left" : "");
     bury(c, a, o->ref, MANTA_ACTOR_DIED, rank, text);
 }
 
