@@ -472,5 +472,5 @@ void mt_actor_rank_dead(mt_core *c, int rank) {
 void mt_core_visit_actors(const mt_core *c, void (*visit)(void *context, const mt_core_actor_info *info), void *context) {
     for (const mt_hosted *h = c->hosted; h; h = h->next)
         visit(context, &(mt_core_actor_info){.actor = h->ref, .class_number = h->class_number, .queued = (int)h->queued,
-            .running = h->running, .name = h->name});
+            .running = h->running});
 }

@@ -201,7 +201,6 @@ struct mt_hosted {
     int gpus[MT_GPUS_MAX], gpu_count, gpu_units;
     mt_run_core *first, **last;          // methods waiting their turn
     uint32_t queued;
-    char name[MT_ACTOR_NAME_BYTES];
     mt_hosted *next, **previous;
 };
 
