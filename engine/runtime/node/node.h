@@ -104,7 +104,7 @@ typedef struct mt_question {
     uint64_t round;
 } mt_question;
 
-enum { MT_NODE_WAKES = 24 };
+enum { MT_NODE_WAKES = 24, MT_NODE_TEAMS_GONE = 64 };
 
 struct mt_node {
     // guarded by the lock
@@ -130,6 +130,9 @@ struct mt_node {
     struct mt_team *teams;      // groups that members on this rank have joined
     struct mt_team_early *early;
     size_t early_bytes;
+    int early_dropped;          // said once
+    uint64_t teams_gone[MT_NODE_TEAMS_GONE];   // the last that were left: what still comes for them is dropped
+    uint32_t teams_gone_count;
     mt_holds retained;          // by manta_retain outside actors
     uint64_t last_question;
     int ending, stopping, bye;
@@ -151,6 +154,7 @@ struct mt_node {
     _Atomic uint32_t background_stop;
     _Atomic uint32_t ending_seen;         // a copy of `ending` for threads without the lock
     _Atomic uint32_t quiet_seen;          // of `quiet` != 0
+    _Atomic uint32_t threads_refused;     // the system gave no thread for a run: the background thread tries again
 
     // const after create
     alignas(64) mt_transport *transport;
