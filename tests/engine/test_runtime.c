@@ -40,6 +40,18 @@ static void on_1_2_4(manta_function *driver) {
 
 // ---- tasks
 
+static int threadless(manta_context *c) {
+    size_t before;
+    cr_assert_eq(pthread_attr_getstacksize(&c->node->thread_attributes, &before), 0);
+    cr_assert_eq(pthread_attr_setstacksize(&c->node->thread_attributes, (size_t)1 << 50), 0);
+    manta_ref sum = manta_call(c, "add", manta_i64(1), manta_i64(2));
+    FAILS(manta_get_within(c, sum, 0.2, NULL), DEADLINE, "");
+    cr_assert_eq(pthread_attr_setstacksize(&c->node->thread_attributes, before), 0);
+    cr_assert_eq(number(c, sum), 3);
+    return MANTA_OK;
+}
+Test(runtime, a_thread_that_the_system_refused_is_tried_again) { run(threadless, (cluster_options){.size = 1, .timeout = 10}); }
+
 static int calls(manta_context *c) {
     manta_ref three = manta_call(c, "add", manta_i64(1), manta_i64(2));
     manta_ref ten = manta_call(c, "add", manta_from(three), manta_i64(7));
