@@ -229,9 +229,12 @@ static void fail_full(mt_core *c, const mt_link *l, mt_task *t) {
 
 // The caller learns the limit: of the calls that were made before, the last are too many. The actor is held.
 static void limit(mt_core *c, mt_link *l, int max_pending) {
+    int32_t rank = l->rank;
     l->max_pending = max_pending > 0 ? max_pending : 0;
+    l->rank = -1;   // a call that fails lets others go: not those that are too many
     while (l->max_pending && l->first && l->queued + l->in_flight > (uint32_t)l->max_pending)
         fail_full(c, l, (mt_task *)(void *)((char *)l->last - offsetof(mt_task, next)));
+    l->rank = rank;
 }
 
 void mt_actor_limit(mt_core *c, mt_object *o, int max_pending) {
