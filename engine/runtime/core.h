@@ -221,8 +221,8 @@ typedef struct mt_core_stats {
 } mt_core_stats;
 void mt_core_stats_get(const mt_core *core, mt_core_stats *out);
 int mt_core_rank_is_dead(const mt_core *core, int rank);
-// Calls visit for every actor hosted here.
-typedef struct mt_core_actor_info { manta_ref actor; uint32_t class_number; int queued, running; const char *name; } mt_core_actor_info;
+// Calls visit for every actor hosted here. Its name is the head's to know (mt_core_visit_names).
+typedef struct mt_core_actor_info { manta_ref actor; uint32_t class_number; int queued, running; } mt_core_actor_info;
 void mt_core_visit_actors(const mt_core *core, void (*visit)(void *context, const mt_core_actor_info *info), void *context);
 
 // Calls visit for every actor's name there is. The head's: others know none.
