@@ -1,5 +1,5 @@
 // Messages from a hostile rank: whatever a peer sends, the core neither reads past a message nor contradicts itself. One core of
-// a job of four ranks on two hosts gets messages with right headers and arbitrary bodies, in between calls of its own and
+// a job of four ranks on two hosts gets messages with right headers and arbitrary bodies, and others of the right form with wrong contents, in between calls of its own and
 // ticks; runs that it asks for end at once, disk and names are answered. Names that the core gave out (tasks, objects) are
 // among the numbers that bodies are made of, so that messages hit what is there.
 #include "engine/runtime/core.h"
@@ -121,6 +121,8 @@ static void keep(host *h, manta_ref ref) {
     else mt_core_release(h->core, ref);
 }
 
+static manta_ref some_ref(host *h, fuzz_bytes *f);
+
 static void act(host *h, fuzz_bytes *f) {
     manta_ref out[1];
     mt_submit s = {.on_rank = fuzz_u8(f) % (RANKS + 1) - 1, .bundle = -1, .max_retries = fuzz_u8(f) % 3};
@@ -128,7 +130,13 @@ static void act(host *h, fuzz_bytes *f) {
     uint8_t what = fuzz_u8(f);
     s.arguments = args, s.argument_count = what >> 6 & 1;
     if (s.argument_count && args[1].scalar.ref.serial) s.argument_count = 2;
-    switch (what % 7) {
+    switch (what % 8) {
+    case 6: {
+        manta_ref ref = some_ref(h, f);
+        mt_core_hold(h->core, ref);
+        keep(h, ref);
+        break;
+    }
     case 0: s.demand.amount[MT_RESOURCE_CPU] = MT_RESOURCE_UNIT; mt_core_submit(h->core, &s, out); keep(h, out[0]); break;
     case 1: s.call_kind = MT_CALL_CREATE, s.max_restarts = 1, s.name = what & 8 ? "n" : NULL; mt_core_submit(h->core, &s, out); keep(h, out[0]); break;
     case 2: s.call_kind = MT_CALL_METHOD, s.actor = h->refs[fuzz_u8(f) % REFS]; mt_core_submit(h->core, &s, out); keep(h, out[0]); break;
@@ -170,6 +178,79 @@ static void message(host *h, fuzz_bytes *f, uint32_t *sequence) {
     free(data);
 }
 
+// A reference that means something here: one of ours, or of a peer's first few.
+static manta_ref some_ref(host *h, fuzz_bytes *f) {
+    uint8_t which = fuzz_u8(f);
+    if (which & 1 && h->ref_count) return h->refs[which / 2 % h->ref_count];
+    return (manta_ref){.owner = which >> 1 & 3, .slot = which >> 3 & 3, .serial = 1 + (which >> 5) + ((uint64_t)(which & 16) << 44)};
+}
+
+// An encoded value, mostly a right one; returns its length.
+static size_t some_value(host *h, fuzz_bytes *f, void *out) {
+    uint8_t form = fuzz_u8(f);
+    manta_ref ref = some_ref(h, f);
+    uint32_t actor[8] = {0, 0, 0, 3, 1};
+    manta_arg arg = form & 1 ? manta_i64(form) : form & 2 ? manta_reference(ref) : manta_from(ref);
+    if (form & 4) {
+        mt_value_head head = {.type = MANTA_TYPE_BYTES, .form = MT_VALUE_PLACE, .bytes = 5000};
+        mt_wire_place place = {.ref = ref, .rank = form & 128 ? 77777 : form >> 4 & 3};
+        int64_t shape[1] = {0};
+        mt_value_encode_place(&head, shape, &place, out);
+        return mt_value_place_bytes(0);
+    }
+    if (form & 8) {   // where an actor lives: its rank first
+        actor[0] = form & 128 ? 77777 : form >> 4 & 3, actor[1] = fuzz_u8(f) & 1;
+        arg = manta_bytes(actor, sizeof actor);
+        arg.value.ndim = 1, arg.value.shape[0] = sizeof actor;
+    }
+    mt_value_encode(&arg, out);
+    return mt_value_encoded_bytes(&arg);
+}
+
+// Messages of the right form with wrong contents, which random bytes do not come to.
+static void shaped_message(host *h, fuzz_bytes *f, uint32_t *sequence) {
+    static _Alignas(64) char data[4096];
+    uint8_t kind = fuzz_u8(f);
+    int source = 1 + (kind >> 4) % (RANKS - 1);
+    mt_wire *m = (mt_wire *)(void *)data;
+    size_t bytes;
+    memset(data, 0, sizeof data);
+    switch (kind & 3) {
+    case 0: {
+        mt_wire_value *v = (mt_wire_value *)(void *)data;
+        *v = (mt_wire_value){.ref = some_ref(h, f), .state = fuzz_u8(f) % 3, .adopted = 1};
+        m->kind = MT_WIRE_VALUE, bytes = sizeof *v + some_value(h, f, v + 1);
+        break;
+    }
+    case 1: {
+        mt_wire_done *d = (mt_wire_done *)(void *)data;
+        *d = (mt_wire_done){.task = (uint64_t)(fuzz_u8(f) % 64) << 32 | fuzz_u8(f) % 8, .result_count = 1, .keep = kind >> 7};
+        m->kind = MT_WIRE_DONE, bytes = sizeof *d + some_value(h, f, d + 1);
+        break;
+    }
+    case 2: {
+        mt_wire_call *w = (mt_wire_call *)(void *)data;
+        uint8_t count = fuzz_u8(f) % 3;
+        *w = (mt_wire_call){.task = fuzz_u8(f), .actor = some_ref(h, f), .call_kind = fuzz_u8(f) % 3, .result_count = 1, .argument_count = count};
+        char *at = (char *)(w + 1);
+        *(manta_ref *)(void *)at = (manta_ref){.owner = (uint32_t)source, .slot = 1, .serial = 9};
+        at += sizeof(manta_ref) + (w->call_kind != MT_CALL_METHOD ? sizeof(mt_resources) : 0);
+        for (int i = 0; i < count; i++) at += some_value(h, f, at);
+        m->kind = MT_WIRE_CALL, bytes = (size_t)(at - data);
+        break;
+    }
+    default: {
+        mt_wire_pinned *p = (mt_wire_pinned *)(void *)data;
+        *p = (mt_wire_pinned){.ref = some_ref(h, f), .offset = fuzz_u8(f) & 1 ? MT_HEAP_NO_OFFSET : 0, .bytes = 5000, .rank = fuzz_u8(f) % RANKS};
+        m->kind = MT_WIRE_PINNED, bytes = sizeof *p;
+    }
+    }
+    m->bytes = (uint32_t)bytes, m->sequence = sequence[source]++, m->incarnation = 1;
+    void *copy = fuzz_copy(data, bytes);
+    mt_core_receive(h->core, source, copy, bytes);
+    free(copy);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     static const int node_of[RANKS] = {0, 0, 1, 1};
     static mt_resources totals[RANKS];
@@ -184,7 +265,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         .incarnation = 2, .object_bytes = 64 * 1024, .spill = 1}, &ops, &h, &h.core) == MT_OK);
     for (int steps = 0; f.left && steps < 200; steps++) {
         uint8_t what = fuzz_u8(&f);
-        if (what < 160) message(&h, &f, sequence);
+        if (what < 80) message(&h, &f, sequence);
+        else if (what < 160) shaped_message(&h, &f, sequence);
         else if (what < 240) act(&h, &f);
         else mt_core_tick(h.core, now += (int64_t)what * 100 * 1000 * 1000 / (what & 1 ? 1 : 100));
         if (what & 4) serve(&h, what);

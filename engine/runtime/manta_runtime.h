@@ -20,7 +20,8 @@
  *
  * References. A call returns a reference at once. It belongs to the context in which it was obtained (the driver's, or
  * that of the task or method that runs) and is given back when that ends, or earlier by manta_release. What an actor
- * keeps in its state it retains first (manta_retain). An object lives as long as some rank holds a reference to it.
+ * keeps in its state it retains first (manta_retain); what it still retains when it ends, however it ends, is given back
+ * then. An object lives as long as some rank holds a reference to it.
  *
  * Values are immutable. Small ones travel inside messages, large ones lie in memory that the ranks of a node share:
  * manta_get gives a view without a copy, valid until the reference is released or the context ends.
@@ -286,8 +287,11 @@ int manta_get_actor(manta_context *c, manta_ref ref, manta_actor *out);
  * be). MANTA_DEADLINE when fewer are; ready is filled in then, too. */
 int manta_wait(manta_context *c, const manta_ref *refs, int count, int wanted, double seconds, bool *ready);
 
-void manta_retain(manta_context *c, manta_ref ref);  /* one more hold, which outlives the context */
-void manta_release(manta_context *c, manta_ref ref); /* gives back this context's hold, or a retained one */
+/* One more hold, which outlives the context: in an actor's create and methods the actor's, until it ends; elsewhere the
+ * rank's, until the job ends. */
+void manta_retain(manta_context *c, manta_ref ref);
+/* Gives back this context's hold, or one that its actor (outside actors: its rank) has retained; never another actor's. */
+void manta_release(manta_context *c, manta_ref ref);
 int manta_cancel(manta_context *c, manta_ref ref);   /* queued: never runs; running: manta_cancelled turns true */
 
 /* The short forms: arguments listed in the call. Options with more than one field need MANTA_OPTIONS round them, since a comma
@@ -325,13 +329,15 @@ void manta_placement_remove(manta_context *c, manta_placement *placement); /* wh
 
 typedef enum manta_reduce { MANTA_SUM, MANTA_MAX, MANTA_MIN } manta_reduce;
 
-/* Makes a group of these actors, in this order. Each joins it by its own index in one of its methods (the call waits
+/* Makes a group of these actors, in this order, at most 32768. Each joins it by its own index in one of its methods (the call waits
  * for the others), and then all make the same calls in the same order. Sums are taken in member order: the same bits
  * whatever the layout. Types: F32, F64, I64. */
 manta_ref manta_group_create(manta_context *c, const manta_actor *actors, int count);
 typedef struct manta_group manta_group;
 int manta_group_join(manta_context *c, manta_ref group, int member, double seconds, manta_group **out);
-void manta_group_leave(manta_group *group); /* Nullable */
+/* Nullable. Leaving twice does nothing: `group` itself lives until the actor (outside actors: the context) that joined ends. One
+ * that ends without leaving leaves then, and the others' calls fail: those on its rank at once, elsewhere at their deadline. */
+void manta_group_leave(manta_group *group);
 int manta_group_size(const manta_group *group);
 int manta_group_member(const manta_group *group);
 int manta_group_allreduce(manta_context *c, manta_group *group, const void *src, void *dst, int64_t count, manta_type type,

@@ -2,7 +2,8 @@
 //
 // Exit statuses come through mpirun 4.1 as they are, from the first rank that ended badly; 128 + signal when one was killed; 1 when
 // mpirun itself gave up, was told to (SIGTERM), or mixed things up. So signs beside the number count, too: run.json says "done" or
-// "interrupted" only after the last checkpoint is written, and with --enable-recovery mpirun says 0 for a job that died.
+// "interrupted" only after the last checkpoint is written, and with --enable-recovery mpirun says 0 for a job that died. Hence 0 alone
+// is no success: only a run.json of this attempt is, which a run that had all its steps before writes anew, too.
 #include "scheduler/launch/verdict.h"
 
 #include <stdio.h>
@@ -66,12 +67,13 @@ static void reason(const mt_attempt *a, char why[MT_WHY_BYTES]) {
     else if (last_line_with(a->words, "manta: ", why)) return;
     else if (last_line_with(a->words, "not enough slots", why)) return;
     else if (a->code > 128) snprintf(why, MT_WHY_BYTES, "mpirun was ended by signal %d (%s)", a->code - 128, strsignal(a->code - 128));
+    else if (a->code == 0) snprintf(why, MT_WHY_BYTES, "mpirun ended with status 0 and the run without its end (does --mpirun-args ask for --enable-recovery?)");
     else snprintf(why, MT_WHY_BYTES, "mpirun ended with status %d", a->code);
 }
 
 mt_verdict mt_attempt_verdict(const mt_attempt *a, const char *outcome, char why[MT_WHY_BYTES]) {
     reason(a, why);
-    if (strcmp(outcome, "done") == 0 || (a->code == 0 && !*outcome)) return MT_VERDICT_DONE;
+    if (strcmp(outcome, "done") == 0) return MT_VERDICT_DONE;
     if (a->asked) return MT_VERDICT_STOPPED;
     // the launcher's SIGTERM wakes stopped ranks, too, and they may even save: nobody asked them to stop for good
     if (a->hung) return MT_VERDICT_RETRY;

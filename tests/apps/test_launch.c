@@ -175,6 +175,20 @@ Test(launch, a_job_that_always_dies_ends_with_a_reason) {
     cr_expect_null(strstr(r.output, "not empty"), "%s", r.output);
 }
 
+Test(launch, status_0_without_a_run_is_no_success) {
+    // with --enable-recovery mpirun says 0 for a job whose ranks died
+    run(&r, run_folder(), 100, "MANTA_FAILPOINTS=file.fsync:KILL@1 $MANTA launch -n 1 --backoff 0.1 --mpirun-args '--oversubscribe --enable-recovery' "
+        "--max-relaunches 1 train --run-folder b -n 4096 " SMALL);
+    expect(12, "gave up after 2 attempts");
+    expect(12, "there is no checkpoint");
+}
+
+Test(launch, a_run_that_has_all_its_steps_is_a_success) {
+    run(&r, run_folder(), 100, LAUNCH " train --run-folder c -n 2048 " SMALL " && " LAUNCH " train --resume c --verbose 0");
+    expect(0, "");
+    cr_expect_null(strstr(r.output, "relaunching"), "%s", r.output);
+}
+
 Test(launch, what_would_only_happen_again_is_not_tried_again) {
     run(&r, run_folder(), 60, LAUNCH " train --env CartPole-v1 --sede 3");
     expect(2, "did you mean \"--seed\"");

@@ -97,6 +97,24 @@ static inline void *cluster_serve(void *argument) {
     return NULL;
 }
 
+// Nothing runs any more: what the node counts of its threads is back to zero. A run's answer may come a moment before its thread
+// is done with the counting.
+static inline void cluster_at_rest(cluster *k, int rank) {
+    int64_t deadline_ns = mt_deadline_after(2 * MT_SECOND_NS);
+    mt_node *node = k->node[rank];
+    for (;;) {
+        mt_node_enter(node);
+        int busy = atomic_load(&node->busy), soon = node->soon, quiet = node->quiet, working = node->working, blocked = node->blocked;
+        mt_node_leave(node);
+        if (!busy && !soon && !quiet && !working && !blocked) return;
+        if (mt_deadline_passed(deadline_ns)) {
+            fprintf(stderr, "rank %d at rest counts busy %d, soon %d, quiet %d, working %d, blocked %d\n", rank, busy, soon, quiet, working, blocked);
+            abort();
+        }
+        mt_sleep_ns(MT_MILLISECOND_NS);
+    }
+}
+
 // Runs the driver on rank 0 and ends the job. The driver's code; k->status says how the ranks ended. check: nothing may be left.
 static inline int cluster_run(cluster *k, manta_function *driver, int check) {
     for (int r = 1; r < k->size; r++) {
@@ -123,6 +141,8 @@ static inline int cluster_run(cluster *k, manta_function *driver, int check) {
     cluster_drain(k, 0);
     for (int r = 1; r < k->size; r++)
         if (r != k->mortal) pthread_join(k->thread[r], NULL);
+    for (int r = 0; r < k->size; r++)
+        if (k->node[r] && k->status[r] == MT_OK && r != k->mortal) cluster_at_rest(k, r);
     return code;
 }
 

@@ -140,6 +140,16 @@ static int resources(manta_context *c) {
         cr_assert(gpu == 10 * r || gpu == 10 * r + 1, "rank %d got device %d", r, (int)gpu);
     }
     cr_assert_eq(number(c, manta_call(c, "gpu_of")), -1);
+    // above one, devices are whole
+    int64_t x;
+    OK(manta_get_i64(c, manta_call_with(c, "gpu_of", MANTA_OPTIONS(.num_gpus = 2)), &x));
+    cr_assert_eq(manta_get_i64(c, manta_call_with(c, "gpu_of", MANTA_OPTIONS(.num_gpus = 1.5)), &x), MANTA_INVALID);
+    cr_assert(strstr(manta_error(c).message, "ask for 2"), "%s", manta_error(c).message);
+    manta_resource gpu = {"gpu", 0.75};
+    cr_assert_eq(manta_get_i64(c, manta_call_with(c, "gpu_of", MANTA_OPTIONS(.num_gpus = 1, .resources = &gpu, .resource_count = 1)), &x), MANTA_INVALID);
+    manta_placement *p = manta_placement_create(c, &(manta_bundle){.num_gpus = 1.5}, 1, MANTA_PACK);
+    cr_assert_eq(manta_placement_wait(c, p, 10), MANTA_INVALID);
+    manta_placement_remove(c, p);
     return MANTA_OK;
 }
 Test(runtime_objects, calls_go_where_their_resources_are) {
@@ -323,4 +333,67 @@ Test(runtime_objects, the_timeline_is_json_with_every_call) {
     unlink(path);
     rmdir(folder);
     mt_timeline_destroy(timeline);
+}
+
+// ---- what actors retain
+
+typedef struct keeper {
+    manta_ref kept;
+} keeper;
+
+static int keeper_make(manta_context *c) {   // "ref": retained, and then it fails when told so
+    keeper *s = manta_state(c);
+    s->kept = manta_ref_of(c, 0);
+    manta_retain(c, s->kept);
+    manta_retain(c, s->kept);
+    return manta_i64_of(c, 1) ? manta_fail(c, "as told") : MANTA_OK;
+}
+
+static int keeper_drop(manta_context *c) {   // "ref": more often than anybody retained it
+    for (int i = 0; i < 5; i++) manta_release(c, manta_ref_of(c, 0));
+    return MANTA_OK;
+}
+
+static int keeper_read(manta_context *c) {
+    const keeper *s = manta_state(c);
+    manta_value v;
+    int code = manta_get(c, s->kept, &v);
+    return code == MANTA_OK ? manta_return(c, manta_i64((int64_t)v.bytes)) : code;
+}
+
+static const manta_method keeper_methods[] = {{"drop", keeper_drop, "ref"}, {"read", keeper_read, "-> i64"}};
+static const manta_class keeper_classes[] = {{.name = "Keeper", .state_bytes = sizeof(keeper), .create = keeper_make,
+    .create_signature = "ref, i64", .methods = keeper_methods, .method_count = 2}};
+static const manta_program keeper_program = {.classes = keeper_classes, .class_count = 1};
+
+static int retained(manta_context *c) {
+    static const char big[200000];
+    for (int i = 0; i < 100; i++) {   // 20 MB through 16 MiB
+        int rank = i % manta_rank_count(c);
+        manta_ref object = manta_put(c, manta_bytes(big, sizeof big));
+        OK(manta_get(c, object, NULL));
+        manta_actor a = manta_new(c, "Keeper", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(rank)), manta_reference(object), manta_i64(0));
+        manta_actor b = manta_new(c, "Keeper", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(rank)), manta_reference(object), manta_i64(0));
+        manta_actor failed = manta_new(c, "Keeper", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(rank)), manta_reference(object), manta_i64(1));
+        // nobody can take away what another has retained
+        OK(manta_get(c, manta_tell(c, b, "drop", manta_reference(object)), NULL));
+        cr_assert_eq(manta_get(c, manta_tell(c, failed, "read"), NULL), MANTA_TASK_FAILED);
+        manta_release(c, object);
+        cr_assert_eq(number(c, manta_tell(c, a, "read")), sizeof big);
+        if (i % 4 == 1) manta_kill(c, a);
+        manta_release(c, a.ref);
+        manta_release(c, b.ref);
+        manta_release(c, failed.ref);
+        if (i % 16 == 15) mt_sleep_ns(20 * MT_MILLISECOND_NS);   // the ends of actors are not waited for
+    }
+    return MANTA_OK;
+}
+
+Test(runtime_objects, what_an_actor_retained_comes_back_when_it_ends) {
+    for (int size = 1; size <= 2; size++) {
+        cluster_start(&k, &keeper_program, &(cluster_options){.size = size, .heap_bytes = UINT64_C(16) << 20});
+        cr_assert_eq(cluster_run(&k, retained, 1), MANTA_OK, "%s", k.message[0]);
+        for (int r = 0; r < size; r++) cr_assert_eq(k.status[r], MT_OK, "rank %d ended with: %s", r, k.message[r]);
+        cluster_stop(&k);
+    }
 }

@@ -15,10 +15,12 @@ static mt_verdict verdict(int code, const char *outcome, const char *words) {
 
 Test(verdict, success_is_what_run_json_says) {
     cr_expect_eq(verdict(0, "done", ""), MT_VERDICT_DONE);
-    cr_expect_eq(verdict(0, "", ""), MT_VERDICT_DONE);
     cr_expect_eq(verdict(1, "done", ""), MT_VERDICT_DONE, "a rank died after the last checkpoint: nothing is missing");
     // --enable-recovery: mpirun says 0 for a job whose ranks died
     cr_expect_eq(verdict(0, "running", ""), MT_VERDICT_RETRY);
+    cr_expect_eq(verdict(0, "failed", ""), MT_VERDICT_RETRY);
+    cr_expect_eq(verdict(0, "", ""), MT_VERDICT_RETRY, "it died before its first file");
+    cr_expect_not_null(strstr(why, "--enable-recovery"), "%s", why);
 }
 
 Test(verdict, what_would_happen_again_is_final) {

@@ -85,6 +85,13 @@ void mt_ledger_add_list(mt_ledger *l, int record, const manta_ref *refs, int cou
     l->records[record].lists = list;
 }
 
+// What a method gets is held by its caller until the call is done. Killing the actor ends that while the method still runs.
+void mt_ledger_lend(mt_ledger *l, int record, int plan) {
+    mt_entry *r = &l->records[record];
+    if (plan < 0 || l->plans[plan].kind != MT_CALL_METHOD) return;
+    r->lent[r->lent_count++ % (int)(sizeof r->lent / sizeof *r->lent)] = plan;
+}
+
 int mt_ledger_plan(mt_ledger *l) {
     l->plans = grown(l->plans, l->plan_count, &l->plan_capacity, sizeof *l->plans);
     l->plans[l->plan_count] = (mt_plan){.on_rank = -1, .group = -1, .bundle = -1, .actor = -1, .last_rank = -1};
@@ -212,6 +219,8 @@ static uint32_t causes(mt_ledger *l, int number) {
     if (r->visited == l->visit) return 0;
     r->visited = l->visit;
     uint32_t mask = losses(l);
+    for (int i = 0; i < r->lent_count && i < (int)(sizeof r->lent / sizeof *r->lent); i++)
+        if (l->actors[l->plans[r->lent[i]].actor].killed) mask |= BIT(OBJECT_LOST) | BIT(ACTOR_DIED);
     if (r->plan >= 0) mask |= plan_causes(l, r->plan);
     if (r->group >= 0) {
         const mt_group_entry *g = &l->groups[r->group];
@@ -297,7 +306,7 @@ void mt_ledger_value(mt_ledger *l, int number, int reader, const mt_value *v, co
     char text[256];
     l->checked_values++;
     mt_ledger_describe(l, number, text);
-    if (r->outcome == 2 && r->content != MT_CONTENT_ACTOR && !l->deaths && !l->partitions && !l->disk_failures && !l->tight)
+    if (r->outcome == 2 && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && !r->lent_count && !l->deaths && !l->partitions && !l->disk_failures && !l->tight)
         mt_ledger_violate(l, "rank %d reads a value of %s, which was seen to have failed with %s", reader, text,
             manta_code_name(r->outcome_code));
     r->outcome = 1;
@@ -350,7 +359,7 @@ void mt_ledger_error(mt_ledger *l, int number, int reader, int code, int error_r
             manta_code_name(code), message ? message : "", reader);
     if (!message || !*message) mt_ledger_violate(l, "rank %d: %s failed with %s and no message", reader, text, manta_code_name(code));
     int quiet = !l->deaths && !l->partitions && !l->disk_failures && !l->tight;
-    if (quiet && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && r->outcome &&
+    if (quiet && r->content != MT_CONTENT_ACTOR && r->content != MT_CONTENT_RANKS && !r->lent_count && r->outcome &&
         (r->outcome == 1 || r->outcome_code != code))
         mt_ledger_violate(l, "rank %d: %s failed with %s, and was seen to %s", reader, text, manta_code_name(code),
             r->outcome == 1 ? "have a value" : manta_code_name(r->outcome_code));

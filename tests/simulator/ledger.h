@@ -40,6 +40,7 @@ typedef struct mt_entry {           // an object
     int owner, plan, actor, group;   // -1: none
     uint64_t seed, bytes;
     mt_ref_list *lists;              // owned
+    int lent_count, lent[6];         // methods that got it from their callers: see causes
     uint32_t visited;
 } mt_entry;
 
@@ -120,6 +121,7 @@ void mt_ledger_violate(mt_ledger *ledger, const char *format, ...) __attribute__
 int mt_ledger_record(mt_ledger *ledger, manta_ref ref, mt_made made, mt_content content, int owner);
 int mt_ledger_find(const mt_ledger *ledger, manta_ref ref);             // -1: never obtained
 void mt_ledger_add_list(mt_ledger *ledger, int record, const manta_ref *refs, int count);
+void mt_ledger_lend(mt_ledger *ledger, int record, int plan);
 int mt_ledger_plan(mt_ledger *ledger);
 int mt_ledger_actor(mt_ledger *ledger);
 int mt_ledger_group(mt_ledger *ledger);

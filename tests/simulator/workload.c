@@ -25,6 +25,7 @@ static void offer(mt_body *b, const manta_ref *refs, int64_t count) {
         }
         if (!b->offered) MT_ASSERT(b->offered = malloc(64 * sizeof *b->offered));
         b->offered[b->offered_count++] = record;
+        mt_ledger_lend(ledger_of(b), record, b->plan);
     }
 }
 
@@ -110,7 +111,9 @@ void mt_workload_look(mt_body *b, int number, int view) {
     int64_t count = mt_value_ref_count(look.value.head);
     for (int64_t i = 0; i < count && i < 8; i++) {
         int inner = mt_ledger_find(l, ((const manta_ref *)payload)[i]);
-        if (inner >= 0 && b->held_count < 40 && mt_body_chance(b, 0.5)) mt_body_hold(b, inner);
+        if (inner < 0 || b->held_count >= 40 || !mt_body_chance(b, 0.5)) continue;
+        mt_ledger_lend(l, inner, b->plan);
+        mt_body_hold(b, inner);
     }
 }
 

@@ -49,17 +49,32 @@ void mt_context_keep_view(manta_context *c, manta_ref ref) {
     mt_holds_add(&c->views, ref);
 }
 
-// Whose hold does the user give back? The one that the context got with the reference; else one that was retained; else the
-// one that a get made.
+mt_holds *mt_context_retained(manta_context *c) {
+    if (!c->state) return &c->node->retained;
+    mt_actor_state *state = mt_actor_state_of(c->state);
+    if (!state->retained && (state->retained = malloc(sizeof *state->retained)) != NULL) mt_holds_init(state->retained);
+    return state->retained;
+}
+
+static int remove_retained(manta_context *c, manta_ref ref) {
+    mt_holds *retained = c->state ? mt_actor_state_of(c->state)->retained : &c->node->retained;
+    return retained && mt_holds_remove(retained, ref);
+}
+
+// Whose hold does the user give back? The one that the context got with the reference; else one that was retained, by this actor
+// and no other; else the one that a get made.
 void mt_context_let_go(manta_context *c, manta_ref ref) {
-    if (!mt_holds_remove(&c->holds, ref) && !mt_holds_remove(&c->node->retained, ref) && !mt_holds_remove(&c->views, ref)) return;
+    if (!mt_holds_remove(&c->holds, ref) && !remove_retained(c, ref) && !mt_holds_remove(&c->views, ref)) return;
     mt_core_release(c->node->core, ref);
 }
 
 static void release_one(void *core, manta_ref ref) { mt_core_release(core, ref); }
 
+void mt_context_release_retained(mt_node *node) { mt_holds_clear(&node->retained, release_one, node->core); }
+
 void mt_context_release_all(manta_context *c) {
     mt_draft_drop(c, &c->draft);
+    mt_groups_end(&c->groups);
     if (c->holds.used) mt_holds_clear(&c->holds, release_one, c->node->core);
     if (c->views.used) mt_holds_clear(&c->views, release_one, c->node->core);
 }

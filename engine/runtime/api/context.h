@@ -46,6 +46,7 @@ struct manta_context {
     // a put that was begun
     mt_draft draft;
     alignas(16) char scratch[MT_ENCODED_BYTES];
+    manta_group *groups;           // owned: joined outside an actor
     mt_holds holds;                // of references obtained through it
     mt_holds views;                // of others, whose values it looks at
 };
@@ -57,7 +58,12 @@ void mt_context_destroy(manta_context *c);                     // Nullable. Hold
 void mt_context_run(manta_context *c, mt_run *run);
 void mt_context_finish(manta_context *c, mt_run *run);
 void mt_context_destroy_state(manta_context *c, mt_actor_state *state);   // no lock: the class's destroy
-void mt_context_free_state(mt_actor_state *state);                        // lock held
+// Lock held. What an actor has beside its bytes: given back when it ends (release, the core is told) or when the node has ended
+// with it (forget); then its memory.
+void mt_context_release_state(mt_node *node, mt_actor_state *state);
+void mt_context_forget_state(mt_actor_state *state);
+void mt_context_free_state(mt_actor_state *state);
+void mt_context_release_retained(mt_node *node);                          // lock held: of bodies outside actors, at the job's end
 void mt_context_release_all(manta_context *c);                            // lock held: for the driver's end
 
 // ---- for the files of the API
@@ -67,11 +73,17 @@ static inline mt_hint *mt_context_hint(const manta_context *c) { return mt_node_
 int mt_context_fail(manta_context *c, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));   // returns code
 int mt_context_fail_status(manta_context *c, mt_status status, const char *before);   // with the thread's last error
 int mt_code_of_status(mt_status status);
+manta_ref mt_context_failed_ref(manta_context *c);   // no lock: a reference whose error is the context's last
+
+// group.c, lock held. The members of a list leave their groups, and the list goes; forget: the node ends, the groups with it.
+void mt_groups_end(manta_group **list);
+void mt_groups_forget(manta_group **list);
 
 // lock held: the context has one hold more of what the core already counts once
 void mt_context_keep(manta_context *c, manta_ref ref);
 void mt_context_keep_view(manta_context *c, manta_ref ref);
 void mt_context_let_go(manta_context *c, manta_ref ref);
+mt_holds *mt_context_retained(manta_context *c);   // where manta_retain counts: the actor's or the node's. NULL: no memory
 
 // TEXT's NUL counts, as it does in the head.
 static inline int mt_draft_inline(const manta_arg *arg) {

@@ -84,7 +84,10 @@ static void state_end(manta_context *c, mt_run *run) {
     mt_actor_state *state = c->state ? mt_actor_state_of(c->state) : NULL;
     if (run->call_kind != MT_CALL_CREATE || !state) return;
     if (c->end_code != MANTA_OK) {
-        free(state);   // a create that fails has given back what it took
+        // a create that fails has given back what it took; what it retained is its actor's, which never was
+        mt_context_release_state(c->node, state);
+        free(state);
+        c->state = NULL;
         return;
     }
     state->next = c->node->actors;
@@ -126,6 +129,21 @@ void mt_context_finish(manta_context *c, mt_run *run) {
 void mt_context_destroy_state(manta_context *c, mt_actor_state *state) {
     const manta_class *desc = c->node->program->classes[state->class_number].desc;
     if (desc->destroy) desc->destroy(mt_actor_state_user(state));
+}
+
+void mt_context_forget_state(mt_actor_state *state) {
+    if (state->retained) mt_holds_fini(state->retained);
+    free(state->retained);
+    state->retained = NULL;
+    mt_groups_forget(&state->groups);
+}
+
+static void release_one(void *core, manta_ref ref) { mt_core_release(core, ref); }
+
+void mt_context_release_state(mt_node *node, mt_actor_state *state) {
+    mt_groups_end(&state->groups);
+    if (state->retained) mt_holds_clear(state->retained, release_one, node->core);
+    mt_context_forget_state(state);
 }
 
 void mt_context_free_state(mt_actor_state *state) {

@@ -18,14 +18,14 @@ size_t mt_actor_encode_place(const mt_core *c, const mt_wire_call *w, void *out)
     return mt_value_encoded_bytes(&value);
 }
 
-static int read_place(const mt_object *o, mt_actor_place *out) {
+static int read_place(const mt_core *c, const mt_object *o, mt_actor_place *out) {
     mt_value v;
     size_t used;
     if (o->state != MT_STATE_READY || mt_value_decode(o->encoded, o->encoded_bytes, &v, &used) != MT_OK ||
         v.head->form != MT_VALUE_INLINE || v.head->bytes != sizeof *out)
         return 0;
     memcpy(out, v.payload, sizeof *out);
-    return 1;
+    return out->rank < (uint32_t)c->size;
 }
 
 // ---- owner
@@ -221,7 +221,7 @@ void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor) {
         l = actor->link = mt_take(c, sizeof *l);
         l->actor = actor, l->rank = -1, l->last = &l->first, l->sent_last = &l->sent;
     }
-    if (read_place(actor, &place)) l->rank = (int32_t)place.rank, l->incarnation = place.incarnation;
+    if (read_place(c, actor, &place)) l->rank = (int32_t)place.rank, l->incarnation = place.incarnation;
     else if (actor->owned && actor->more && actor->more->actor && actor->more->actor->creation)
         place.max_pending = actor->more->actor->creation->call->max_pending;
     if (place.max_pending > 0 && l->queued + l->in_flight >= (uint32_t)place.max_pending) {
@@ -309,7 +309,7 @@ void mt_actor_changed(mt_core *c, mt_object *o) {
         fail_all(c, o);
     } else if (o->state == MT_STATE_PENDING) {
         l->rank = -1;
-    } else if (read_place(o, &place)) {
+    } else if (read_place(c, o, &place)) {
         mt_object_hold(o);
         if (l->sent && l->incarnation != place.incarnation) send_again(c, l, &place);
         l->rank = (int32_t)place.rank, l->incarnation = place.incarnation;

@@ -123,12 +123,19 @@ void mt_core_handle(mt_core *c, int source, const mt_wire *m) {
     case MT_WIRE_NAME_FIND:
     case MT_WIRE_NAME_REPLY: mt_directory_on_name(c, source, body); break;
     case MT_WIRE_GROUP_PLACE: mt_placement_on_group(c, source, body, bytes); break;
-    case MT_WIRE_GROUP_RESERVE: mt_placement_on_reserve(c, source, body); break;
+    case MT_WIRE_GROUP_RESERVE:
+        if (source == MT_HEAD) mt_placement_on_reserve(c, source, body);
+        break;
     case MT_WIRE_GROUP_VOTE: mt_placement_on_vote(c, source, body); break;
-    case MT_WIRE_GROUP_UNDO: mt_placement_on_undo(c, body); break;
-    case MT_WIRE_GROUP_PLACED: mt_placement_on_placed(c, body, bytes); break;
+    case MT_WIRE_GROUP_UNDO:
+        if (source == MT_HEAD) mt_placement_on_undo(c, body);
+        break;
+    case MT_WIRE_GROUP_PLACED:
+        if (source == MT_HEAD) mt_placement_on_placed(c, body, bytes);
+        break;
     case MT_WIRE_FREED: mt_placement_on_freed(c, source); break;
     case MT_WIRE_MEET:
+    case MT_WIRE_UNMEET:
     case MT_WIRE_MET: mt_directory_on_meet(c, source, body, bytes); break;
     case MT_WIRE_HEARTBEAT: mt_health_on_heartbeat(c, source, body); break;
     case MT_WIRE_GONE: mt_health_on_gone(c, body); break;
@@ -147,7 +154,7 @@ void mt_core_handle(mt_core *c, int source, const mt_wire *m) {
 void mt_core_settle(mt_core *c) {
     if (c->settling) return;
     c->settling = 1;
-    while (c->loop) {
+    for (mt_task_settle(c); c->loop; mt_task_settle(c)) {
         mt_early *e = c->loop;
         c->loop = e->next;
         if (!c->loop) c->loop_last = &c->loop;
@@ -163,11 +170,16 @@ void mt_core_forget_early(mt_core *c, mt_peer *p) {
         p->early = e->next;
         mt_give(c, e, sizeof *e + e->bytes);
     }
+    p->early_count = 0;
 }
 
 static void keep_early(mt_core *c, mt_peer *p, const mt_wire *m) {
     mt_early **at = &p->early;
     uint32_t ahead = m->sequence - p->sequence_in;
+    if (p->early_count >= MT_EARLY_MAX) {
+        c->stats.dropped_messages++;   // no transport of ours overtakes itself so far
+        return;
+    }
     while (*at && ((const mt_wire *)(*at)->message)->sequence - p->sequence_in < ahead) at = &(*at)->next;
     if (*at && ((const mt_wire *)(*at)->message)->sequence == m->sequence) return;
     mt_early *e = mt_take(c, sizeof *e + m->bytes);
@@ -175,6 +187,7 @@ static void keep_early(mt_core *c, mt_peer *p, const mt_wire *m) {
     memcpy(e->message, m, m->bytes);
     e->next = *at;
     *at = e;
+    p->early_count++;
 }
 
 void mt_core_receive(mt_core *c, int source, const void *message, size_t bytes) {
@@ -202,6 +215,7 @@ void mt_core_receive(mt_core *c, int source, const void *message, size_t bytes) 
     while (p->early && ((const mt_wire *)p->early->message)->sequence == p->sequence_in) {
         mt_early *e = p->early;
         p->early = e->next;
+        p->early_count--;
         p->sequence_in++;
         mt_core_handle(c, source, (const mt_wire *)e->message);
         mt_give(c, e, sizeof *e + e->bytes);
@@ -242,6 +256,8 @@ mt_status mt_core_create(const mt_core_desc *desc, const mt_core_ops *ops, void 
     if (!c->desc.dead_ns) c->desc.dead_ns = 15 * c->desc.heartbeat_ns;
     if (c->desc.gpu_devices > MT_GPUS_MAX) c->desc.gpu_devices = MT_GPUS_MAX;
     c->deferred_last = &c->deferred, c->loop_last = &c->loop, c->queue_last = &c->queue;
+    c->met_last = &c->met, c->lineage_last = &c->lineage;
+    c->shapes_most = MT_SHAPES_IDLE;
     c->random = desc->seed + (uint64_t)desc->rank;
     c->available = desc->totals[desc->rank];
     for (int g = 0; g < c->desc.gpu_devices; g++) c->gpu_free[g] = MT_RESOURCE_UNIT;

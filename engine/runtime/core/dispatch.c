@@ -134,13 +134,67 @@ static int choose_bundle(mt_core *c, mt_task *t, int *bundle) {
 
 // ---- queues
 
+static int wants(const mt_shape *s, const mt_task *t) {
+    return s->on_rank == t->on_rank && memcmp(&s->demand, &t->demand, sizeof s->demand) == 0;
+}
+
+static uint64_t hash_of_wish(const mt_task *t) {
+    uint64_t h = (uint64_t)(uint32_t)t->on_rank + 1;
+    for (int k = 0; k < MT_RESOURCES; k++) h = (h ^ (uint64_t)t->demand.amount[k]) * UINT64_C(0x9E3779B97F4A7C15), h ^= h >> 29;
+    return h;
+}
+
+// Whoever asks for another amount of memory with every call makes a shape with every call: those that are done with go.
+static void forget_idle_shapes(mt_core *c) {
+    for (uint32_t i = 0; i < c->shape_map.capacity;) {
+        mt_map_entry e = c->shape_map.entry[i];
+        mt_shape *s = e.record;
+        if (!s || s->count || s->sent || s->refused || s->listed) {
+            i++;
+            continue;
+        }
+        mt_map_remove(&c->shape_map, e.a, e.b);   // another may move here: the same place is looked at again
+        mt_give(c, s, sizeof *s);
+    }
+    c->last_shape = NULL;
+}
+
 static mt_shape *shape_of(mt_core *c, const mt_task *t) {
-    for (mt_shape *s = c->shapes; s; s = s->next)
-        if (s->on_rank == t->on_rank && memcmp(&s->demand, &t->demand, sizeof s->demand) == 0) return s;
-    mt_shape *s = mt_take(c, sizeof *s);
-    s->demand = t->demand, s->on_rank = t->on_rank, s->last = &s->first, s->next = c->shapes;
+    if (c->last_shape && wants(c->last_shape, t)) return c->last_shape;
+    uint64_t hash = hash_of_wish(t), probe = 0;
+    mt_shape *s;
+    while ((s = mt_map_get(&c->shape_map, hash, probe)) && !wants(s, t)) probe++;
+    if (s) return c->last_shape = s;
+    if (c->shape_map.count >= c->shapes_most) {
+        forget_idle_shapes(c);
+        // twice what is in use: the next look is paid for by as many new ones
+        c->shapes_most = 2 * c->shape_map.count + MT_SHAPES_IDLE;
+        for (probe = 0; mt_map_get(&c->shape_map, hash, probe); probe++) {}
+    }
+    s = mt_take(c, sizeof *s);
+    s->demand = t->demand, s->on_rank = t->on_rank, s->last = &s->first;
     s->cursor = (uint32_t)c->rank + 1, s->number = ++c->shape_count;
-    return c->shapes = s;
+    mt_map_put(&c->shape_map, hash, probe, s);
+    return c->last_shape = s;
+}
+
+static void list(mt_core *c, mt_shape *s) {
+    if (s->listed) return;
+    s->listed = 1, s->next = c->shapes;
+    c->shapes = s;
+}
+
+// The first of the list from *at on that has calls; those without leave the list. What is done with one may list new ones, at
+// the front only.
+static mt_shape *next_shape(mt_shape ***at) {
+    while (**at && !(**at)->count) {
+        mt_shape *s = **at;
+        **at = s->next;
+        s->listed = 0, s->next = NULL, s->saturated = 0;
+    }
+    mt_shape *s = **at;
+    if (s) *at = &s->next;
+    return s;
 }
 
 static void send_to(mt_core *c, mt_task *t, int rank) {
@@ -184,7 +238,8 @@ void mt_dispatch_add(mt_core *c, mt_task *t, int first) {
     if (t->group) {
         mt_object *group = t->group;
         if (group->state == MT_STATE_PENDING) {
-            // the group's place is not known yet: its waiters are looked at when it is (placement.c)
+            // the group's place is not known yet: its waiters are looked at when it is (wait.c)
+            group->awaited = 1;
             t->next = c->group_waiters, t->previous = &c->group_waiters;
             if (c->group_waiters) c->group_waiters->previous = &t->next;
             c->group_waiters = t;
@@ -199,6 +254,7 @@ void mt_dispatch_add(mt_core *c, mt_task *t, int first) {
         return;
     }
     mt_shape *s = t->shape = shape_of(c, t);
+    list(c, s);
     if (first && s->first) {
         t->next = s->first, t->previous = &s->first;
         s->first->previous = &t->next;
@@ -238,7 +294,8 @@ void mt_dispatch_shape(mt_core *c, mt_shape *s) {
 
 // Something of ours ended there: as much as fits follows, from every shape.
 void mt_dispatch_room(mt_core *c, int rank) {
-    for (mt_shape *s = c->shapes; s; s = s->next) {
+    mt_shape **at = &c->shapes, *s;
+    while ((s = next_shape(&at))) {
         s->saturated = 0;
         while (s->first && (s->on_rank < 0 || s->on_rank == rank)) {
             mt_task *t = s->first;
@@ -255,7 +312,8 @@ void mt_dispatch_room(mt_core *c, int rank) {
 }
 
 void mt_dispatch_all(mt_core *c) {
-    for (mt_shape *s = c->shapes; s; s = s->next) {
+    mt_shape **at = &c->shapes, *s;
+    while ((s = next_shape(&at))) {
         s->saturated = 0;
         mt_dispatch_shape(c, s);
     }
@@ -278,7 +336,8 @@ void mt_dispatch_ended(mt_core *c, mt_task *t) {
 
 // What nobody can run any more, now that ranks are gone.
 void mt_dispatch_rank_dead(mt_core *c) {
-    for (mt_shape *s = c->shapes; s; s = s->next) {
+    mt_shape **at = &c->shapes, *s;
+    while ((s = next_shape(&at))) {
         char text[512];
         while (s->first && mt_dispatch_infeasible(c, &s->demand, s->on_rank, text, sizeof text))
             mt_task_fail(c, s->first, MANTA_INFEASIBLE, c->rank, text);
@@ -289,23 +348,25 @@ void mt_dispatch_rank_dead(mt_core *c) {
 // Asked less and less often, as long as none of the shape has run there.
 void mt_dispatch_refused(mt_core *c, const mt_task *t, int rank) {
     if (t->group) return;
-    uint32_t number = shape_of(c, t)->number;
-    mt_refusal *r = mt_map_get(&c->refusals, (uint64_t)rank, number);
-    if (!r) mt_map_put(&c->refusals, (uint64_t)rank, number, r = mt_take(c, sizeof *r));
+    mt_shape *s = shape_of(c, t);
+    mt_refusal *r = mt_map_get(&c->refusals, (uint64_t)rank, s->number);
+    if (!r) mt_map_put(&c->refusals, (uint64_t)rank, s->number, r = mt_take(c, sizeof *r)), s->refused++;
     r->until_ns = c->now_ns + ((int64_t)MT_BUSY_NS << r->count);
     if (r->count < MT_REFUSALS_MAX) r->count++;
 }
 
 void mt_dispatch_accepted(mt_core *c, const mt_task *t, int rank) {
     if (!c->refusals.count || t->group || t->call_kind == MT_CALL_METHOD) return;
-    uint32_t number = shape_of(c, t)->number;
-    mt_refusal *r = mt_map_get(&c->refusals, (uint64_t)rank, number);
+    mt_shape *s = shape_of(c, t);
+    mt_refusal *r = mt_map_get(&c->refusals, (uint64_t)rank, s->number);
     if (!r) return;
-    mt_map_remove(&c->refusals, (uint64_t)rank, number);
+    s->refused--;
+    mt_map_remove(&c->refusals, (uint64_t)rank, s->number);
     mt_give(c, r, sizeof *r);
 }
 
 void mt_dispatch_fini(mt_core *c) {
     mt_map_fini(&c->refusals);
+    mt_map_fini(&c->shape_map);
     mt_map_fini(&c->pace);
 }

@@ -280,12 +280,34 @@ static void evict(mt_core *c, mt_object *o) {
     o->evicted = 1;
 }
 
-void mt_object_check_free(mt_core *c, mt_object *o) {
-    if (o->holds || o->freeing || o->adopting) return;
-    if (o->owned && o->more && o->more->holders.count) return;
+static int unheld(const mt_object *o) {
+    return !o->holds && !o->freeing && !o->adopting && !(o->owned && o->more && o->more->holders.count);
+}
+
+static void let_object_go(mt_core *c, mt_object *o) {
     if (o->lineage && o->is_actor && o->owned) mt_actor_let_go(c, o);
     else if (o->lineage) evict(c, o);
     else free_object(c, o);
+}
+
+void mt_object_check_free(mt_core *c, mt_object *o) {
+    if (!unheld(o)) return;
+    if (o->to_free) return;
+    if (c->freeing) {
+        // it goes with another: one after the other, for a chain of them can be long
+        o->to_free = 1, o->free_next = c->to_free;
+        c->to_free = o;
+        return;
+    }
+    c->freeing = 1;
+    let_object_go(c, o);
+    while (c->to_free) {
+        mt_object *next = c->to_free;
+        c->to_free = next->free_next;
+        next->to_free = 0;
+        if (unheld(next)) let_object_go(c, next);
+    }
+    c->freeing = 0;
 }
 
 void mt_object_drop(mt_core *c, mt_object *o) {
@@ -335,7 +357,7 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     if (m->state == MT_STATE_READY) {
         mt_value v;
         size_t used;
-        if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK) {
+        if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK && mt_place_in_range(c, &v)) {
             // a place that changed is read anew, unless it is in reach already
             if (o->pin != MT_PIN_NONE && !in_view(c, o)) mt_object_unpin(c, o);
             mt_object_set_value(c, o, m + 1, used);
@@ -345,7 +367,7 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     } else if (m->state == MT_STATE_FAILED) {
         char text[1024];
         snprintf(text, sizeof text, "%.*s", (int)(m->text_bytes < rest ? m->text_bytes : rest), (const char *)(m + 1));
-        mt_object_set_error(c, o, m->code, (int)m->error_rank, text);
+        mt_object_set_error(c, o, mt_failure_code(m->code), (int)m->error_rank, text);
     } else {
         if (o->state != MT_STATE_PENDING) mt_object_set_pending(c, o);
         else give_calls_back(c, o);

@@ -343,7 +343,7 @@ void mt_placement_on_placed(mt_core *c, const mt_wire_place_group *m, size_t byt
         char text[512];
         snprintf(text, sizeof text, "%.*s", (int)(m->text_bytes < rest ? m->text_bytes : rest), (const char *)(m + 1));
         o->is_group = 0;
-        mt_object_set_error(c, o, m->code, MT_HEAD, text);
+        mt_object_set_error(c, o, mt_failure_code(m->code), MT_HEAD, text);
         return;
     }
     manta_arg ranks = {.value = {.type = MANTA_TYPE_U32, .ndim = 1, .shape = {m->count}, .data = m + 1, .bytes = sizeof(uint32_t) * m->count}};

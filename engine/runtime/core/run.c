@@ -133,6 +133,11 @@ void mt_run_begin_more(mt_core *c) {
     for (mt_run_core *r = c->queue, *next; r && looked < LOOK_AHEAD; r = next) {
         next = r->next;
         if (failed && same_wish(failed, r)) continue;
+        if (r->run.call_kind == MT_CALL_CREATE && mt_map_get(&c->hosted_by_ref, mt_ref_key(r->run.actor), r->run.actor.serial)) {
+            unlink_queue(c, r);
+            mt_run_refuse(c, r, MANTA_INTERNAL, "the actor lives here already");
+            continue;
+        }
         int taken = take_resources(c, r);
         if (taken == 0) {
             failed = r, looked++;
@@ -206,6 +211,15 @@ static void drop_large(mt_core *c, mt_run_core *r) {
     mt_wait_unlink_all(c, r->links, (int)count);
 }
 
+// The object as it is now has the form that the call speaks of.
+static int same_form(const mt_object *o, const mt_value *value) {
+    mt_value now;
+    size_t used;
+    const mt_value_head *h = value->head;
+    return mt_value_decode(o->encoded, o->encoded_bytes, &now, &used) == MT_OK && now.head->type == h->type && now.head->ndim == h->ndim &&
+        now.head->bytes == h->bytes && memcmp(now.shape, value->shape, sizeof *now.shape * h->ndim) == 0;
+}
+
 // All large arguments are in reach, or cannot be: puts their places in, or gives the error.
 static int take_views(mt_run_core *r, char *text, size_t bytes) {
     for (int i = 0; i < r->run.argument_count; i++) {
@@ -216,6 +230,10 @@ static int take_views(mt_run_core *r, char *text, size_t bytes) {
             int no_room = o && o->state == MT_STATE_READY;   // wait.c: it was asked for, and refused
             snprintf(text, bytes, "argument %d: %s", i, no_room ? mt_wait_no_room_text : o && o->message ? o->message : "the object is gone");
             return no_room ? MANTA_NO_MEMORY : o && o->state == MT_STATE_FAILED ? o->code : MANTA_OBJECT_LOST;
+        }
+        if (!same_form(o, &a->value)) {
+            snprintf(text, bytes, "argument %d: the object was made again, in another shape than before", i);
+            return MANTA_OBJECT_LOST;
         }
         a->view_rank = o->view_rank, a->view_offset = o->view_offset;
     }
@@ -275,6 +293,13 @@ void mt_run_argument_ready(mt_core *c, mt_waiter *w) {
     arguments_are_there(c, r);
 }
 
+// What a caller sends: values, or places in range; what stands for a value that is to come stays at the caller.
+static int arguments_in_order(const mt_core *c, const mt_value *values, int count) {
+    for (int i = 0; i < count; i++)
+        if (values[i].head->form == MT_VALUE_FROM || !mt_place_in_range(c, &values[i])) return 0;
+    return 1;
+}
+
 void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes) {
     size_t head = head_bytes(m, bytes);
     mt_value values[MANTA_MAX_ARGUMENTS];
@@ -287,7 +312,8 @@ void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes)
         memcpy(&r->demand, (const char *)r->call + head - sizeof r->demand, sizeof r->demand);
         r->arriving = source == c->rank && !m->placement_serial;
     }
-    if (mt_values_decode((const char *)r->call + head, bytes - head, m->argument_count, values) != MT_OK) {
+    if (mt_values_decode((const char *)r->call + head, bytes - head, m->argument_count, values) != MT_OK ||
+        !arguments_in_order(c, values, m->argument_count)) {
         r->run.argument_count = 0;
         mt_run_refuse(c, r, MANTA_INTERNAL, "its arguments arrived in a form that cannot be read");
         return;

@@ -21,7 +21,9 @@ enum {
     MT_STUCK_NS = 5 * 1000 * 1000,       // queued tasks of others go back when nothing has moved for so long
     MT_BUSY_NS = 20 * 1000 * 1000,       // no more tasks for so long to a rank that sent one back; doubled each time,
     MT_REFUSALS_MAX = 5,                 // up to 32 times
-    MT_GPUS_MAX = 16,                    // devices of a rank
+    MT_LINEAGE_BYTES = 64 << 20,         // of finished calls kept to run again; the oldest go first
+    MT_SHAPES_IDLE = 256,                // more without calls are forgotten
+    MT_EARLY_MAX = 4096,                 // messages of a peer that are ahead of their turn
     MT_HEAD = 0,
 };
 
@@ -52,12 +54,15 @@ struct mt_object {
     uint8_t owned, state, adopting, evicted, is_actor;
     uint8_t pin;                         // mt_pin_state
     uint8_t result_index, freeing, is_group;
+    uint8_t to_free;                     // in the core's list of that name
+    uint8_t awaited;                     // a placement group: calls wait for it
     uint8_t lent;                        // borrowed: known from a call's argument, held by its caller; not adopted (yet)
     uint8_t no_room;                     // the last reader found no memory for it; the next one asks again
     int32_t pin_rank, view_rank;
     uint64_t view_offset;
     uint64_t ticket;                     // of its adoption
     mt_object *older, *newer;            // adoptions under way, in order
+    mt_object *free_next;
     uint8_t *encoded;                    // READY: view of `small`, or owned
     uint32_t encoded_bytes;
     int32_t code;
@@ -124,7 +129,9 @@ struct mt_task {
     uint8_t *blob;                       // own encoded arguments
     mt_dependency *dependency;           // (dependency_count)
     mt_object **result;                  // (result_count) NULL: nobody wants it any more
-    mt_task *next, **previous;           // in a shape's queue, a link's queue or list, a peer's list
+    mt_task *next, **previous;           // in a shape's queue, a link's queue or list, a peer's list, the lineage
+    mt_task *met_next, **met_previous;   // an argument has come: looked at when the event is done
+    mt_task *again;                      // being collected to run again
     struct mt_shape *shape;
     mt_link *link;
     mt_object *group;                    // placement group: held. Nullable
@@ -140,8 +147,9 @@ typedef struct mt_shape {
     mt_task *first, **last;
     uint32_t count, cursor;
     int64_t sent;                        // of those bound to a rank
-    uint32_t number;
+    uint32_t number, refused;            // refused: ranks that sent some back (mt_refusal)
     uint8_t saturated;                   // no rank has room; cleared when one may have
+    uint8_t listed;                      // in the list of those with calls
     struct mt_shape *next;
 } mt_shape;
 
@@ -160,6 +168,7 @@ typedef struct mt_peer {
     uint32_t incarnation;                // of its first message; others are not listened to
     uint32_t sequence_out, sequence_in;
     mt_early *early;                     // came before their turn, sorted
+    uint32_t early_count;
     uint8_t dead, gone_reported;
     int64_t heard_ns;
     mt_resources outstanding;            // of tasks sent there
@@ -290,11 +299,17 @@ struct mt_core {
     mt_map peers;
     mt_peer *last_peer;
     mt_ranks dead;
-    mt_shape *shapes;
+    mt_map shape_map;                    // by a hash of what they want
+    mt_shape *shapes, *last_shape;       // those with calls (or that had some a moment ago); the last that was found
+    mt_task *met, **met_last;
+    mt_task *lineage, **lineage_last;    // DONE, oldest first
+    uint64_t lineage_bytes;
+    mt_object *to_free;                  // nobody holds them: freed one after the other
+    uint8_t freeing;
     mt_task *group_waiters;              // calls whose placement group is not placed yet
     mt_map pace;                         // by function
     mt_map refusals;                     // by rank and shape's number
-    uint32_t shape_count;
+    uint32_t shape_count, shapes_most;   // made so far; in the map before idle ones are forgotten
     mt_resources arriving;               // of own calls on their way to this rank's queue: as good as taken
     uint8_t own_turn;                    // a run from elsewhere began last: own tasks come first now
 
@@ -326,6 +341,10 @@ static inline int mt_ref_same(manta_ref a, manta_ref b) { return a.serial == b.s
 static inline uint64_t mt_ref_key(manta_ref r) { return ((uint64_t)r.owner << 32) | r.slot; }
 static inline void *mt_take(mt_core *c, size_t bytes) { return mt_pool_take(&c->pool, bytes); }
 static inline void mt_give(mt_core *c, void *block, size_t bytes) { mt_pool_give(&c->pool, block, bytes); }
+// A failure's code that another rank speaks of.
+static inline int mt_failure_code(int code) { return code > MANTA_OK && code < MANTA_CODE_COUNT ? code : MANTA_INTERNAL; }
+// A place that another rank speaks of.
+static inline int mt_place_in_range(const mt_core *c, const mt_value *v) { return v->head->form != MT_VALUE_PLACE || v->place.rank < (uint32_t)c->size; }
 static inline size_t mt_up16(size_t n) { return (n + 15) & ~(size_t)15; }
 
 // ---- core.c
@@ -398,7 +417,8 @@ static inline int mt_dependency_met(const mt_dependency *d) {
 // ---- task.c
 mt_task *mt_task_of(const mt_core *core, uint64_t name);
 void mt_task_fail(mt_core *core, mt_task *task, int code, int rank, const char *message);
-void mt_task_dependency_ready(mt_core *core, mt_dependency *d);
+void mt_task_dependency_ready(mt_core *core, mt_dependency *d);   // notes it; mt_task_settle acts on it
+void mt_task_settle(mt_core *core);                              // calls whose arguments have come go, or fail
 void mt_task_send(mt_core *core, mt_task *task, int rank);       // CALL with its arguments as they are now
 int mt_task_may_go(mt_core *core, mt_task *task);                // 0: it waits for its arguments again, or has failed
 void mt_task_on_done(mt_core *core, int source, const mt_wire_done *m, size_t bytes);

@@ -42,8 +42,35 @@ static void let_go(mt_core *c, mt_task *t, int lineage) {
 
 void mt_task_drop_dependencies(mt_core *c, mt_task *t) { let_go(c, t, 0); }
 
-void mt_task_free(mt_core *c, mt_task *t) {
+// ---- lineage: finished calls that can run again, oldest first, up to so many bytes
+
+static void leave_lineage(mt_core *c, mt_task *t) {
+    if (c->lineage_last == &t->next) c->lineage_last = t->previous;
     mt_task_unlink(t);
+    c->lineage_bytes -= t->bytes;
+}
+
+static void join_lineage(mt_core *c, mt_task *t) {
+    t->next = NULL, t->previous = c->lineage_last;
+    *c->lineage_last = t;
+    c->lineage_last = &t->next;
+    c->lineage_bytes += t->bytes;
+    // an endless x = step(x) would keep every step; what is forgotten is OBJECT_LOST when it is lost
+    while (c->lineage_bytes > MT_LINEAGE_BYTES && c->lineage != t) mt_task_free(c, c->lineage);
+}
+
+static void leave_met(mt_core *c, mt_task *t) {
+    if (!t->met_previous) return;
+    *t->met_previous = t->met_next;
+    if (t->met_next) t->met_next->met_previous = t->met_previous;
+    else c->met_last = t->met_previous;
+    t->met_next = NULL, t->met_previous = NULL;
+}
+
+void mt_task_free(mt_core *c, mt_task *t) {
+    leave_met(c, t);
+    if (t->state == MT_TASK_DONE && t->call_kind == MT_CALL_TASK) leave_lineage(c, t);
+    else mt_task_unlink(t);
     for (int i = 0; i < t->result_count; i++)
         if (t->result[i]) t->result[i]->producer = NULL;
     if (t->state == MT_TASK_DONE && t->call_kind != MT_CALL_CREATE) {
@@ -121,7 +148,9 @@ static int argument_error(const mt_object *o, int argument, char *text, size_t b
         return MANTA_OBJECT_LOST;
     }
     if (o->state != MT_STATE_FAILED) return MANTA_OK;
-    snprintf(text, bytes, "argument %d: %s", argument, o->message ? o->message : manta_code_name(o->code));
+    // what went wrong first, not the way that it came
+    if (o->message && strncmp(o->message, "argument ", 9) == 0) snprintf(text, bytes, "%s", o->message);
+    else snprintf(text, bytes, "argument %d: %s", argument, o->message ? o->message : manta_code_name(o->code));
     return o->code;
 }
 
@@ -223,16 +252,37 @@ void mt_core_submit(mt_core *c, const mt_submit *s, manta_ref *out) {
 
 // ---- arguments come in
 
+// Noted only: a call that fails for its argument fails those that wait for it in turn, and a hundred thousand of them must not be
+// so many calls deep.
 void mt_task_dependency_ready(mt_core *c, mt_dependency *d) {
     mt_task *t = d->task;
     t->waiting--;
-    if (d->value && d->object->state == MT_STATE_FAILED) {
+    if (t->met_previous || (t->waiting && !(d->value && d->object->state == MT_STATE_FAILED))) return;
+    t->met_next = NULL, t->met_previous = c->met_last;
+    *c->met_last = t;
+    c->met_last = &t->met_next;
+}
+
+// 1: an argument has failed, and with it the call.
+static int fail_for_argument(mt_core *c, mt_task *t) {
+    for (uint32_t i = 0; i < t->dependency_count; i++) {
+        const mt_object *o = t->dependency[i].object;
+        if (!t->dependency[i].value || !o || o->state != MT_STATE_FAILED) continue;
         char text[1024];
-        int code = argument_error(d->object, d->argument, text, sizeof text), rank = (int)d->object->error_rank;
-        mt_task_fail(c, t, code, rank, text);
-        return;
+        int code = argument_error(o, t->dependency[i].argument, text, sizeof text);
+        mt_task_fail(c, t, code, (int)o->error_rank, text);
+        return 1;
     }
-    if (!t->waiting && t->state == MT_TASK_WAITING && !mt_actor_waits_for_name(t)) queue_call(c, t);
+    return 0;
+}
+
+void mt_task_settle(mt_core *c) {
+    while (c->met) {
+        mt_task *t = c->met;
+        leave_met(c, t);
+        if (fail_for_argument(c, t)) continue;
+        if (!t->waiting && t->state == MT_TASK_WAITING && !mt_actor_waits_for_name(t)) queue_call(c, t);
+    }
 }
 
 void mt_task_ready_again(mt_core *c, mt_task *t) {
@@ -253,15 +303,7 @@ static void wait_for_arguments(mt_core *c, mt_task *t) {
         d->object->dependents = d;
     }
     t->state = MT_TASK_WAITING;
-    for (uint32_t i = 0; i < t->dependency_count; i++) {
-        const mt_object *o = t->dependency[i].object;
-        if (!t->dependency[i].value || !o || o->state != MT_STATE_FAILED) continue;
-        char text[1024];
-        int code = argument_error(o, t->dependency[i].argument, text, sizeof text);
-        mt_task_fail(c, t, code, (int)o->error_rank, text);
-        return;
-    }
-    if (!t->waiting) queue_call(c, t);
+    if (!fail_for_argument(c, t) && !t->waiting) queue_call(c, t);
 }
 
 // Between its last argument's coming and its going out an argument can be lost again: then it waits anew, or has failed.
@@ -358,6 +400,7 @@ static void complete(mt_core *c, mt_task *t) {
         c->stats.pending_tasks--;
         t->state = MT_TASK_DONE;
         let_go(c, t, 1);
+        join_lineage(c, t);
     } else mt_task_free(c, t);
     for (int i = 0; i < count; i++)
         if (results[i]) mt_object_drop(c, results[i]);
@@ -375,13 +418,13 @@ void mt_task_on_done(mt_core *c, int source, const mt_wire_done *m, size_t bytes
     size_t rest = bytes - sizeof *m, used = 0, at[MANTA_MAX_RESULTS], length[MANTA_MAX_RESULTS];
     const uint8_t *encoded = (const uint8_t *)(m + 1);
     char text[1024] = "";
-    int code = m->code, mine = t && t->state == MT_TASK_SENT && t->rank == source;
+    int code = m->code == MANTA_OK ? MANTA_OK : mt_failure_code(m->code), mine = t && t->state == MT_TASK_SENT && t->rank == source;
     uint32_t count = code == MANTA_OK ? m->result_count : 0;
     if (count > MANTA_MAX_RESULTS) count = MANTA_MAX_RESULTS, code = MANTA_INTERNAL;
     for (uint32_t i = 0; i < count; i++) {
         at[i] = used;
         mt_value value;
-        if (mt_value_decode(encoded + used, rest - used, &value, &length[i]) != MT_OK) {
+        if (mt_value_decode(encoded + used, rest - used, &value, &length[i]) != MT_OK || !mt_place_in_range(c, &value)) {
             code = MANTA_INTERNAL, count = i;
             snprintf(text, sizeof text, "rank %d sent results that cannot be read", source);
             break;
@@ -441,6 +484,10 @@ void mt_task_on_returned(mt_core *c, int source, const mt_wire_task *m) {
 
 void mt_task_lost(mt_core *c, mt_task *t, int rank) {
     mt_dispatch_ended(c, t);
+    if (t->cancelled) {
+        mt_task_fail(c, t, MANTA_CANCELLED, c->rank, "cancelled, and its rank died");
+        return;
+    }
     if (t->call_kind == MT_CALL_CREATE || t->retries > 0) {
         if (t->call_kind == MT_CALL_TASK && t->retries != MANTA_ALWAYS) t->retries--;
         c->stats.retried++;
@@ -452,14 +499,8 @@ void mt_task_lost(mt_core *c, mt_task *t, int rank) {
     mt_task_fail(c, t, MANTA_TASK_FAILED, rank, text);
 }
 
-int mt_task_again(mt_core *c, mt_task *t) {
-    if (t->state != MT_TASK_DONE) return 1;   // it is on its way already
-    if (t->retries <= 0) return 0;
-    // what it needs must be there, or made again first
-    for (uint32_t i = 0; i < t->dependency_count; i++) {
-        mt_object *o = t->dependency[i].object;
-        if (o && o->owned && o->evicted && (!o->producer || !mt_task_again(c, o->producer))) return 0;
-    }
+static void revive(mt_core *c, mt_task *t) {
+    leave_lineage(c, t);
     if (t->retries != MANTA_ALWAYS) t->retries--;
     t->state = MT_TASK_WAITING, t->cancelled = 0;
     c->stats.pending_tasks++;
@@ -475,7 +516,34 @@ int mt_task_again(mt_core *c, mt_task *t) {
         if (o->evicted || (!copied && mt_object_place(o, &place, NULL) && mt_core_dead(c, (int)place.rank))) mt_object_set_pending(c, o);
     }
     wait_for_arguments(c, t);
-    return 1;
+}
+
+// First all that would have to run are collected (a list, for they can be many one behind the other); when one of them cannot,
+// none does.
+int mt_task_again(mt_core *c, mt_task *t) {
+    if (t->state != MT_TASK_DONE) return 1;   // it is on its way already
+    mt_task *first = t, *last = t;
+    int possible = 1;
+    t->again = t;   // the last points at itself
+    for (mt_task *n = first;; n = n->again) {
+        possible &= n->retries > 0;
+        for (uint32_t i = 0; i < n->dependency_count; i++) {
+            const mt_object *o = n->dependency[i].object;
+            if (!o || !o->owned || !o->evicted) continue;
+            mt_task *maker = o->producer;
+            possible &= maker != NULL;
+            if (!maker || maker->state != MT_TASK_DONE || maker->again) continue;
+            last->again = maker, maker->again = maker;
+            last = maker;
+        }
+        if (n == last) break;
+    }
+    for (mt_task *n = first, *next;; n = next) {
+        next = n->again;
+        n->again = NULL;
+        if (possible) revive(c, n);
+        if (next == n) return possible;
+    }
 }
 
 void mt_task_result_gone(mt_core *c, mt_object *o) {

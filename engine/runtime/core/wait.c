@@ -107,7 +107,10 @@ void mt_wait_changed(mt_core *c, mt_object *o) {
         next = o->dependents;
     }
     if (o->is_actor) mt_actor_changed(c, o);
-    if (c->group_waiters && o->state != MT_STATE_PENDING) mt_dispatch_group_known(c, o);
+    if (o->awaited && o->state != MT_STATE_PENDING) {
+        o->awaited = 0;
+        mt_dispatch_group_known(c, o);
+    }
     mt_object_drop(c, o);
 }
 

@@ -103,7 +103,6 @@ static void need_thread(mt_node *node) {
 }
 
 void mt_node_run(mt_node *node, mt_run *run) {
-    atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     bool self = node->inside && is_free(node->inside);
     atomic_fetch_add_explicit(&node->busy, 1, memory_order_relaxed);
     if (self ? node->quiet > 0 : node->soon && is_short(node, run)) {
@@ -236,6 +235,7 @@ static void work(mt_executor *e) {
         mt_node_enter(node);
         node->inside = e;
         e->dead = NULL;
+        mt_context_release_state(node, state);
         if (state->dying == MT_DYING_AT_END) state->dying = MT_DESTROYED;   // the core still knows it: freed with the node
         else {
             mt_core_actor_destroyed(node->core, mt_actor_state_user(state));

@@ -15,6 +15,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/futex.h"
+#include "engine/runtime/api/context.h"
 #include "engine/runtime/status/census.h"
 
 enum { STACK_BYTES = 1 << 20, EXECUTORS_MAX = 4096 };
@@ -217,7 +218,11 @@ static void node_free(mt_node *node) {
     mt_teams_free(node->teams);
     mt_team_early_free(node);
     mt_holds_fini(&node->retained);
-    for (mt_actor_state *s = node->actors, *next; s; s = next) next = s->next, free(s);
+    for (mt_actor_state *s = node->actors, *next; s; s = next) {
+        next = s->next;
+        mt_context_forget_state(s);
+        free(s);
+    }
     if (node->attributes_made) pthread_attr_destroy(&node->thread_attributes);
     free(node->gone);
     free(node->rank_flags);
@@ -321,6 +326,7 @@ static mt_status drain(mt_node *node, mt_bell *bell, int64_t deadline_ns) {
             mt_node_what_runs(node, text, sizeof text);
             return MT_FAIL(DEADLINE, "rank %d: the job ends, but this still runs: %s; let long bodies look at manta_cancelled", node->rank, text);
         }
+    mt_context_release_retained(node);
     if (node->fenced) return out_of_job(node);
     if (node->rank != 0) {
         mt_core_shell_send(node->core, 0, MT_TOPIC_ENDED, 0, NULL, 0);

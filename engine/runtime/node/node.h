@@ -78,6 +78,8 @@ typedef struct mt_actor_state {
     struct mt_actor_state *dead_next;
     uint32_t class_number;
     int dying;
+    mt_holds *retained;                        // owned: by manta_retain in its methods. NULL before the first
+    manta_group *groups;                       // owned: those that its methods have joined (group.c)
 } mt_actor_state;
 
 // A context that waits; rung when the job ends.
@@ -125,7 +127,7 @@ struct mt_node {
     struct mt_team *teams;      // groups that members on this rank have joined
     struct mt_team_early *early;
     size_t early_bytes;
-    mt_holds retained;          // by manta_retain, on behalf of actors' states
+    mt_holds retained;          // by manta_retain outside actors
     uint64_t last_question;
     int ending, stopping, bye;
     struct mt_census_wait *census_wait;   // Nullable: of the thread that waits for answers (census.c)
