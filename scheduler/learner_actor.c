@@ -4,6 +4,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/signal.h"
 #include "engine/base/thread.h"
+#include "scheduler/actor_failure.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,7 @@ typedef struct learner_actor {
     manta_value *objects;            // owned (R)
 } learner_actor;
 
-static int fail(manta_context *c) { return manta_fail(c, "%s", mt_last_error()); }
+static int fail(manta_context *c, mt_status status) { return mt_actor_fail(c, status, mt_last_error()); }
 
 static int create(manta_context *c) {
     learner_actor *l = manta_state(c);
@@ -31,10 +32,12 @@ static int create(manta_context *c) {
     l->segments = calloc(mine, sizeof *l->segments);
     l->pointers = calloc(mine, sizeof *l->pointers);
     l->objects = calloc((size_t)layout->runners, sizeof *l->objects);
-    if (!l->worker_envs || !l->segments || !l->pointers || !l->objects) return manta_fail(c, "out of memory for a learner");
+    if (!l->worker_envs || !l->segments || !l->pointers || !l->objects)
+        return fail(c, MT_FAIL(NO_MEMORY, "cannot allocate a learner of %zu of %d workers", mine, layout->workers));
     for (int w = 0; w < layout->workers; w++) l->worker_envs[w] = mt_layout_worker_envs(layout, w);
     int threads = l->setup->threads;
-    return mt_workers_create(threads, MT_WORKERS_SPIN_AUTO, &l->threads) == MT_OK ? MANTA_OK : fail(c);
+    mt_status status = mt_workers_create(threads, MT_WORKERS_SPIN_AUTO, &l->threads);
+    return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 
 static void destroy(void *state) {
@@ -65,7 +68,8 @@ static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count
 
 static int connect(manta_context *c) {
     manta_value ranks = manta_argument(c, 0);
-    return make_learner(manta_state(c), ranks.data, (int)ranks.shape[0]) == MT_OK ? MANTA_OK : fail(c);
+    mt_status status = make_learner(manta_state(c), ranks.data, (int)ranks.shape[0]);
+    return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 
 // ---- updating
@@ -94,7 +98,7 @@ static int find_segments(manta_context *c, learner_actor *l) {
         int64_t at = mt_rank_setup_segment_at(s, w);
         l->pointers[i] = l->worker_envs[w] ? &l->segments[i] : NULL;
         if (at + mt_segment_block_bytes(&shape) > (int64_t)l->objects[runner].bytes)
-            return manta_fail(c, "the segments of environment runner %d are too short; does every rank run the same options?", runner);
+            return fail(c, MT_FAIL(CONFIG, "the segments of environment runner %d are too short; does every rank run the same options?", runner));
         mt_segment_bind(&l->segments[i], &shape, (char *)l->objects[runner].data + at);
     }
     return code;
@@ -143,7 +147,7 @@ static int load(manta_context *c) {
     float *slabs[] = {s.param, s.m, s.v};
     for (int i = 0; i < 3; i++) {
         manta_value v = manta_argument(c, i);
-        if (v.shape[0] != l->setup->policy->sizes.params) return manta_fail(c, "parameters of another network");
+        if (v.shape[0] != l->setup->policy->sizes.params) return fail(c, MT_FAIL(CONFIG, "parameters of another network"));
         memcpy(slabs[i], v.data, v.bytes);
     }
     mt_learner_state_set(l->learner, manta_i64_of(c, 3));

@@ -2,6 +2,7 @@
 #include "scheduler/flows/on_policy.h"
 
 #include "engine/base/clock.h"
+#include "scheduler/actor_failure.h"
 #include "scheduler/env_runner.h"
 #include "scheduler/learner_actor.h"
 
@@ -32,19 +33,21 @@ struct mt_on_policy {
     mt_episode window[MT_RETURN_WINDOW];
 };
 
-// what went wrong in a call, as a status of this program
-static mt_status failed(const mt_on_policy *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static mt_status failed(const mt_on_policy *f, const char *format, ...) {
+// what went wrong in a call, as a status of this program; otherwise: when the actor did not say
+static mt_status failed(const mt_on_policy *f, mt_status otherwise, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static mt_status failed(const mt_on_policy *f, mt_status otherwise, const char *format, ...) {
     manta_error_info e = manta_error(f->c);
-    char what[160];
+    char what[160], why[800];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
     mt_status status = e.code == MANTA_INFEASIBLE ? MT_CONFIG : e.code == MANTA_DEADLINE ? MT_DEADLINE
         : e.code == MANTA_ACTOR_DIED || e.code == MANTA_OBJECT_LOST || e.code == MANTA_COMM ? MT_COMM
-        : e.code == MANTA_NO_MEMORY ? MT_NO_MEMORY : MT_ENV;
-    return mt_fail(status, __FILE__, __LINE__, "%s: %s%s", what, status == MT_DEADLINE ? "deadline passed: " : "", e.message);
+        : e.code == MANTA_NO_MEMORY ? MT_NO_MEMORY : otherwise;
+    mt_status said = mt_actor_failure_read(e.message, status, why, sizeof why);
+    if (e.code == MANTA_TASK_FAILED) status = said;
+    return mt_fail(status, __FILE__, __LINE__, "%s: %s%s", what, e.code == MANTA_DEADLINE ? "deadline passed: " : "", why);
 }
 
 static int learner_rank(const mt_on_policy *f, int l) {
@@ -95,7 +98,7 @@ static mt_status hear_runners(mt_on_policy *f, mt_on_policy_report *report) {
     for (int r = 0; r < f->layout.runners; r++) {
         manta_value news;
         if (manta_get(f->c, f->news[r], &news) != MANTA_OK)
-            return failed(f, "environment runner %d (rank %d of %d)", r, runner_rank(f, r), f->layout.ranks);
+            return failed(f, MT_ENV, "environment runner %d (rank %d of %d)", r, runner_rank(f, r), f->layout.ranks);
         int first = mt_layout_runner_first(&f->layout, r), end = mt_layout_runner_first(&f->layout, r + 1);
         for (int w = first; w < end; w++)
             read_news(f, w, (const mt_worker_news *)(const void *)((const char *)news.data + bytes * (size_t)(w - first)), report);
@@ -123,7 +126,7 @@ static void call_learners(mt_on_policy *f, double remaining) {
 
 static mt_status take_parameters(mt_on_policy *f, manta_ref parameters) {
     manta_value v;
-    if (manta_get(f->c, parameters, &v) != MANTA_OK) return failed(f, "the learners' parameters");
+    if (manta_get(f->c, parameters, &v) != MANTA_OK) return failed(f, MT_INTERNAL, "the learners' parameters");
     memcpy(f->weights.param, v.data, v.bytes);
     mt_weights_pack(&f->weights, f->setup->policy, f->setup->kernels, MT_POLICY_BOTH);
     f->weights.version++;
@@ -137,7 +140,7 @@ static mt_status hear_learners(mt_on_policy *f, mt_on_policy_report *report) {
     for (int l = 0; l < f->layout.learners; l++) {
         manta_value v;
         if (manta_get(f->c, f->updated[2 * l], &v) != MANTA_OK) {
-            MT_KEEP(status, failed(f, "learner %d (rank %d of %d)", l, learner_rank(f, l), f->layout.ranks));
+            MT_KEEP(status, failed(f, MT_INTERNAL, "learner %d (rank %d of %d)", l, learner_rank(f, l), f->layout.ranks));
             continue;
         }
         const mt_learner_news *news = v.data;
@@ -228,7 +231,7 @@ static mt_status place(mt_on_policy *f) {
     f->placement = manta_placement_create(f->c, bundles, count, t->placement == MT_PLACEMENT_PACK ? MANTA_PACK : MANTA_SPREAD);
     free(bundles);
     if (!f->placement) return MT_FAIL(NO_MEMORY, "cannot allocate a placement group");
-    if (manta_placement_wait(f->c, f->placement, MANTA_DEFAULT_TIMEOUT) != MANTA_OK) return failed(f, "placing learners and environment runners");
+    if (manta_placement_wait(f->c, f->placement, MANTA_DEFAULT_TIMEOUT) != MANTA_OK) return failed(f, MT_CONFIG, "placing learners and environment runners");
     return MT_OK;
 }
 
@@ -243,9 +246,9 @@ static mt_status create_actors(mt_on_policy *f) {
         f->runners[r] = manta_new(f->c, mt_env_runner_class.name, &o, manta_i64(r));
     }
     for (int l = 0; l < f->layout.learners; l++)
-        if (manta_get(f->c, f->learners[l].ref, NULL) != MANTA_OK) return failed(f, "creating learner %d", l);
+        if (manta_get(f->c, f->learners[l].ref, NULL) != MANTA_OK) return failed(f, MT_INTERNAL, "creating learner %d", l);
     for (int r = 0; r < f->layout.runners; r++)
-        if (manta_get(f->c, f->runners[r].ref, NULL) != MANTA_OK) return failed(f, "creating environment runner %d", r);
+        if (manta_get(f->c, f->runners[r].ref, NULL) != MANTA_OK) return failed(f, MT_ENV, "creating environment runner %d", r);
     return MT_OK;
 }
 
@@ -264,7 +267,7 @@ static mt_status connect_learners(mt_on_policy *f) {
     }
     for (int l = 0; l < count && status == MT_OK; l++) f->updated[l] = manta_tell(f->c, f->learners[l], "connect", manta_vector(MANTA_TYPE_U32, count, ranks));
     for (int l = 0; l < count && status == MT_OK; l++) {
-        if (manta_get(f->c, f->updated[l], NULL) != MANTA_OK) status = failed(f, "connecting the learners");
+        if (manta_get(f->c, f->updated[l], NULL) != MANTA_OK) status = failed(f, MT_INTERNAL, "connecting the learners");
         manta_release(f->c, f->updated[l]);
     }
     free(ranks);
@@ -330,7 +333,7 @@ mt_status mt_on_policy_learner_state(mt_on_policy *f, mt_learner_state *state) {
     manta_ref refs[4];
     manta_value v[4];
     manta_invoke(f->c, f->learners[0], "save", NULL, 0, refs);
-    if (manta_get_all(f->c, refs, 4, MANTA_DEFAULT_TIMEOUT, v) != MANTA_OK) return failed(f, "the learner's state");
+    if (manta_get_all(f->c, refs, 4, MANTA_DEFAULT_TIMEOUT, v) != MANTA_OK) return failed(f, MT_INTERNAL, "the learner's state");
     size_t bytes = sizeof(float) * (size_t)f->setup->policy->sizes.params;
     float *copy = f->saved ? f->saved : (f->saved = malloc(3 * bytes));
     if (!copy) return MT_FAIL(NO_MEMORY, "cannot allocate the learner's state, %zu bytes", 3 * bytes);
@@ -346,7 +349,7 @@ mt_status mt_on_policy_set_learner_state(mt_on_policy *f, const mt_learner_state
     for (int l = 0; l < f->layout.learners; l++) {
         manta_ref done = manta_tell(f->c, f->learners[l], "load", manta_vector(MANTA_TYPE_F32, params, s->param),
             manta_vector(MANTA_TYPE_F32, params, s->m), manta_vector(MANTA_TYPE_F32, params, s->v), manta_i64(s->step));
-        if (manta_get(f->c, done, NULL) != MANTA_OK) return failed(f, "restoring a learner");
+        if (manta_get(f->c, done, NULL) != MANTA_OK) return failed(f, MT_INTERNAL, "restoring a learner");
         manta_release(f->c, done);
     }
     return take_parameters(f, manta_tell(f->c, f->learners[0], "weights"));
@@ -356,7 +359,7 @@ mt_status mt_on_policy_save_workers(mt_on_policy *f, mt_worker_visit visit, void
     for (int r = 0; r < f->layout.runners; r++) f->news[r] = manta_tell(f->c, f->runners[r], "save");
     for (int r = 0; r < f->layout.runners; r++) {
         manta_value v;
-        if (manta_get(f->c, f->news[r], &v) != MANTA_OK) return failed(f, "an environment runner's state");
+        if (manta_get(f->c, f->news[r], &v) != MANTA_OK) return failed(f, MT_ENV, "an environment runner's state");
         const char *at = v.data;
         for (int w = mt_layout_runner_first(&f->layout, r); w < mt_layout_runner_first(&f->layout, r + 1); w++) {
             uint64_t bytes;
@@ -381,7 +384,7 @@ static mt_status load_runner(mt_on_policy *f, int r, void *const *blobs, const s
     mt_status status = mt_text_status(&all);
     if (status == MT_OK) {
         manta_ref done = manta_tell(f->c, f->runners[r], "load", manta_bytes(all.data, all.length));
-        if (manta_get_i64(f->c, done, &restored) != MANTA_OK) status = failed(f, "restoring an environment runner");
+        if (manta_get_i64(f->c, done, &restored) != MANTA_OK) status = failed(f, MT_ENV, "restoring an environment runner");
         manta_release(f->c, done);
     }
     *exact &= (int)restored;

@@ -1,5 +1,6 @@
 // Everything a user can get wrong, and everything that can be broken under him: each gives a message with what, where and
 // what to do, the right exit status, and loses nothing.
+#include "scheduler/checkpoint.h"
 #include "tests/apps/run.h"
 
 #include <criterion/criterion.h>
@@ -116,6 +117,42 @@ Test(faults, a_damaged_checkpoint_falls_back_to_an_older_one_and_names_the_file)
     run(&r, run_folder(), 60, "for d in v/checkpoints/gen-*; do rm $d/manifest.json; done; $MANTA train --resume v -n 2048");
     cr_expect_neq(r.exit_code, 0, "%s", r.output);
     EXPECT(6, "manifest.json");
+}
+
+// A newer generation of a run, in which one file has other bytes (NULL: is not there), and every digest is right.
+static void forge(const char *run_name, const char *name, const void *data, size_t bytes) {
+    char folder[256];
+    mt_checkpoint *from = NULL;
+    mt_checkpoint_writer *to = NULL;
+    snprintf(folder, sizeof folder, "%s/%s/checkpoints", run_folder(), run_name);
+    cr_assert_eq(mt_checkpoint_open_newest(folder, &from), MT_OK, "%s", mt_last_error());
+    mt_checkpoint_desc desc = {.folder = folder, .generation = from->generation + 1, .steps = from->steps, .build_id = from->build_id, .keep = 9};
+    cr_assert_eq(mt_checkpoint_begin(&desc, &to), MT_OK, "%s", mt_last_error());
+    for (size_t i = 0; i < from->file_count; i++) {
+        void *own = NULL;
+        size_t own_bytes = 0;
+        int forged = strcmp(from->files[i].name, name) == 0;
+        if (forged && !data) continue;
+        cr_assert_eq(mt_checkpoint_read(from, from->files[i].name, &own, &own_bytes), MT_OK, "%s", mt_last_error());
+        cr_assert_eq(mt_checkpoint_add_bytes(to, from->files[i].name, forged ? data : own, forged ? bytes : own_bytes), MT_OK, "%s", mt_last_error());
+        free(own);
+    }
+    cr_assert_eq(mt_checkpoint_commit(to), MT_OK, "%s", mt_last_error());
+    mt_checkpoint_close(from);
+}
+
+// a failure inside an actor is no environment's only because an actor met it
+Test(faults, what_actors_meet_keeps_its_status) {
+    make_run("y");
+    forge("y", "worker-00000.blob", "garbage", 7);
+    run(&r, run_folder(), 60, "$MANTA train --resume y -n 2048 --verbose 0");
+    EXPECT(6, "worker-00000.blob");
+    // 4 TB of shuffled rows, asked for by the learners alone
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        run(&r, run_folder(), 60, "ASAN_OPTIONS=$ASAN_OPTIONS:allocator_may_return_null=1 $MPIRUN -n %d $MANTA train --env CartPole-v1 --run-folder z%d "
+            "-params n_steps:1000000 batch_size:1000000 n_epochs:1000000", ranks, ranks);
+        EXPECT(7, "learner", "cannot allocate");
+    }
 }
 
 Test(faults, damaged_weights_are_refused) {
