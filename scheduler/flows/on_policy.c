@@ -329,19 +329,24 @@ const mt_weights *mt_on_policy_weights(const mt_on_policy *f) { return &f->weigh
 
 // ---- state
 
-mt_status mt_on_policy_learner_state(mt_on_policy *f, mt_learner_state *state) {
-    manta_ref refs[4];
-    manta_value v[4];
-    manta_invoke(f->c, f->learners[0], "save", NULL, 0, refs);
-    if (manta_get_all(f->c, refs, 4, MANTA_DEFAULT_TIMEOUT, v) != MANTA_OK) return failed(f, MT_INTERNAL, "the learner's state");
+static mt_status copy_learner_state(mt_on_policy *f, const manta_value v[4], mt_learner_state *state) {
     size_t bytes = sizeof(float) * (size_t)f->setup->policy->sizes.params;
     float *copy = f->saved ? f->saved : (f->saved = malloc(3 * bytes));
     if (!copy) return MT_FAIL(NO_MEMORY, "cannot allocate the learner's state, %zu bytes", 3 * bytes);
     for (int i = 0; i < 3; i++) memcpy((char *)copy + bytes * (size_t)i, v[i].data, bytes);
     *state = (mt_learner_state){.param = copy, .m = copy + bytes / sizeof *copy, .v = copy + 2 * bytes / sizeof *copy,
         .step = *(const int64_t *)v[3].data};
-    for (int i = 0; i < 4; i++) manta_release(f->c, refs[i]);
     return MT_OK;
+}
+
+mt_status mt_on_policy_learner_state(mt_on_policy *f, mt_learner_state *state) {
+    manta_ref refs[4];
+    manta_value v[4];
+    manta_invoke(f->c, f->learners[0], "save", NULL, 0, refs);
+    int code = manta_get_all(f->c, refs, 4, MANTA_DEFAULT_TIMEOUT, v);
+    mt_status status = code == MANTA_OK ? copy_learner_state(f, v, state) : failed(f, MT_INTERNAL, "the learner's state");
+    for (int i = 0; i < 4; i++) manta_release(f->c, refs[i]);
+    return status;
 }
 
 mt_status mt_on_policy_set_learner_state(mt_on_policy *f, const mt_learner_state *s) {
@@ -349,28 +354,40 @@ mt_status mt_on_policy_set_learner_state(mt_on_policy *f, const mt_learner_state
     for (int l = 0; l < f->layout.learners; l++) {
         manta_ref done = manta_tell(f->c, f->learners[l], "load", manta_vector(MANTA_TYPE_F32, params, s->param),
             manta_vector(MANTA_TYPE_F32, params, s->m), manta_vector(MANTA_TYPE_F32, params, s->v), manta_i64(s->step));
-        if (manta_get(f->c, done, NULL) != MANTA_OK) return failed(f, MT_INTERNAL, "restoring a learner");
+        int code = manta_get(f->c, done, NULL);
+        mt_status status = code == MANTA_OK ? MT_OK : failed(f, MT_INTERNAL, "restoring learner %d", l);
         manta_release(f->c, done);
+        MT_TRY(status);
     }
     return take_parameters(f, manta_tell(f->c, f->learners[0], "weights"));
 }
 
+static mt_status visit_runner(mt_on_policy *f, int r, const manta_value *v, mt_worker_visit visit, void *context) {
+    const char *at = v->data;
+    for (int w = mt_layout_runner_first(&f->layout, r); w < mt_layout_runner_first(&f->layout, r + 1); w++) {
+        uint64_t bytes;
+        memcpy(&bytes, at, sizeof bytes);
+        at += sizeof bytes;
+        if (bytes) MT_TRY(visit(context, w, at, bytes));
+        at += bytes;
+    }
+    return MT_OK;
+}
+
+// A visit may fail, again and again while a disk is full: every state is given back all the same.
 mt_status mt_on_policy_save_workers(mt_on_policy *f, mt_worker_visit visit, void *context) {
+    mt_status status = MT_OK;
+    char message[1024] = "";
     for (int r = 0; r < f->layout.runners; r++) f->news[r] = manta_tell(f->c, f->runners[r], "save");
     for (int r = 0; r < f->layout.runners; r++) {
         manta_value v;
-        if (manta_get(f->c, f->news[r], &v) != MANTA_OK) return failed(f, MT_ENV, "an environment runner's state");
-        const char *at = v.data;
-        for (int w = mt_layout_runner_first(&f->layout, r); w < mt_layout_runner_first(&f->layout, r + 1); w++) {
-            uint64_t bytes;
-            memcpy(&bytes, at, sizeof bytes);
-            at += sizeof bytes;
-            if (bytes) MT_TRY(visit(context, w, at, bytes));
-            at += bytes;
-        }
+        int got = status == MT_OK ? manta_get(f->c, f->news[r], &v) : MANTA_OK;
+        if (got != MANTA_OK) status = failed(f, MT_ENV, "the state of environment runner %d", r);
+        else if (status == MT_OK) status = visit_runner(f, r, &v, visit, context);
+        if (status != MT_OK && !*message) snprintf(message, sizeof message, "%s", mt_last_error());
         manta_release(f->c, f->news[r]);
     }
-    return MT_OK;
+    return status == MT_OK ? MT_OK : mt_fail(status, __FILE__, __LINE__, "%s", message);
 }
 
 static mt_status load_runner(mt_on_policy *f, int r, void *const *blobs, const size_t *bytes, int *exact) {

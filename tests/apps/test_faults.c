@@ -4,6 +4,7 @@
 #include "tests/apps/run.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,6 +172,20 @@ Test(faults, a_full_disk_leaves_the_older_generation_and_training_goes_on) {
     EXPECT(0, "No space left", "free", "no checkpoint at");
     run(&r, run_folder(), 60, "$MANTA train --resume d -n 5120 --verbose 0");
     EXPECT(0, "");
+}
+
+// what the driver holds does not grow with every checkpoint that could not be written
+Test(faults, checkpoints_that_fail_leave_no_objects) {
+    make_run("l");
+    setenv("XDG_RUNTIME_DIR", run_folder(), 1);
+    pid_t group = run_start(run_folder(), "MANTA_FAILPOINTS=file.fsync:ENOSPC@12+ exec $MANTA train --resume l -n 1e9 --save-freq 128 "
+        "--verbose 0 2>l.log");
+    run(&r, run_folder(), 60, "for i in $(seq 500); do [ $(grep -c 'no checkpoint at' l.log) -gt 100 ] && break; sleep 0.1; done; $MANTA status --json");
+    const char *owned = strstr(r.output, "\"owned\":");
+    cr_expect_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect(owned && atoi(owned + strlen("\"owned\":")) < 50, "%s", r.output);
+    kill(group, SIGUSR1);
+    cr_expect_eq(run_wait(group, 30), 5);
 }
 
 Test(faults, a_real_full_disk) {
