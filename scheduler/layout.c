@@ -3,12 +3,13 @@
 
 static int greatest_common_divisor(int a, int b) { return b ? greatest_common_divisor(b, a % b) : a; }
 
-// W: n_workers; else 4 with --deterministic where the layout divides it, so that 1, 2 and 4 ranks agree without being told; else
-// one per thread of every runner, as far as there are environments.
+// W: n_workers; else 4 with --deterministic wherever a layout can have it, so that 1, 2 and 4 ranks and 1 + 3 agree without being
+// told; else one per thread of every runner, as far as there are environments.
 static int choose_workers(const mt_layout *l, const mt_train_config *train, const mt_ppo_config *ppo, int threads) {
     int step = l->learners / greatest_common_divisor(l->learners, l->runners) * l->runners;
     if (train->n_workers) return train->n_workers;
-    if (train->deterministic) return 4 % step == 0 && ppo->learner.batch_size >= 4 ? 4 : step;   // never from the machine
+    // never from the machine; runners need not have equally many
+    if (train->deterministic) return 4 % l->learners == 0 && 4 >= l->runners && ppo->learner.batch_size >= 4 ? 4 : step;
     int workers = step * threads;
     // no worker without an environment or without a row of a minibatch, as long as every runner has one worker
     while (workers > step && (workers > ppo->n_envs || workers > ppo->learner.batch_size)) workers -= step;
@@ -21,7 +22,7 @@ mt_status mt_layout_init(mt_layout *l, const mt_train_config *train, const mt_pp
     l->runners = train->num_env_runners ? train->num_env_runners : ranks;
     if (l->learners > ranks)
         return MT_FAIL(CONFIG, "num_learners %d on %d rank%s: learners sum their gradients between ranks, one on each at most; use "
-            "more ranks (mpirun -n) or more --threads", l->learners, ranks, ranks > 1 ? "s" : "");
+            "more ranks (mpirun -n) or fewer num_learners", l->learners, ranks, ranks > 1 ? "s" : "");
     l->workers = choose_workers(l, train, ppo, threads);
     if (l->workers % l->learners)
         return MT_FAIL(CONFIG, "n_workers %d over %d %s: each has the same number of logical workers; use a multiple of %d",
@@ -40,6 +41,6 @@ int mt_layout_learner_rank(const mt_layout *l, int learner) {
 }
 
 int mt_layout_runner_rank(const mt_layout *l, int runner) {
-    if (apart(l)) return l->learners + runner % (l->ranks - l->learners);
+    if (apart(l)) return l->learners + runner;
     return l->runners >= l->ranks ? runner % l->ranks : (int)((int64_t)runner * l->ranks / l->runners);
 }

@@ -97,6 +97,22 @@ Test(train, learners_and_environment_runners_apart_have_the_same_bits) {
     }
 }
 
+Test(train, deterministic_alone_has_the_same_bits_apart) {
+    static const struct { int ranks; const char *options; } layouts[] = {
+        {1, ""}, {2, ""}, {4, "--num-learners 1 --num-env-runners 3"}, {3, "--num-learners 1 --num-env-runners 2"},
+    };
+    const char *folder = run_folder();
+    char first[32], other[32], name[32], all[1024];
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        snprintf(name, sizeof name, "alone%zu", i);
+        snprintf(all, sizeof all, "-n 2048 --env CartPole-v1 --seed 5 --verbose 0 --deterministic --save-interval 0 %s "
+            "-params n_envs:6 n_steps:64 n_epochs:2", layouts[i].options);
+        train(folder, layouts[i].ranks, name, all);
+        digest(folder, name, i ? other : first);
+        if (i) cr_expect_str_eq(other, first, "%d ranks with %s differ", layouts[i].ranks, layouts[i].options);
+    }
+}
+
 Test(train, an_experiment_file_says_who_does_what_and_the_timeline_shows_it) {
     const char *folder = run_folder();
     static run_result r;

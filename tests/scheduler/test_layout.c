@@ -32,6 +32,20 @@ Test(layout, deterministic_workers_never_come_from_the_threads) {
             cr_expect_eq(workers_of(0, 1, 64, 64, ranks[i], threads), expected[i], "%d ranks, %d threads", ranks[i], threads);
 }
 
+Test(layout, deterministic_workers_are_as_many_wherever_a_layout_can_have_them) {
+    const struct { int ranks, learners, runners, expected; } cases[] = {
+        {4, 1, 3, 4}, {4, 2, 2, 4}, {4, 1, 1, 4}, {2, 1, 4, 4}, {4, 2, 3, 4}, {3, 2, 1, 4},
+        {4, 3, 1, 3}, {2, 1, 5, 5}, {4, 2, 5, 10},   // those that cannot
+    };
+    for (size_t i = 0; i < MT_COUNT(cases); i++) {
+        mt_train_config train = {.deterministic = 1, .num_learners = cases[i].learners, .num_env_runners = cases[i].runners};
+        mt_ppo_config ppo = {.n_envs = 64, .learner.batch_size = 64};
+        mt_layout l;
+        cr_assert_eq(mt_layout_init(&l, &train, &ppo, cases[i].ranks, 8), MT_OK, "%s", mt_last_error());
+        cr_expect_eq(l.workers, cases[i].expected, "case %zu: %d", i, l.workers);
+    }
+}
+
 // every worker has one learner and one runner, every environment one worker
 Test(layout, everything_is_done_once) {
     for (int ranks = 1; ranks <= 9; ranks++)
@@ -65,6 +79,7 @@ Test(layout, what_does_not_divide_is_refused) {
     mt_ppo_config ppo = {.n_envs = 8, .learner.batch_size = 64};
     cr_expect_eq(mt_layout_init(&l, &(mt_train_config){.num_learners = 3}, &ppo, 2, 1), MT_CONFIG);
     cr_expect(strstr(mt_last_error(), "num_learners 3 on 2 ranks"), "%s", mt_last_error());
+    cr_expect(!strstr(mt_last_error(), "threads"), "threads give no room for a learner: %s", mt_last_error());
     cr_expect_eq(mt_layout_init(&l, &(mt_train_config){.n_workers = 6}, &ppo, 4, 1), MT_CONFIG);
     cr_expect(strstr(mt_last_error(), "n_workers 6 over 4 ranks"), "%s", mt_last_error());
     cr_expect_eq(mt_layout_init(&l, &(mt_train_config){.n_workers = 2, .num_learners = 1, .num_env_runners = 3}, &ppo, 4, 1), MT_CONFIG);
