@@ -44,3 +44,24 @@ int mt_layout_runner_rank(const mt_layout *l, int runner) {
     if (apart(l)) return l->learners + runner;
     return l->runners >= l->ranks ? runner % l->ranks : (int)((int64_t)runner * l->ranks / l->runners);
 }
+
+// how many earlier ranks are on the same host
+static int place_on_host(const int *node_of, int rank) {
+    int place = 0;
+    for (int r = 0; r < rank; r++) place += node_of[r] == node_of[rank];
+    return place;
+}
+
+// Hosts by number or turns by number; ranks by number within. Jobs have some thousand ranks at most, and this runs once.
+void mt_layout_order(const mt_layout *l, mt_placement placement, const int *node_of, int *order) {
+    int taken = 0;
+    for (int key = 0; taken < l->ranks; key++)
+        for (int r = 0; r < l->ranks; r++)
+            if ((placement == MT_PLACEMENT_PACK ? node_of[r] : place_on_host(node_of, r)) == key) order[taken++] = r;
+}
+
+int mt_layout_placed_learner(const mt_layout *l, const int *order, int learner) { return order[learner % l->ranks]; }
+
+int mt_layout_placed_runner(const mt_layout *l, const int *order, int runner) {
+    return order[(apart(l) ? l->learners + runner : runner) % l->ranks];
+}

@@ -17,7 +17,8 @@ struct mt_on_policy {
     const mt_rank_setup *setup;       // borrowed
     mt_layout layout;
     manta_actor *runners, *learners;  // owned (R), (L)
-    manta_placement *placement;       // Nullable
+    manta_placement *placement;       // of those that reserve something. Nullable
+    int *learner_rank, *runner_rank;  // owned (L), (R): where they stand
     manta_ref *news, *segments;       // owned (R): what the runners give in the running iteration
     manta_ref *updated;               // owned (L, 2): news, parameters
     manta_ref parameters;             // held: an object of the newest
@@ -48,14 +49,6 @@ static mt_status failed(const mt_on_policy *f, mt_status otherwise, const char *
     mt_status said = mt_actor_failure_read(e.message, status, why, sizeof why);
     if (e.code == MANTA_TASK_FAILED) status = said;
     return mt_fail(status, __FILE__, __LINE__, "%s: %s%s", what, e.code == MANTA_DEADLINE ? "deadline passed: " : "", why);
-}
-
-static int learner_rank(const mt_on_policy *f, int l) {
-    return f->placement ? manta_placement_rank(f->placement, l) : mt_layout_learner_rank(&f->layout, l);
-}
-
-static int runner_rank(const mt_on_policy *f, int r) {
-    return f->placement ? manta_placement_rank(f->placement, f->layout.learners + r) : mt_layout_runner_rank(&f->layout, r);
 }
 
 // ---- one iteration
@@ -98,7 +91,7 @@ static mt_status hear_runners(mt_on_policy *f, mt_on_policy_report *report) {
     for (int r = 0; r < f->layout.runners; r++) {
         manta_value news;
         if (manta_get(f->c, f->news[r], &news) != MANTA_OK)
-            return failed(f, MT_ENV, "environment runner %d (rank %d of %d)", r, runner_rank(f, r), f->layout.ranks);
+            return failed(f, MT_ENV, "environment runner %d (rank %d of %d)", r, f->runner_rank[r], f->layout.ranks);
         int first = mt_layout_runner_first(&f->layout, r), end = mt_layout_runner_first(&f->layout, r + 1);
         for (int w = first; w < end; w++)
             read_news(f, w, (const mt_worker_news *)(const void *)((const char *)news.data + bytes * (size_t)(w - first)), report);
@@ -140,7 +133,7 @@ static mt_status hear_learners(mt_on_policy *f, mt_on_policy_report *report) {
     for (int l = 0; l < f->layout.learners; l++) {
         manta_value v;
         if (manta_get(f->c, f->updated[2 * l], &v) != MANTA_OK) {
-            MT_KEEP(status, failed(f, MT_INTERNAL, "learner %d (rank %d of %d)", l, learner_rank(f, l), f->layout.ranks));
+            MT_KEEP(status, failed(f, MT_INTERNAL, "learner %d (rank %d of %d)", l, f->learner_rank[l], f->layout.ranks));
             continue;
         }
         const mt_learner_news *news = v.data;
@@ -208,41 +201,84 @@ mt_status mt_on_policy_probe(const mt_ppo_config *config, const manta_env_desc *
     return status;
 }
 
-// What an actor asks for. Without numbers of the user's it stands on the rank that the layout gives it and asks for nothing, so
-// that a learner and a runner take turns on a rank's cores.
-static manta_options ask(const mt_on_policy *f, double cpus, double gpus, int rank, int bundle) {
-    manta_options o = {.num_cpus = cpus > 0 ? cpus : MANTA_NO_CPU, .num_gpus = gpus};
-    if (f->placement) o.placement = f->placement, o.bundle = bundle;
-    else o.on_rank = MANTA_ON_RANK(rank);
-    return o;
+// ---- who stands where
+
+static int learners_reserve(const mt_train_config *t) { return t->num_cpus_per_learner > 0 || t->num_gpus_per_learner > 0; }
+static int runners_reserve(const mt_train_config *t) { return t->num_cpus_per_env_runner > 0; }
+
+// Without numbers of the user's an actor reserves nothing and can stand on any rank: which, is the layout's to say.
+static mt_status stand(mt_on_policy *f) {
+    const mt_layout *layout = &f->layout;
+    mt_placement placement = (mt_placement)f->setup->train->placement;
+    int *node_of = malloc(sizeof *node_of * 2 * (size_t)layout->ranks), *order = node_of + layout->ranks;
+    if (!node_of) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", layout->ranks);
+    for (int r = 0; r < layout->ranks; r++) node_of[r] = manta_rank_node(f->c, r);
+    mt_layout_order(layout, placement, node_of, order);
+    int by_number = placement == MT_PLACEMENT_AUTO;
+    for (int l = 0; l < layout->learners; l++)
+        f->learner_rank[l] = by_number ? mt_layout_learner_rank(layout, l) : mt_layout_placed_learner(layout, order, l);
+    for (int r = 0; r < layout->runners; r++)
+        f->runner_rank[r] = by_number ? mt_layout_runner_rank(layout, r) : mt_layout_placed_runner(layout, order, r);
+    free(node_of);
+    return MT_OK;
+}
+
+// Bundles in this order: the learners that reserve something, the runners that do.
+static int learner_bundle(const mt_on_policy *f, int l) { return f->placement && learners_reserve(f->setup->train) ? l : -1; }
+static int runner_bundle(const mt_on_policy *f, int r) {
+    const mt_train_config *t = f->setup->train;
+    return f->placement && runners_reserve(t) ? (learners_reserve(t) ? f->layout.learners : 0) + r : -1;
+}
+
+// Learners sum between ranks, so a rank has one of them. A placement by reservations cannot promise that.
+static mt_status check_learners(const mt_on_policy *f) {
+    for (int l = 0; l < f->layout.learners; l++)
+        for (int k = 0; k < l; k++)
+            if (f->learner_rank[k] == f->learner_rank[l])
+                return MT_FAIL(CONFIG, "the placement puts two learners on rank %d, and each needs a rank of its own: reserve nothing for "
+                    "learners (num_cpus_per_learner 0 and num_gpus_per_learner 0), more than half of what a rank has, or use fewer num_learners",
+                    f->learner_rank[l]);
+    return MT_OK;
 }
 
 static mt_status place(mt_on_policy *f) {
     const mt_train_config *t = f->setup->train;
-    int count = f->layout.learners + f->layout.runners;
-    if (t->placement == MT_PLACEMENT_AUTO) return MT_OK;
+    int learners = learners_reserve(t) ? f->layout.learners : 0, count = learners + (runners_reserve(t) ? f->layout.runners : 0);
+    MT_TRY(stand(f));
+    if (t->placement == MT_PLACEMENT_AUTO || count == 0) return MT_OK;
     manta_bundle *bundles = calloc((size_t)count, sizeof *bundles);
     if (!bundles) return MT_FAIL(NO_MEMORY, "cannot allocate %d bundles", count);
-    for (int i = 0; i < count; i++) {
-        int learner = i < f->layout.learners;
-        double cpus = learner ? t->num_cpus_per_learner : t->num_cpus_per_env_runner;
-        bundles[i] = (manta_bundle){.num_cpus = cpus > 0 ? cpus : 1, .num_gpus = learner ? t->num_gpus_per_learner : 0};
-    }
+    for (int i = 0; i < count; i++)
+        bundles[i] = i < learners ? (manta_bundle){.num_cpus = t->num_cpus_per_learner, .num_gpus = t->num_gpus_per_learner}
+                                  : (manta_bundle){.num_cpus = t->num_cpus_per_env_runner};
     f->placement = manta_placement_create(f->c, bundles, count, t->placement == MT_PLACEMENT_PACK ? MANTA_PACK : MANTA_SPREAD);
     free(bundles);
     if (!f->placement) return MT_FAIL(NO_MEMORY, "cannot allocate a placement group");
-    if (manta_placement_wait(f->c, f->placement, MANTA_DEFAULT_TIMEOUT) != MANTA_OK) return failed(f, MT_CONFIG, "placing learners and environment runners");
-    return MT_OK;
+    if (manta_placement_wait(f->c, f->placement, MANTA_DEFAULT_TIMEOUT) != MANTA_OK)
+        return failed(f, MT_CONFIG, "placing learners and environment runners");
+    for (int l = 0; l < f->layout.learners; l++)
+        if (learner_bundle(f, l) >= 0) f->learner_rank[l] = manta_placement_rank(f->placement, learner_bundle(f, l));
+    for (int r = 0; r < f->layout.runners; r++)
+        if (runner_bundle(f, r) >= 0) f->runner_rank[r] = manta_placement_rank(f->placement, runner_bundle(f, r));
+    return check_learners(f);
+}
+
+// What an actor asks for. Those that reserve nothing take turns on a rank's cores.
+static manta_options ask(const mt_on_policy *f, double cpus, double gpus, int rank, int bundle) {
+    manta_options o = {.num_cpus = cpus > 0 ? cpus : MANTA_NO_CPU, .num_gpus = gpus};
+    if (bundle >= 0) o.placement = f->placement, o.bundle = bundle;
+    else o.on_rank = MANTA_ON_RANK(rank);
+    return o;
 }
 
 static mt_status create_actors(mt_on_policy *f) {
     const mt_train_config *t = f->setup->train;
     for (int l = 0; l < f->layout.learners; l++) {
-        manta_options o = ask(f, t->num_cpus_per_learner, t->num_gpus_per_learner, mt_layout_learner_rank(&f->layout, l), l);
+        manta_options o = ask(f, t->num_cpus_per_learner, t->num_gpus_per_learner, f->learner_rank[l], learner_bundle(f, l));
         f->learners[l] = manta_new(f->c, mt_learner_class.name, &o, manta_i64(l));
     }
     for (int r = 0; r < f->layout.runners; r++) {
-        manta_options o = ask(f, t->num_cpus_per_env_runner, 0, mt_layout_runner_rank(&f->layout, r), f->layout.learners + r);
+        manta_options o = ask(f, t->num_cpus_per_env_runner, 0, f->runner_rank[r], runner_bundle(f, r));
         f->runners[r] = manta_new(f->c, mt_env_runner_class.name, &o, manta_i64(r));
     }
     for (int l = 0; l < f->layout.learners; l++)
@@ -258,13 +294,7 @@ static mt_status connect_learners(mt_on_policy *f) {
     uint32_t *ranks = malloc(sizeof *ranks * (size_t)count);
     if (!ranks) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", count);
     mt_status status = MT_OK;
-    for (int l = 0; l < count; l++) {
-        ranks[l] = (uint32_t)learner_rank(f, l);
-        for (int k = 0; k < l && status == MT_OK; k++)
-            if (ranks[k] == ranks[l])
-                status = MT_FAIL(CONFIG, "the placement puts two learners on rank %u; they need ranks of their own: placement spread, "
-                    "more num_cpus_per_learner, or fewer num_learners", ranks[l]);
-    }
+    for (int l = 0; l < count; l++) ranks[l] = (uint32_t)f->learner_rank[l];
     for (int l = 0; l < count && status == MT_OK; l++) f->updated[l] = manta_tell(f->c, f->learners[l], "connect", manta_vector(MANTA_TYPE_U32, count, ranks));
     for (int l = 0; l < count && status == MT_OK; l++) {
         if (manta_get(f->c, f->updated[l], NULL) != MANTA_OK) status = failed(f, MT_INTERNAL, "connecting the learners");
@@ -281,7 +311,8 @@ static mt_status build(mt_on_policy *f) {
     f->runners = calloc(runners, sizeof *f->runners), f->learners = calloc(learners, sizeof *f->learners);
     f->news = calloc(runners, sizeof *f->news), f->segments = calloc(runners, sizeof *f->segments);
     f->updated = calloc(2 * learners, sizeof *f->updated);
-    if (!f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
+    f->learner_rank = calloc(learners, sizeof *f->learner_rank), f->runner_rank = calloc(runners, sizeof *f->runner_rank);
+    if (!f->learner_rank || !f->runner_rank || !f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
     mt_weights_register(&f->weights, f->setup->policy, &f->arena);
     mt_normaliser_register(&f->normaliser, f->setup->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
         (float)p->clip_obs, (float)p->clip_reward, &f->arena);
@@ -318,6 +349,7 @@ void mt_on_policy_destroy(mt_on_policy *f) {
     manta_placement_remove(f->c, f->placement);
     mt_arena_fini(&f->arena);
     free(f->runners), free(f->learners), free(f->news), free(f->segments), free(f->updated), free(f->saved);
+    free(f->learner_rank), free(f->runner_rank);
     free(f);
 }
 

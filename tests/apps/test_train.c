@@ -113,6 +113,26 @@ Test(train, deterministic_alone_has_the_same_bits_apart) {
     }
 }
 
+Test(train, placements_need_no_reservations) {
+    static const struct { int ranks; const char *options; } layouts[] = {
+        {1, ""}, {2, "--placement pack"}, {2, "--placement spread"}, {4, "--placement pack"}, {4, "--placement spread"},
+        {4, "--placement pack --num-learners 1 --num-env-runners 3"}, {4, "--placement pack --num-env-runners 2 --num-cpus-per-env-runner 0.5"},
+    };
+    const char *folder = run_folder();
+    static run_result r;
+    char first[32], other[32], name[32], all[1024];
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        snprintf(name, sizeof name, "placed%zu", i);
+        snprintf(all, sizeof all, "-n 1024 --threads 1 " CARTPOLE " %s", layouts[i].options);
+        train(folder, layouts[i].ranks, name, all);
+        digest(folder, name, i ? other : first);
+        if (i) cr_expect_str_eq(other, first, "%d ranks with %s differ", layouts[i].ranks, layouts[i].options);
+    }
+    run(&r, folder, 60, "$MPIRUN -n 2 $MANTA train --env CartPole-v1 --run-folder two --placement pack --resources cpu=4 --num-cpus-per-learner 1");
+    cr_expect_eq(r.exit_code, 2, "%s", r.output);
+    cr_expect(strstr(r.output, "two learners on rank 0") && strstr(r.output, "more than half of what a rank has"), "%s", r.output);
+}
+
 Test(train, an_experiment_file_says_who_does_what_and_the_timeline_shows_it) {
     const char *folder = run_folder();
     static run_result r;

@@ -74,6 +74,25 @@ Test(layout, everything_is_done_once) {
             }
 }
 
+// two hosts with two ranks each, and ranks that go round them
+Test(layout, placements_take_hosts_one_by_one_or_in_turn) {
+    static const int by_slot[] = {0, 0, 1, 1}, by_node[] = {0, 1, 0, 1};
+    const struct { mt_placement placement; const int *node_of; int expected[4]; } cases[] = {
+        {MT_PLACEMENT_PACK, by_slot, {0, 1, 2, 3}}, {MT_PLACEMENT_PACK, by_node, {0, 2, 1, 3}},
+        {MT_PLACEMENT_SPREAD, by_slot, {0, 2, 1, 3}}, {MT_PLACEMENT_SPREAD, by_node, {0, 1, 2, 3}},
+    };
+    for (size_t i = 0; i < MT_COUNT(cases); i++) {
+        int order[4];
+        mt_layout apart = {.ranks = 4, .learners = 1, .runners = 3}, together = {.ranks = 4, .learners = 4, .runners = 6};
+        mt_layout_order(&apart, cases[i].placement, cases[i].node_of, order);
+        cr_expect_arr_eq(order, cases[i].expected, sizeof order, "case %zu", i);
+        for (int r = 0; r < 3; r++)
+            cr_expect_neq(mt_layout_placed_runner(&apart, order, r), mt_layout_placed_learner(&apart, order, 0), "case %zu", i);
+        for (int l = 0; l < 4; l++) cr_expect_eq(mt_layout_placed_learner(&together, order, l), cases[i].expected[l]);
+        for (int r = 0; r < 6; r++) cr_expect_eq(mt_layout_placed_runner(&together, order, r), cases[i].expected[r % 4]);
+    }
+}
+
 Test(layout, what_does_not_divide_is_refused) {
     mt_layout l;
     mt_ppo_config ppo = {.n_envs = 8, .learner.batch_size = 64};
