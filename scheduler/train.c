@@ -188,15 +188,12 @@ static mt_status open_reports(training *t) {
 }
 
 static mt_status load_checkpoint(training *t) {
-    int exact = 1;
-    mt_status status = mt_train_checkpoint_load(t->checkpoints, t->flow, t->setup.policy, &t->setup.layout, &t->progress, &exact);
-    if (status == MT_NOT_FOUND) {
-        mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
-        return MT_OK;
-    }
-    if (status == MT_OK && !exact)
+    int found = 0, exact = 1;
+    MT_TRY(mt_train_checkpoint_load(t->checkpoints, t->flow, t->setup.policy, &t->setup.layout, &t->progress, &found, &exact));
+    if (!found) mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
+    else if (!exact)
         mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->setup.environment.desc->id);
-    return status;
+    return MT_OK;
 }
 
 static mt_status set_up_driver(training *t, manta_context *context) {

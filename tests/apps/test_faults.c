@@ -142,6 +142,18 @@ static void forge(const char *run_name, const char *name, const void *data, size
     mt_checkpoint_close(from);
 }
 
+Test(faults, a_checkpoint_that_lacks_a_file_is_no_missing_checkpoint) {
+    static const char *const files[] = {"state.blob", "worker-00000.blob", "optimiser.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "lacks%zu", i);
+        make_run(name);
+        forge(name, files[i], NULL, 0);
+        run(&r, run_folder(), 60, "$MANTA train --resume %s -n 2048 --verbose 0", name);
+        expect_output(3, &files[i], 1);
+    }
+}
+
 // a failure inside an actor is no environment's only because an actor met it
 Test(faults, what_actors_meet_keeps_its_status) {
     make_run("y");
