@@ -33,6 +33,12 @@ mt_status mt_layout_init(mt_layout *l, const mt_train_config *train, const mt_pp
     return MT_OK;
 }
 
+int mt_layout_threads(const mt_layout *l, int threads) {
+    int most = (l->workers + l->runners - 1) / l->runners, learner = mt_layout_learner_workers(l);
+    if (learner > most) most = learner;
+    return threads < most ? threads : most;
+}
+
 // Apart when there are ranks for both.
 static int apart(const mt_layout *l) { return l->learners + l->runners <= l->ranks; }
 

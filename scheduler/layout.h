@@ -36,6 +36,9 @@ static inline int mt_layout_runner_of(const mt_layout *l, int worker) {
 }
 static inline int mt_layout_learner_workers(const mt_layout *l) { return l->workers / l->learners; }
 
+// Of `threads`, those that the workers of one learner or runner can use.
+int mt_layout_threads(const mt_layout *layout, int threads);
+
 // Environments are numbered through the job; worker w has those from n·w/W on.
 static inline int mt_layout_first_env(const mt_layout *l, int worker) { return (int)((int64_t)l->envs * worker / l->workers); }
 static inline int mt_layout_worker_envs(const mt_layout *l, int worker) {

@@ -5,6 +5,8 @@
 #include "engine/base/signal.h"
 #include "engine/base/thread.h"
 #include "scheduler/actor_failure.h"
+#include "scheduler/agree.h"
+#include "scheduler/pair.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@ typedef struct learner_actor {
     mt_comm *comm;                   // owned
     mt_workers *threads;             // owned
     mt_learner *learner;             // owned
+    int *ranks;                      // owned (L): of all learners
     int *worker_envs;                // owned (W)
     mt_segment *segments;            // owned (workers of this learner): views into the runners' objects
     const mt_segment **pointers;     // owned: to them, or NULL
@@ -29,15 +32,14 @@ static int create(manta_context *c) {
     const mt_layout *layout = &l->setup->layout;
     size_t mine = (size_t)mt_layout_learner_workers(layout);
     l->worker_envs = calloc((size_t)layout->workers, sizeof *l->worker_envs);
+    l->ranks = calloc((size_t)layout->learners, sizeof *l->ranks);
     l->segments = calloc(mine, sizeof *l->segments);
     l->pointers = calloc(mine, sizeof *l->pointers);
     l->objects = calloc((size_t)layout->runners, sizeof *l->objects);
-    if (!l->worker_envs || !l->segments || !l->pointers || !l->objects)
+    if (!l->ranks || !l->worker_envs || !l->segments || !l->pointers || !l->objects)
         return fail(c, MT_FAIL(NO_MEMORY, "cannot allocate a learner of %zu of %d workers", mine, layout->workers));
     for (int w = 0; w < layout->workers; w++) l->worker_envs[w] = mt_layout_worker_envs(layout, w);
-    int threads = l->setup->threads;
-    mt_status status = mt_workers_create(threads, MT_WORKERS_SPIN_AUTO, &l->threads);
-    return status == MT_OK ? MANTA_OK : fail(c, status);
+    return MANTA_OK;
 }
 
 static void destroy(void *state) {
@@ -45,20 +47,22 @@ static void destroy(void *state) {
     mt_learner_destroy(l->learner);
     mt_workers_destroy(l->threads);
     mt_comm_destroy(l->comm);
+    free(l->ranks);
     free(l->worker_envs);
     free(l->segments);
     free(l->pointers);
     free(l->objects);
 }
 
+// What one learner cannot have, all learn: none waits for one that has given up.
 static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count) {
     const mt_rank_setup *s = l->setup;
-    int *list = malloc(sizeof *list * (size_t)count);
-    if (!list) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", count);
-    for (int i = 0; i < count; i++) list[i] = (int)ranks[i];
-    mt_status status = mt_comm_group(s->world, list, count, 1, NULL, &l->comm);
-    free(list);
-    MT_TRY(status);
+    MT_ASSERT(count == s->layout.learners);
+    for (int i = 0; i < count; i++) l->ranks[i] = (int)ranks[i];
+    MT_TRY(mt_comm_group(s->world, l->ranks, count, 1, NULL, &l->comm));
+    // one for each share that is computed here: those of its workers, or of the pair's
+    int shares = mt_layout_learner_workers(&s->layout) * (mt_pair_pays(l->comm, s->policy) ? 2 : 1);
+    MT_TRY(mt_agree(l->comm, mt_workers_create(s->threads < shares ? s->threads : shares, MT_WORKERS_SPIN_AUTO, &l->threads)));
     return mt_learner_create(&(mt_learner_desc){
         .policy = s->policy, .kernels = s->kernels, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
         .shape = s->shape, .workers = s->layout.workers, .local_workers = mt_layout_learner_workers(&s->layout),

@@ -16,7 +16,10 @@ typedef struct mt_pair {
     mt_comm *column;   // owned: the ranks that compute the same net, in the order of their workers. NULL without a pair
 } mt_pair;
 
-// Collective over `comm`. Leaves *pair empty where sharing the nets does not pay (pair.c says when).
+// Whether sharing the nets pays for these ranks (pair.c says when): the same answer on all of them.
+int mt_pair_pays(const mt_comm *comm, const mt_policy *policy);
+
+// Collective over `comm`. Leaves *pair empty where sharing the nets does not pay.
 mt_status mt_pair_init(mt_pair *pair, mt_comm *comm, const mt_policy *policy);
 void mt_pair_fini(mt_pair *pair);
 

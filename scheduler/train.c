@@ -86,7 +86,6 @@ static mt_status agree_on_job(training *t) {
     MT_TRY(mt_comm_allreduce(t->comm, least, least, 2, MT_I64, MT_REDUCE_MIN, 0));
     s->kernels = mt_kernels_cpu((mt_isa)least[1]);
     MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, (int)least[0]));
-    if (s->threads > s->layout.workers / t->ranks && s->layout.workers >= t->ranks) s->threads = s->layout.workers / t->ranks;
     char workers[32];
     snprintf(workers, sizeof workers, "%d", s->layout.workers);
     return mt_options_set_text(t->desc->options, "n_workers", workers, MT_FROM_COMMAND_LINE, "chosen at the start");
@@ -129,7 +128,7 @@ static mt_status write_run_info(training *t, const char *outcome) {
         snprintf(digest, sizeof digest, "%016llx", (unsigned long long)t->result->weights_digest);
     MT_TRY(mt_run_folder_file(&t->folder, MT_RUN_INFO, path, sizeof path));
     json_t *info = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:f, s:s, s:s}", "program", "manta " MANTA_VERSION,
-        "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", t->setup.threads,
+        "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", mt_layout_threads(&t->setup.layout, t->setup.threads),
         "workers", t->setup.layout.workers, "kernels", t->setup.kernels->name, "env", t->setup.environment.desc->id, "steps", (json_int_t)t->result->steps,
         "seconds", seconds_now(t), "outcome", outcome, "weights_xxh3", digest);
     char *text = info ? json_dumps(info, JSON_INDENT(2)) : NULL;
@@ -159,11 +158,12 @@ static void announce(const training *t) {
     const mt_train_config *c = t->train;
     const mt_layout *l = &t->setup.layout;
     char apart[80] = "";
+    int threads = mt_layout_threads(l, t->setup.threads);
     if (c->verbose == 0) return;
     if (l->learners != t->ranks || l->runners != t->ranks)
         snprintf(apart, sizeof apart, "%d learner%s, %d environment runner%s, ", l->learners, l->learners > 1 ? "s" : "", l->runners, l->runners > 1 ? "s" : "");
     fprintf(t->desc->out, "%s on %s: %d rank%s x %d thread%s, %s%d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
-        t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->setup.threads, t->setup.threads > 1 ? "s" : "", apart,
+        t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", threads, threads > 1 ? "s" : "", apart,
         l->workers, l->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
         (long long)mt_policy_parameter_count(t->setup.policy), t->setup.kernels->name,
         t->desc->preset_found ? ", preset of RL Baselines3 Zoo" : "", t->folder.path);

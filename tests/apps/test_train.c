@@ -113,6 +113,18 @@ Test(train, deterministic_alone_has_the_same_bits_apart) {
     }
 }
 
+// ranks without one of the two leave their threads' work to nobody: the threads are divided by an actor's workers
+Test(train, an_actor_has_a_thread_for_each_of_its_workers) {
+    const char *folder = run_folder();
+    static run_result r;
+    run(&r, folder, 60, "$MPIRUN -n 2 --bind-to none bash -c 'echo $$ >pid.$OMPI_COMM_WORLD_RANK; exec $MANTA train --env CartPole-v1 --run-folder th -n 1e9 "
+        "--threads 4 --num-learners 1 --num-env-runners 1 --n-workers 4 -params n_envs:8 n_steps:32' >th.log 2>&1 & "
+        "for i in $(seq 500); do [ -s th/progress.csv ] && break; sleep 0.1; done; cat /proc/$(cat pid.1)/task/*/comm | grep -c manta-w; "
+        "kill -USR1 $(cat pid.0); wait; cat th.log");
+    cr_expect_geq(atoi(r.output), 3, "the runner's rank has %s", r.output);   // beside the executor's own
+    cr_expect(strstr(r.output, "2 ranks x 4 threads"), "%s", r.output);
+}
+
 Test(train, placements_need_no_reservations) {
     static const struct { int ranks; const char *options; } layouts[] = {
         {1, ""}, {2, "--placement pack"}, {2, "--placement spread"}, {4, "--placement pack"}, {4, "--placement spread"},

@@ -74,6 +74,16 @@ Test(layout, everything_is_done_once) {
             }
 }
 
+Test(layout, threads_are_as_many_as_the_workers_of_one_actor) {
+    const struct { int learners, runners, workers, threads, expected; } cases[] = {
+        {1, 1, 4, 4, 4}, {1, 1, 4, 8, 4}, {1, 3, 4, 8, 4}, {2, 2, 4, 8, 2}, {4, 2, 4, 8, 2}, {4, 3, 4, 8, 2}, {4, 4, 4, 8, 1}, {1, 1, 4, 1, 1},
+    };
+    for (size_t i = 0; i < MT_COUNT(cases); i++) {
+        mt_layout l = {.ranks = 4, .learners = cases[i].learners, .runners = cases[i].runners, .workers = cases[i].workers};
+        cr_expect_eq(mt_layout_threads(&l, cases[i].threads), cases[i].expected, "case %zu", i);
+    }
+}
+
 // two hosts with two ranks each, and ranks that go round them
 Test(layout, placements_take_hosts_one_by_one_or_in_turn) {
     static const int by_slot[] = {0, 0, 1, 1}, by_node[] = {0, 1, 0, 1};
