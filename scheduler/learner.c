@@ -146,11 +146,16 @@ static mt_status allocate(mt_learner *l) {
     return MT_OK;
 }
 
-static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
-    MT_TRY(divide(l));
+static mt_status allocate_lists(mt_learner *l, const mt_learner_desc *desc) {
     l->worker_envs = malloc(sizeof *l->worker_envs * (size_t)desc->workers);
     l->share = calloc((size_t)l->shares, sizeof *l->share);
-    if (!l->worker_envs || !l->share) return MT_FAIL(NO_MEMORY, "cannot allocate a learner of %d workers", desc->workers);
+    return l->worker_envs && l->share ? MT_OK : MT_FAIL(NO_MEMORY, "cannot allocate a learner of %d workers", desc->workers);
+}
+
+// What one rank cannot allocate, all learn before they make the next thing together.
+static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
+    MT_TRY(divide(l));
+    MT_TRY(mt_agree(desc->comm, allocate_lists(l, desc)));
     memcpy(l->worker_envs, desc->worker_envs, sizeof *l->worker_envs * (size_t)desc->workers);
     for (int w = 0; w < desc->workers; w++) l->total_envs += l->worker_envs[w];
     int64_t rows = desc->shape.steps * l->total_envs;
@@ -164,9 +169,9 @@ static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
 mt_status mt_learner_create(const mt_learner_desc *desc, mt_learner **out) {
     *out = NULL;
     mt_learner *l = calloc(1, sizeof *l);
-    if (!l) return MT_FAIL(NO_MEMORY, "cannot allocate a learner");
-    l->desc = *desc;
-    mt_status status = build(l, desc);
+    mt_status status = mt_agree(desc->comm, l ? MT_OK : MT_FAIL(NO_MEMORY, "cannot allocate a learner"));
+    if (l) l->desc = *desc;
+    if (status == MT_OK) status = build(l, desc);
     if (status != MT_OK) {
         mt_learner_destroy(l);
         return status;

@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,10 @@ struct mt_on_policy {
     int *learner_rank, *runner_rank;  // owned (L), (R): where they stand
     manta_ref *news, *segments;       // owned (R): what the runners give in the running iteration
     manta_ref *updated;               // owned (L, 2): news, parameters
+    manta_value *heard;               // owned (R): the news, once they are there
+    manta_ref *waiting;               // owned (L or R, whichever is more): what hear_all waits for
+    int *waiting_for;                 // owned, likewise: whose they are
+    bool *ready;                      // owned, likewise
     manta_ref parameters;             // held: an object of the newest
     mt_arena arena;
     mt_weights weights;               // the same, for evaluation here
@@ -85,16 +90,63 @@ static void call_runners(mt_on_policy *f) {
     }
 }
 
+// Of a runner or learner that did not answer, or answered with a failure.
+static mt_status runner_failed(mt_on_policy *f, int r) {
+    return failed(f, MT_ENV, "environment runner %d (rank %d of %d)", r, f->runner_rank[r], f->layout.ranks);
+}
+static mt_status learner_failed(mt_on_policy *f, int l) {
+    return failed(f, MT_INTERNAL, "learner %d (rank %d of %d)", l, f->learner_rank[l], f->layout.ranks);
+}
+
+// What all of them do at the same time: refs[step · i] is the answer of number i.
+typedef struct hearing {
+    const manta_ref *refs;
+    int step, count;
+    mt_status (*hear)(mt_on_policy *f, int i, void *context);   // it is there: takes it, or says why it failed
+    mt_status (*failed)(mt_on_policy *f, int i);                // none is: i is the first of those
+    void *context;
+} hearing;
+
+// Hears them in the order in which they come. Where one fails the others may wait for it inside, each for the whole timeout: the
+// first failure that is more than a deadline is the reason, and nobody is asked any more.
+static mt_status hear_all(mt_on_policy *f, const hearing *h) {
+    int left = h->count;
+    mt_status status = MT_OK;
+    char message[1024] = "";
+    for (int i = 0; i < left; i++) f->waiting[i] = h->refs[h->step * i], f->waiting_for[i] = i;
+    while (left > 0) {
+        int late = manta_wait(f->c, f->waiting, left, 1, MANTA_DEFAULT_TIMEOUT, f->ready) != MANTA_OK;
+        int kept = 0;
+        for (int i = 0; i < left; i++) {
+            if (!late && !f->ready[i]) {
+                f->waiting[kept] = f->waiting[i], f->waiting_for[kept++] = f->waiting_for[i];
+                continue;
+            }
+            mt_status heard = late ? h->failed(f, f->waiting_for[i]) : h->hear(f, f->waiting_for[i], h->context);
+            if (heard != MT_OK && heard != MT_DEADLINE) return heard;
+            if (heard != MT_OK && !*message) snprintf(message, sizeof message, "%s", mt_last_error());
+            MT_KEEP(status, heard);
+            if (late) break;
+        }
+        left = late ? 0 : kept;
+    }
+    return status == MT_OK ? MT_OK : mt_fail(status, __FILE__, __LINE__, "%s", message);
+}
+
+static mt_status hear_news(mt_on_policy *f, int r, void *context) {
+    manta_value *news = context;
+    return manta_get(f->c, f->news[r], &news[r]) == MANTA_OK ? MT_OK : runner_failed(f, r);
+}
+
 static mt_status hear_runners(mt_on_policy *f, mt_on_policy_report *report) {
     size_t bytes = mt_worker_news_bytes(mt_normaliser_doubles(&f->normaliser));
     f->episode_count = 0;
+    MT_TRY(hear_all(f, &(hearing){.refs = f->news, .step = 1, .count = f->layout.runners, .hear = hear_news, .failed = runner_failed,
+        .context = f->heard}));
     for (int r = 0; r < f->layout.runners; r++) {
-        manta_value news;
-        if (manta_get(f->c, f->news[r], &news) != MANTA_OK)
-            return failed(f, MT_ENV, "environment runner %d (rank %d of %d)", r, f->runner_rank[r], f->layout.ranks);
         int first = mt_layout_runner_first(&f->layout, r), end = mt_layout_runner_first(&f->layout, r + 1);
         for (int w = first; w < end; w++)
-            read_news(f, w, (const mt_worker_news *)(const void *)((const char *)news.data + bytes * (size_t)(w - first)), report);
+            read_news(f, w, (const mt_worker_news *)(const void *)((const char *)f->heard[r].data + bytes * (size_t)(w - first)), report);
     }
     mt_normaliser_publish(&f->normaliser);
     return MT_OK;
@@ -128,22 +180,22 @@ static mt_status take_parameters(mt_on_policy *f, manta_ref parameters) {
     return MT_OK;
 }
 
+static mt_status hear_update(mt_on_policy *f, int l, void *context) {
+    mt_on_policy_report *report = context;
+    manta_value v;
+    if (manta_get(f->c, f->updated[2 * l], &v) != MANTA_OK) return learner_failed(f, l);
+    const mt_learner_news *news = v.data;
+    if (news->status != MT_OK) return mt_fail((mt_status)news->status, __FILE__, __LINE__, "%.500s", news->message);
+    if (news->signal > report->signal) report->signal = news->signal;
+    if (l == 0) report->learner = news->report;
+    manta_release(f->c, f->updated[2 * l]);
+    if (l > 0) manta_release(f->c, f->updated[2 * l + 1]);
+    return MT_OK;
+}
+
 static mt_status hear_learners(mt_on_policy *f, mt_on_policy_report *report) {
-    mt_status status = MT_OK;
-    for (int l = 0; l < f->layout.learners; l++) {
-        manta_value v;
-        if (manta_get(f->c, f->updated[2 * l], &v) != MANTA_OK) {
-            MT_KEEP(status, failed(f, MT_INTERNAL, "learner %d (rank %d of %d)", l, f->learner_rank[l], f->layout.ranks));
-            continue;
-        }
-        const mt_learner_news *news = v.data;
-        if (news->status != MT_OK) MT_KEEP(status, mt_fail((mt_status)news->status, __FILE__, __LINE__, "%.500s", news->message));
-        if (news->signal > report->signal) report->signal = news->signal;
-        if (l == 0) report->learner = news->report;
-        manta_release(f->c, f->updated[2 * l]);
-        if (l > 0) manta_release(f->c, f->updated[2 * l + 1]);
-    }
-    MT_TRY(status);
+    MT_TRY(hear_all(f, &(hearing){.refs = f->updated, .step = 2, .count = f->layout.learners, .hear = hear_update, .failed = learner_failed,
+        .context = report}));
     return take_parameters(f, f->updated[1]);
 }
 
@@ -288,20 +340,22 @@ static mt_status create_actors(mt_on_policy *f) {
     return MT_OK;
 }
 
+static mt_status hear_connected(mt_on_policy *f, int l, void *context) {
+    (void)context;
+    if (manta_get(f->c, f->updated[l], NULL) != MANTA_OK) return learner_failed(f, l);
+    manta_release(f->c, f->updated[l]);
+    return MT_OK;
+}
+
 // The learners make their communicator; then the first weights are known.
 static mt_status connect_learners(mt_on_policy *f) {
     int count = f->layout.learners;
     uint32_t *ranks = malloc(sizeof *ranks * (size_t)count);
     if (!ranks) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", count);
-    mt_status status = MT_OK;
     for (int l = 0; l < count; l++) ranks[l] = (uint32_t)f->learner_rank[l];
-    for (int l = 0; l < count && status == MT_OK; l++) f->updated[l] = manta_tell(f->c, f->learners[l], "connect", manta_vector(MANTA_TYPE_U32, count, ranks));
-    for (int l = 0; l < count && status == MT_OK; l++) {
-        if (manta_get(f->c, f->updated[l], NULL) != MANTA_OK) status = failed(f, MT_INTERNAL, "connecting the learners");
-        manta_release(f->c, f->updated[l]);
-    }
+    for (int l = 0; l < count; l++) f->updated[l] = manta_tell(f->c, f->learners[l], "connect", manta_vector(MANTA_TYPE_U32, count, ranks));
     free(ranks);
-    MT_TRY(status);
+    MT_TRY(hear_all(f, &(hearing){.refs = f->updated, .step = 1, .count = count, .hear = hear_connected, .failed = learner_failed}));
     return take_parameters(f, manta_tell(f->c, f->learners[0], "weights"));
 }
 
@@ -311,8 +365,11 @@ static mt_status build(mt_on_policy *f) {
     f->runners = calloc(runners, sizeof *f->runners), f->learners = calloc(learners, sizeof *f->learners);
     f->news = calloc(runners, sizeof *f->news), f->segments = calloc(runners, sizeof *f->segments);
     f->updated = calloc(2 * learners, sizeof *f->updated);
+    size_t most = runners > learners ? runners : learners;
+    f->waiting = calloc(most, sizeof *f->waiting), f->waiting_for = calloc(most, sizeof *f->waiting_for);
+    f->ready = calloc(most, sizeof *f->ready), f->heard = calloc(runners, sizeof *f->heard);
     f->learner_rank = calloc(learners, sizeof *f->learner_rank), f->runner_rank = calloc(runners, sizeof *f->runner_rank);
-    if (!f->learner_rank || !f->runner_rank || !f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
+    if (!f->heard || !f->waiting || !f->waiting_for || !f->ready || !f->learner_rank || !f->runner_rank || !f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
     mt_weights_register(&f->weights, f->setup->policy, &f->arena);
     mt_normaliser_register(&f->normaliser, f->setup->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
         (float)p->clip_obs, (float)p->clip_reward, &f->arena);
@@ -349,7 +406,7 @@ void mt_on_policy_destroy(mt_on_policy *f) {
     manta_placement_remove(f->c, f->placement);
     mt_arena_fini(&f->arena);
     free(f->runners), free(f->learners), free(f->news), free(f->segments), free(f->updated), free(f->saved);
-    free(f->learner_rank), free(f->runner_rank);
+    free(f->learner_rank), free(f->runner_rank), free(f->waiting), free(f->waiting_for), free(f->ready), free(f->heard);
     free(f);
 }
 

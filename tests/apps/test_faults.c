@@ -293,6 +293,15 @@ Test(faults, an_environment_that_never_returns_ends_with_the_deadline) {
     }
 }
 
+// a failure is heard while the driver waits for others, and is not lost in their deadline
+Test(faults, one_failure_is_heard_before_another_deadline) {
+    run(&r, run_folder(), 40, "manta=\"$MANTA train --env %s/walk_slow.so --timeout 15 --end-timeout 1 --run-folder f " SMALL "\"; "
+        "$MPIRUN -n 1 -x WALK_SLOW_SECONDS=60 $manta : -n 1 -x WALK_SLOW_NAN=1 $manta; code=$?; echo after $SECONDS; exit $code", MANTA_PLUGINS);
+    EXPECT(9, "rollout worker 1", "rank 1", "after ");
+    const char *after = strstr(r.output, "after ");
+    cr_expect(after && atoi(after + strlen("after ")) < 12, "%s", r.output);
+}
+
 Test(faults, more_ranks_than_slots) {
     run(&r, run_folder(), 60, "mpirun -n 512 $MANTA train --env CartPole-v1 --run-folder slots " SMALL);
     cr_expect_neq(r.exit_code, 0, "%s", r.output);
