@@ -360,7 +360,14 @@ static int driver(manta_context *context) {
     return MANTA_OK;
 }
 
-// Every rank: what the driver's run came to is everybody's.
+// What the driver's run came to is everybody's; when it went well, another rank's own failure is.
+static mt_status agree_on_end(training *t, mt_status status, const char *message) {
+    if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
+    MT_TRY(mt_agree_on_root(t->comm, t->rank == 0 ? status : MT_OK, NULL, 0));
+    return mt_agree(t->comm, status);
+}
+
+// Every rank.
 static mt_status run_job(training *t) {
     const manta_class classes[] = {mt_learner_class, mt_env_runner_class};
     manta_program program = {.classes = classes, .class_count = MT_COUNT(classes), .driver = driver, .user = &t->setup};
@@ -378,8 +385,7 @@ static mt_status run_job(training *t) {
     // a job that could not end is most often the consequence: the driver's failure is the one to tell
     if (broken || (stopped != MT_OK && status != MT_OK)) return mt_fail(status, __FILE__, __LINE__, "%s", message);
     MT_TRY(stopped);
-    if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
-    return mt_agree_on_root(t->comm, status, NULL, 0);
+    return agree_on_end(t, status, message);
 }
 
 static void tear_down(training *t) {
