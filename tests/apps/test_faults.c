@@ -186,6 +186,16 @@ Test(faults, a_full_disk_leaves_the_older_generation_and_training_goes_on) {
     EXPECT(0, "");
 }
 
+// run.json's command is cut between two letters: one of these two lines had it cut inside one
+Test(faults, long_command_lines_of_any_letters) {
+    static const char *const names[] = {"long", "longx"};
+    for (int i = 0; i < 2; i++) {
+        run(&r, run_folder(), 60, "words=$(for i in $(seq 60); do printf -- '--tensorboard-log=%%s ' $(printf '\xc3\xa4%%.0s' $(seq 40)); done); "
+            "$MANTA train --env CartPole-v1 --run-folder %s $words " SMALL " && iconv -f utf-8 -t utf-8 %s/run.json | grep -c done", names[i], names[i]);
+        EXPECT(0, "1\n");
+    }
+}
+
 // what the driver holds does not grow with every checkpoint that could not be written
 Test(faults, checkpoints_that_fail_leave_no_objects) {
     make_run("l");
