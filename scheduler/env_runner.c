@@ -47,7 +47,6 @@ static mt_status make_workers(env_runner *r) {
 
 static mt_status build(env_runner *r) {
     const mt_rank_setup *s = r->setup;
-    const mt_ppo_config *p = s->ppo;
     r->first = mt_layout_runner_first(&s->layout, r->number);
     r->count = mt_layout_runner_first(&s->layout, r->number + 1) - r->first;
     r->workers = calloc((size_t)r->count, sizeof *r->workers);
@@ -55,8 +54,7 @@ static mt_status build(env_runner *r) {
     r->status = calloc((size_t)r->count, sizeof *r->status);
     if (!r->workers || !r->failure || !r->status) return MT_FAIL(NO_MEMORY, "cannot allocate %d workers", r->count);
     mt_weights_register(&r->weights, s->policy, &r->arena);
-    mt_normaliser_register(&r->normaliser, s->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
-        (float)p->clip_obs, (float)p->clip_reward, &r->arena);
+    mt_rank_setup_register_normaliser(s, &r->normaliser, &r->arena);
     MT_TRY(mt_arena_commit(&r->arena));
     mt_normaliser_reset(&r->normaliser);
     r->news_bytes = mt_worker_news_bytes(mt_normaliser_doubles(&r->normaliser));

@@ -222,37 +222,6 @@ mt_status mt_on_policy_iterate(mt_on_policy *f, double remaining, mt_on_policy_r
     return MT_OK;
 }
 
-// ---- creating
-
-static mt_status make_policy(const mt_ppo_config *c, const mt_codec *codec, mt_policy **out) {
-    mt_policy_desc d = {
-        .shared_depth = c->net_arch_shared.count, .pi_depth = c->net_arch[0].count, .vf_depth = c->net_arch[1].count,
-        .activation = (mt_activation)(c->activation_fn + 1), .ortho_init = c->ortho_init,
-        .log_std_init = (float)c->log_std_init,
-    };
-    *out = NULL;
-    if (d.shared_depth > MT_POLICY_MAX_DEPTH || d.pi_depth > MT_POLICY_MAX_DEPTH || d.vf_depth > MT_POLICY_MAX_DEPTH)
-        return MT_FAIL(CONFIG, "net_arch may list at most %d hidden layers each", MT_POLICY_MAX_DEPTH);
-    memcpy(d.shared, c->net_arch_shared.items, sizeof(int) * (size_t)d.shared_depth);
-    memcpy(d.pi, c->net_arch[0].items, sizeof(int) * (size_t)d.pi_depth);
-    memcpy(d.vf, c->net_arch[1].items, sizeof(int) * (size_t)d.vf_depth);
-    MT_TRY(mt_codec_describe(codec, c->use_sde, &d));
-    return mt_policy_create(&d, out);
-}
-
-mt_status mt_on_policy_probe(const mt_ppo_config *config, const manta_env_desc *env, const manta_env_option *options,
-    uint32_t option_count, mt_codec *codec, mt_policy **policy) {
-    mt_env *probe = NULL;
-    uint64_t seed = 0;
-    MT_TRY(mt_env_create(env, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = 1, .seeds = &seed,
-        .option_count = option_count, .options = options}, &probe));
-    mt_status status = mt_codec_init(codec, probe);
-    if (status == MT_OK) status = make_policy(config, codec, policy);
-    codec->observation = codec->action = NULL;   // they go with the probe
-    mt_env_destroy(probe);
-    return status;
-}
-
 // ---- who stands where
 
 static int learners_reserve(const mt_train_config *t) { return t->num_cpus_per_learner > 0 || t->num_gpus_per_learner > 0; }
@@ -360,7 +329,6 @@ static mt_status connect_learners(mt_on_policy *f) {
 }
 
 static mt_status build(mt_on_policy *f) {
-    const mt_ppo_config *p = f->setup->ppo;
     size_t runners = (size_t)f->layout.runners, learners = (size_t)f->layout.learners;
     f->runners = calloc(runners, sizeof *f->runners), f->learners = calloc(learners, sizeof *f->learners);
     f->news = calloc(runners, sizeof *f->news), f->segments = calloc(runners, sizeof *f->segments);
@@ -371,8 +339,7 @@ static mt_status build(mt_on_policy *f) {
     f->learner_rank = calloc(learners, sizeof *f->learner_rank), f->runner_rank = calloc(runners, sizeof *f->runner_rank);
     if (!f->heard || !f->waiting || !f->waiting_for || !f->ready || !f->learner_rank || !f->runner_rank || !f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
     mt_weights_register(&f->weights, f->setup->policy, &f->arena);
-    mt_normaliser_register(&f->normaliser, f->setup->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
-        (float)p->clip_obs, (float)p->clip_reward, &f->arena);
+    mt_rank_setup_register_normaliser(f->setup, &f->normaliser, &f->arena);
     MT_ARENA_ADD(&f->arena, f->moments, mt_normaliser_doubles(&f->normaliser));
     MT_ARENA_ADD(&f->arena, f->episodes, f->layout.workers * MT_EPISODES_SHARED);
     MT_TRY(mt_arena_commit(&f->arena));

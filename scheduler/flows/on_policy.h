@@ -54,9 +54,4 @@ mt_status mt_on_policy_load_workers(mt_on_policy *flow, void *const *blobs, cons
 void mt_on_policy_save(const mt_on_policy *flow, mt_blob *blob);
 mt_status mt_on_policy_load(mt_on_policy *flow, mt_blob_reader *reader);
 
-// The policy that a configuration and an environment's spaces give, found out with an instance of one environment; shared
-// with evaluation. codec: its sizes are set, its spaces are NULL.
-mt_status mt_on_policy_probe(const mt_ppo_config *config, const manta_env_desc *env, const manta_env_option *options,
-    uint32_t option_count, mt_codec *codec, mt_policy **policy);
-
 #endif
