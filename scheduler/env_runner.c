@@ -91,6 +91,7 @@ static void collect_worker(void *context, int index, int thread) {
     if (!worker) return;
     mt_rollout_worker_bind(worker, r->segments + mt_rank_setup_segment_at(r->setup, r->first + index));
     r->status[index] = mt_rollout_worker_collect(worker, &r->weights);
+    if (r->status[index] == MT_NUMERIC) r->status[index] = MT_ENV;   // its numbers, not the learner's
     if (r->status[index] != MT_OK) {
         // the message is this thread's
         snprintf(r->failure[index], sizeof r->failure[index], "%.500s", mt_last_error());
