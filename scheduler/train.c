@@ -26,6 +26,9 @@
 #include <time.h>
 #include <unistd.h>
 
+// A job's end that not all ranks reach is told by rank 0, after it has waited for them and for its own threads (2 s each, node.c).
+#define HEAD_SPEAKS_NS (5 * MT_SECOND_NS)
+
 typedef struct training {
     const mt_train_desc *desc;
     const mt_train_config *train;
@@ -382,6 +385,11 @@ static mt_status run_job(training *t) {
     snprintf(message, sizeof message, "%s", mt_last_error());
     mt_status stopped = mt_job_stop(job);
     t->result->abandoned = stopped != MT_OK;
+    if (stopped != MT_OK && status == MT_OK && t->rank > 0) {
+        // whoever leaves first ends the job: rank 0 knows why it came to this
+        mt_log(MT_LOG_WARN, "%s", mt_last_error());
+        mt_sleep_ns(HEAD_SPEAKS_NS);
+    }
     // a job that could not end is most often the consequence: the driver's failure is the one to tell
     if (broken || (stopped != MT_OK && status != MT_OK)) return mt_fail(status, __FILE__, __LINE__, "%s", message);
     MT_TRY(stopped);
