@@ -337,7 +337,9 @@ static mt_status build(mt_on_policy *f) {
     f->waiting = calloc(most, sizeof *f->waiting), f->waiting_for = calloc(most, sizeof *f->waiting_for);
     f->ready = calloc(most, sizeof *f->ready), f->heard = calloc(runners, sizeof *f->heard);
     f->learner_rank = calloc(learners, sizeof *f->learner_rank), f->runner_rank = calloc(runners, sizeof *f->runner_rank);
-    if (!f->heard || !f->waiting || !f->waiting_for || !f->ready || !f->learner_rank || !f->runner_rank || !f->runners || !f->learners || !f->news || !f->segments || !f->updated) return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
+    if (!f->runners || !f->learners || !f->news || !f->segments || !f->updated || !f->heard || !f->waiting || !f->waiting_for ||
+        !f->ready || !f->learner_rank || !f->runner_rank)
+        return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
     mt_weights_register(&f->weights, f->setup->policy, &f->arena);
     mt_rank_setup_register_normaliser(f->setup, &f->normaliser, &f->arena);
     MT_ARENA_ADD(&f->arena, f->moments, mt_normaliser_doubles(&f->normaliser));
