@@ -44,15 +44,6 @@ mt_status mt_pair_send(const mt_pair *pair, int from, void *data, size_t bytes) 
     return pair->two && bytes > 0 ? mt_comm_broadcast(pair->two, data, bytes, from) : MT_OK;
 }
 
-mt_status mt_pair_send_segment(const mt_pair *pair, int from, const mt_segment *segment) {
-    const mt_segment_shape *s = &segment->shape;
-#define MT_X(field, type, rows, width)                                                                                 \
-    MT_TRY(mt_pair_send(pair, from, segment->field, sizeof(type) * (size_t)((rows)*s->envs * (int64_t)(width))));
-    MT_SEGMENT_FIELDS(MT_X)
-#undef MT_X
-    return MT_OK;
-}
-
 mt_status mt_pair_add(const mt_pair *pair, double *sums, int count) {
     double all[2 * MT_PAIR_SUMS_MAX];
     if (!pair->two) return MT_OK;
