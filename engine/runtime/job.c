@@ -9,6 +9,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/log.h"
+#include "engine/collective/agree.h"
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
 #include "engine/device/device.h"
@@ -50,7 +51,6 @@ const mt_option *mt_job_option_table(size_t *count) {
 
 // What a rank tells the others before anything is started.
 typedef struct hello {
-    int failed;                  // it has given up; its own message says why
     int node_rank, node_size;
     int gpu_first, gpus;
     int usable;                  // cores of the mask, and within the control group's quota
@@ -137,14 +137,11 @@ static mt_status look_round(mt_job *job) {
 // ---- agreeing
 
 static mt_status exchange(mt_job *job, mt_status status) {
-    job->mine.failed = status != MT_OK;
-    MT_KEEP(status, mt_transport_job_exchange(job->world, &job->mine, job->all, sizeof job->mine));
-    if (status != MT_OK) return status;
-    for (int r = 0; r < job->size; r++) {
-        if (job->all[r].failed) return MT_FAIL(COMM, "rank %d could not start; see its message", r);
+    MT_TRY(mt_comm_agree(job->world, status));
+    MT_TRY(mt_transport_job_exchange(job->world, &job->mine, job->all, sizeof job->mine));
+    for (int r = 0; r < job->size; r++)
         if (job->all[r].digest != job->mine.digest)
             return MT_FAIL(CONFIG, "ranks %d and %d run different programs: their tasks and classes differ; start the same one everywhere", job->rank, r);
-    }
     return MT_OK;
 }
 
@@ -226,7 +223,7 @@ static mt_status job_start(mt_job *job) {
     if (*job->options.timeline) status = mt_timeline_create(job->rank, mt_clock_ns(), 0, &job->timeline);
     MT_KEEP(status, agree(job));
     if (status == MT_OK) status = node_start(job);
-    return exchange(job, status);   // nobody sends before everybody is there
+    return mt_comm_agree(job->world, status);   // nobody sends before everybody is there
 }
 
 // A job that cannot be looked at still runs.
@@ -254,11 +251,13 @@ mt_status mt_job_start(mt_comm *world, const mt_job_options *options, const mant
     int size = mt_comm_size(world);
     hello *all = calloc((size_t)size, sizeof *all);
     mt_resources *totals = calloc((size_t)size, sizeof *totals);
-    if (!job || !all || !totals) {
+    mt_status status = job && all && totals ? MT_OK : MT_FAIL(NO_MEMORY, "out of memory for a job of %d ranks", size);
+    status = mt_comm_agree(world, status);
+    if (status != MT_OK) {
         free(totals);
         free(all);
         free(job);
-        return MT_FAIL(NO_MEMORY, "out of memory for a job of %d ranks", size);
+        return status;
     }
     job->world = world;
     job->options = *options;
@@ -269,7 +268,7 @@ mt_status mt_job_start(mt_comm *world, const mt_job_options *options, const mant
     job->size = size;
     job->argc = argc;
     job->argv = argv;
-    mt_status status = job_start(job);
+    status = job_start(job);
     if (status == MT_OK) {
         if (job->rank == 0) status_start(job);
         *out = job;

@@ -183,6 +183,15 @@ Test(faults, one_rank_alone) {
     EXPECT(0, "cpu/plain");
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // these need more addresses than the limit leaves
+Test(faults, one_rank_without_memory) {
+    run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA train --env CartPole-v1 --run-folder m " SMALL
+        " : -n 1 bash -c 'ulimit -v 400000; exec $MANTA train --env CartPole-v1 --run-folder m " SMALL "'");
+    EXPECT(7, "manta: rank 1: ", "ulimit -v");
+    cr_expect_null(strstr(r.output, "see its message"), "%s", r.output);
+}
+#endif
+
 // one rank's environment takes 5 s for a step: too long for a short timeout, no matter for a longer one
 static void slow_rank(int slow, const char *timeout, const char *folder) {
     const char *slowness[] = {"", "-x WALK_SLOW_SECONDS=5"};
