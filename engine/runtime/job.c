@@ -2,10 +2,13 @@
 // What one rank finds wrong travels with the exchange, so that all give up together.
 #include "engine/runtime/job.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "engine/base/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/log.h"
@@ -134,6 +137,33 @@ static mt_status look_round(mt_job *job) {
     return MT_OK;
 }
 
+// Files of the job's end are tried at its start: a folder that is not there must not cost hours of trace. Nothing is left behind.
+static mt_status try_file(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, MT_FILE_PUBLIC), made = fd >= 0;
+    if (fd < 0 && errno == EEXIST) fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return mt_file_fail(errno, "write", path);
+    close(fd);
+    if (made) unlink(path);
+    return MT_OK;
+}
+
+static mt_status try_folders(const mt_job *job) {
+    const mt_job_options *o = &job->options;
+    mt_status status = *o->timeline && job->rank == 0 ? try_file(o->timeline) : MT_OK;
+    if (*o->timeline && status == MT_OK) {
+        char part[MT_PATH_BYTES + 16];   // as mt_timeline_write names it
+        snprintf(part, sizeof part, "%s.%d", o->timeline, job->rank);
+        status = try_file(part);
+    }
+    if (status != MT_OK) return mt_fail_context(status, "--timeline: ");
+    if (!o->spill || !*o->spill_folder) return MT_OK;
+    mt_spill *spill;
+    status = mt_spill_open(o->spill_folder, job->rank, &spill);
+    if (status != MT_OK) return mt_fail_context(status, "--spill-folder: ");
+    mt_spill_close(spill);
+    return MT_OK;
+}
+
 // ---- agreeing
 
 static mt_status exchange(mt_job *job, mt_status status) {
@@ -216,6 +246,7 @@ static mt_status job_start(mt_job *job) {
     mt_status status = mt_program_create(job->desc, &job->program);
     if (status == MT_OK) job->mine.digest = job->program->digest;
     MT_KEEP(status, look_round(job));
+    if (status == MT_OK) status = try_folders(job);
     MT_TRY(exchange(job, status));
     MT_TRY(mt_transport_job_create(job->world, &job->transport));
     MT_TRY(mt_heap_job_create(job->world, job->mine.object_bytes, &job->heap));

@@ -83,6 +83,17 @@ Test(faults, bad_files_are_named_with_line) {
     EXPECT(2, "--env");
 }
 
+Test(faults, where_a_trace_or_objects_cannot_go_is_said_before_training) {
+    manta("train --env CartPole-v1 --run-folder e --timeline nowhere/trace.json " SMALL);
+    EXPECT(3, "--timeline: ", "nowhere/trace.json");
+    manta("train --env CartPole-v1 --run-folder e --spill-folder nowhere " SMALL);
+    EXPECT(3, "--spill-folder: ", "nowhere");
+    manta("train --env CartPole-v1 --run-folder f --timeline trace.json " SMALL);
+    EXPECT(0, "");
+    run(&r, run_folder(), 10, "test -s trace.json && ! test -e trace.json.0");
+    EXPECT(0, "");
+}
+
 Test(faults, a_run_folder_is_never_overwritten) {
     manta("train --env CartPole-v1 --run-folder a " SMALL);
     EXPECT(0, "");
