@@ -107,31 +107,37 @@ static void say(void *context, const char *line) {
     fprintf(stderr, "manta launch: %s\n", line);
 }
 
-static mt_status launch(const mt_app *app, int argc, char **argv) {
-    static mt_app_plan plan;   // large
-    static words before, first, again;
-    char ranks[16], program[MT_PATH_BYTES];
-    int done = 0;
-    if (!app->plan)
-        return MT_FAIL(CONFIG, "manta launch does not run \"%s\": it keeps runs going that save their state, as manta train does", app->name);
-    MT_TRY(mpirun_words(&before, ranks, sizeof ranks));
-    MT_TRY(app->plan(argc, argv, &plan, &done));
-    if (done) return MT_OK;
+static mt_status launch_planned(const mt_app_plan *plan, const words *before, int argc, char **argv) {
+    static words first, again;   // large
+    char program[MT_PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length <= 0) return MT_FAIL(INTERNAL, "cannot find out where this program is (is /proc mounted?)");
     program[length] = '\0';
     for (int i = 0; i < argc; i++) add(&first, argv[i]), add(&again, argv[i]);
-    if (*plan.first) add(&first, plan.first);
-    for (size_t i = 0; i < MT_COUNT(plan.again); i++) add(&again, plan.again[i]);
+    if (*plan->first) add(&first, plan->first);
+    for (size_t i = 0; i < MT_COUNT(plan->again); i++) add(&again, plan->again[i]);
     MT_TRY(check(&first));
     MT_TRY(check(&again));
     mt_launch_desc d = {
-        .mpirun = config.mpirun, .mpirun_words = (char *const *)(uintptr_t)before.list, .program = program,
-        .first = (char *const *)(uintptr_t)first.list, .again = (char *const *)(uintptr_t)again.list, .run_folder = plan.run_folder,
-        .fresh = plan.fresh, .hosts = several_hosts(), .max_relaunches = config.max_relaunches, .backoff = config.backoff,
+        .mpirun = config.mpirun, .mpirun_words = (char *const *)(uintptr_t)before->list, .program = program,
+        .first = (char *const *)(uintptr_t)first.list, .again = (char *const *)(uintptr_t)again.list, .run_folder = plan->run_folder,
+        .fresh = plan->fresh, .hosts = several_hosts(), .max_relaunches = config.max_relaunches, .backoff = config.backoff,
         .hang_timeout = config.hang_timeout, .relay = relay, .say = say,
     };
-    mt_status status = mt_launch(&d);
+    return mt_launch(&d);
+}
+
+static mt_status launch(const mt_app *app, int argc, char **argv) {
+    static mt_app_plan plan;   // large
+    static words before;
+    char ranks[16];
+    int done = 0;
+    if (!app->plan)
+        return MT_FAIL(CONFIG, "manta launch does not run \"%s\": it keeps runs going that save their state, as manta train does",
+            app->name);
+    MT_TRY(mpirun_words(&before, ranks, sizeof ranks));
+    mt_status status = app->plan(argc, argv, &plan, &done);   // may make the run folder, which the only way out below removes
+    if (status == MT_OK && !done) status = launch_planned(&plan, &before, argc, argv);
     if (plan.fresh) mt_run_folder_remove_unused(plan.run_folder);
     return status;
 }

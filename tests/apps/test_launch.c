@@ -209,6 +209,8 @@ Test(launch, what_would_only_happen_again_is_not_tried_again) {
     expect(2, "eval");
     run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA launch -n 2 train --env CartPole-v1");
     expect(2, "without mpirun");
+    run(&r, run_folder(), 60, "$MANTA launch -n 2 train --env CartPole-v1 $(printf -- '--verbose=0 %%.0s' {1..1100})");
+    expect(2, "words");
     run(&r, run_folder(), 60, "ls logs/ppo/* 2>/dev/null || true");
     cr_expect_str_empty(r.output, "folders of runs that never began: %s", r.output);
 }
