@@ -128,8 +128,11 @@ static void sweep_other_hosts(launch *l) {
     if (n > MT_LAUNCH_WORDS) return;
     // no sign of life is expected: the patience alone ends it
     if (mt_attempt_run(&(mt_attempt_desc){.command = (char *const *)(uintptr_t)l->words, .job = job, .pulse = "", .hang_ns = REMOTE_NS,
-            .uri_fd = -1, .signal_fd = l->signal_fd, .mask = &l->before, .relay = l->desc->relay, .context = l->desc->context}, &attempt) == MT_OK)
-        mt_attempt_collect(&attempt);
+            .uri_fd = -1, .signal_fd = l->signal_fd, .mask = &l->before, .relay = l->desc->relay, .context = l->desc->context}, &attempt) != MT_OK)
+        return;
+    mt_attempt_collect(&attempt);
+    // a signal that came meanwhile ended the sweep, and is meant for the launch
+    l->attempt.asked = attempt.asked, l->attempt.signals += attempt.signals;
 }
 
 static mt_status sweep(launch *l) {

@@ -258,6 +258,25 @@ Test(launch, a_second_signal_does_not_wait) {
     expect_nothing_left();
 }
 
+Test(launch, a_signal_during_the_sweep_of_other_hosts_stops) {
+    // an mpirun whose jobs fail at once and whose sweep takes its time
+    run(&r, run_folder(), 10, "printf '#!/bin/sh\\ncase \"$*\" in *--sweep=*) touch sweeps; exec sleep 60;; esac\\necho job >>jobs; exit 12\\n' >fake "
+        "&& chmod +x fake && cat fake");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    pid_t group = run_start(run_folder(), "exec $MANTA launch -n 1 --host localhost --mpirun ./fake --backoff 0.1 train --run-folder w " SMALL
+        " >w.out 2>&1");
+    for (int i = 0; i < 1000; i++) {
+        run(&r, run_folder(), 10, "test -e sweeps");
+        if (r.exit_code == 0) break;
+        usleep(10000);
+    }
+    cr_assert_eq(r.exit_code, 0, "it never swept");
+    kill(group, SIGTERM);
+    end(group, "w", 75, "stopped");
+    run(&r, run_folder(), 10, "cat jobs");
+    cr_expect_str_eq(r.output, "job\n");
+}
+
 Test(launch, a_killed_launcher_takes_the_job_along) {
     pid_t group = start("l", 1, "", "-n 1e9 --save-freq 1024");
     kill(group, SIGKILL);
