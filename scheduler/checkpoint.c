@@ -188,7 +188,6 @@ static mt_status begin(const mt_checkpoint_desc *desc, mt_checkpoint_writer *w) 
     w->keep = desc->keep;
     w->manifest.generation = desc->generation;
     w->manifest.steps = desc->steps;
-    w->manifest.config_digest = desc->config_digest;
     w->manifest.build_id = strdup(desc->build_id);
     if (!w->manifest.build_id) return MT_FAIL(NO_MEMORY, "no memory for a checkpoint");
     mt_generation_name(MT_TEMPORARY_PREFIX, desc->generation, w->temporary);

@@ -1,6 +1,6 @@
 // Checkpoints: generations in a folder, committed by rename, verified on load.
 //
-//     checkpoints/gen-00000012/manifest.json        first line: digest of the rest; format, steps, build, config, files
+//     checkpoints/gen-00000012/manifest.json        first line: digest of the rest; format, steps, build, files
 //     checkpoints/gen-00000012/policy.safetensors   any number of files; size and XXH3-128 in the manifest
 //     checkpoints/.tmp-gen-00000013/                being written; the writing process holds a lock on it
 //
@@ -56,7 +56,6 @@ typedef struct mt_checkpoint_desc {
     uint64_t generation;            // from mt_checkpoint_next_generation, never a clock time
     uint64_t steps;                 // environment steps trained so far
     const char *build_id;           // borrowed until begin returns; UTF-8
-    mt_digest128 config_digest;     // of the resolved config.yml
     int keep;                       // newest generations to keep, ≥ 1
 } mt_checkpoint_desc;
 
@@ -83,7 +82,6 @@ typedef struct mt_checkpoint {
     char *path;                     // owned: ".../gen-00000012"
     uint64_t generation, steps;
     char *build_id;                 // owned
-    mt_digest128 config_digest;
     mt_checkpoint_file *files;      // owned (file_count), sorted by name
     size_t file_count;
     char *skipped;                  // owned: a line for each newer generation that was bad, naming the file; "" when
@@ -109,7 +107,7 @@ mt_status mt_checkpoint_tensors(const mt_checkpoint *checkpoint, const char *nam
 // The reader reads from *data and names the checkpoint's file: free and close after mt_blob_end.
 mt_status mt_checkpoint_blob(const mt_checkpoint *checkpoint, const char *name, void **data, mt_blob_reader *out);
 
-// The parser of manifest.json by itself, for fuzzing: fills generation, steps, build_id, config_digest and files.
+// The parser of manifest.json by itself, for fuzzing: fills generation, steps, build_id and files.
 mt_status mt_checkpoint_parse_manifest(const char *text, size_t bytes, const char *source, mt_checkpoint *out);
 void mt_checkpoint_fini(mt_checkpoint *checkpoint);    // what parse_manifest allocated
 
