@@ -25,7 +25,7 @@ mt_status mt_train_checkpoint_save(const char *folder, int keep, mt_on_policy *f
     const mt_train_progress *progress, uint64_t *generation);
 
 // Loads the newest generation that verifies. MT_NOT_FOUND when there is none; *exact is 0 when environments without
-// snapshots began new episodes.
+// snapshots began new episodes. workers: W.
 mt_status mt_train_checkpoint_load(const char *folder, mt_on_policy *flow, const mt_policy *policy, const mt_layout *layout,
     mt_train_progress *progress, int *exact);
 

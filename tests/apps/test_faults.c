@@ -184,15 +184,6 @@ Test(faults, one_rank_alone) {
     EXPECT(0, "cpu/plain");
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // these need more addresses than the limit leaves
-Test(faults, one_rank_without_memory) {
-    run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA train --env CartPole-v1 --run-folder m " SMALL
-        " : -n 1 bash -c 'ulimit -v 400000; exec $MANTA train --env CartPole-v1 --run-folder m " SMALL "'");
-    EXPECT(7, "manta: rank 1: ", "ulimit -v");
-    cr_expect_null(strstr(r.output, "see its message"), "%s", r.output);
-}
-#endif
-
 // one rank's environment takes 5 s for a step: too long for a short timeout, no matter for a longer one
 static void slow_rank(int slow, const char *timeout, const char *folder) {
     const char *slowness[] = {"", "-x WALK_SLOW_SECONDS=5"};
@@ -212,6 +203,15 @@ Test(faults, a_slow_rank_is_waited_for_as_long_as_the_timeout_says) {
     manta("train --env CartPole-v1 --timeout -1");
     EXPECT(2, "timeout", "0 to 1e9", "wait");
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // these need more addresses than the limit leaves
+Test(faults, one_rank_without_memory) {
+    run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA train --env CartPole-v1 --run-folder m " SMALL
+        " : -n 1 bash -c 'ulimit -v 400000; exec $MANTA train --env CartPole-v1 --run-folder m " SMALL "'");
+    EXPECT(7, "manta: rank 1: ", "ulimit -v");
+    cr_expect_null(strstr(r.output, "see its message"), "%s", r.output);
+}
+#endif
 
 Test(faults, more_ranks_than_slots) {
     run(&r, run_folder(), 60, "mpirun -n 512 $MANTA train --env CartPole-v1 --run-folder slots " SMALL);
