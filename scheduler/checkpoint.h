@@ -14,8 +14,8 @@
 // The first failure of an add abandons the generation at once (the disk may be full); commit then returns that failure,
 // so the adds need no check of their own. Whatever fails, older generations are intact: warn and train on.
 //
-// One process writes a generation, whatever the number of ranks (training: rank 0's driver, train_checkpoint.h): nothing here talks
-// to MPI. Anybody may read meanwhile. One thread at a time per writer or reader.
+// One process writes a generation, whatever the number of ranks (training: rank 0's driver, train_checkpoint.h):
+// nothing here talks to MPI. Anybody may read meanwhile. One thread at a time per writer or reader.
 #ifndef MANTA_SCHEDULER_CHECKPOINT_H
 #define MANTA_SCHEDULER_CHECKPOINT_H
 

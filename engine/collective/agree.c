@@ -20,11 +20,14 @@ static void verdict_of(verdict *v, mt_status status) {
     memset(v, 0, sizeof *v);
     v->status = (int32_t)status;
     if (status == MT_OK) return;
-    if (rank == 0 || strncmp(mt_last_error(), "rank ", 5) == 0) snprintf(v->message, sizeof v->message, "%.999s", mt_last_error());
+    if (rank == 0 || strncmp(mt_last_error(), "rank ", 5) == 0)
+        snprintf(v->message, sizeof v->message, "%.999s", mt_last_error());
     else snprintf(v->message, sizeof v->message, "rank %d: %.980s", rank, mt_last_error());
 }
 
-static mt_status told(const verdict *v) { return mt_fail((mt_status)v->status, __FILE__, __LINE__, "%.999s", v->message); }
+static mt_status told(const verdict *v) {
+    return mt_fail((mt_status)v->status, __FILE__, __LINE__, "%.999s", v->message);
+}
 
 mt_status mt_comm_agree(mt_comm *comm, mt_status status) {
     int64_t first = status == MT_OK ? NOBODY : mt_comm_rank(comm);

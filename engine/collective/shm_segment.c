@@ -128,8 +128,8 @@ static mt_status tell(MPI_Comm node, offer *told, int64_t deadline_ns) {
     return status == MT_OK ? mt_mpi_wait(&request, deadline_ns) : status;
 }
 
-// everybody's fd of one way of sharing, and whether every rank got one. When not, all are closed; *fd < 0: this rank got none, and
-// errno says why
+// everybody's fd of one way of sharing, and whether every rank got one. When not, all are closed; *fd < 0: this rank
+// got none, and errno says why
 static mt_status share(MPI_Comm node, int rank, int posix, size_t bytes, int64_t deadline_ns, int *fd, int *all) {
     offer *o = calloc(1, sizeof *o);
     if (!o) return MT_FAIL(NO_MEMORY, "out of memory");
@@ -184,7 +184,8 @@ mt_status mt_shm_segment_create(mt_shm_segment *segment, MPI_Comm node, size_t p
     if (!all) MT_TRY(share(node, rank, 1, segment->bytes, deadline_ns, &fd, &all));
     // fd < 0: it is this rank that got none
     if (!all)
-        return mt_mpi_agree_status(node, fd < 0 ? no_memory(segment->bytes, errno ? errno : EACCES) : MT_OK, deadline_ns);
+        return mt_mpi_agree_status(
+            node, fd < 0 ? no_memory(segment->bytes, errno ? errno : EACCES) : MT_OK, deadline_ns);
 
     mt_status status = map(segment, fd, rank, part_bytes);
     close(fd);
