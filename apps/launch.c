@@ -1,4 +1,5 @@
-// manta launch: starts mpirun and keeps its job running. A process of its own, outside the job; it never initialises MPI.
+// manta launch: starts mpirun and keeps its job running. A process of its own, outside the job; it never initialises
+// MPI.
 #include "apps/app.h"
 
 #include "engine/base/clock.h"
@@ -56,10 +57,13 @@ static void add(words *w, const char *word) {
 }
 
 static mt_status check(const words *w) {
-    return w->count < MT_LAUNCH_WORDS ? MT_OK : MT_FAIL(CONFIG, "more than %d words for a command; put options into a file", MT_LAUNCH_WORDS);
+    return w->count < MT_LAUNCH_WORDS
+               ? MT_OK
+               : MT_FAIL(CONFIG, "more than %d words for a command; put options into a file", MT_LAUNCH_WORDS);
 }
 
-// One word as a shell takes it apart: blanks end it, '...' and "..." keep them, \ keeps the next letter. Written over the text.
+// One word as a shell takes it apart: blanks end it, '...' and "..." keep them, \ keeps the next letter. Written over
+// the text.
 static mt_status next_word(char **at, char **word) {
     char *from = *at + strspn(*at, " \t\n"), *to = from, quote = 0;
     *word = *from ? to : NULL;
@@ -88,7 +92,8 @@ static mt_status mpirun_words(words *w, char *ranks, size_t bytes) {
 }
 
 static int several_hosts(void) {
-    static const char *const batch[] = {"SLURM_JOB_ID", "PBS_NODEFILE", "LSB_DJOB_HOSTFILE", "PE_HOSTFILE", "OMPI_MCA_orte_default_hostfile"};
+    static const char *const batch[] = {
+        "SLURM_JOB_ID", "PBS_NODEFILE", "LSB_DJOB_HOSTFILE", "PE_HOSTFILE", "OMPI_MCA_orte_default_hostfile"};
     for (size_t i = 0; i < MT_COUNT(batch); i++)
         if (getenv(batch[i])) return 1;
     return *config.host || *config.hostfile || strstr(config.mpirun_args, "host") != NULL;
@@ -107,31 +112,48 @@ static void say(void *context, const char *line) {
     fprintf(stderr, "manta launch: %s\n", line);
 }
 
-static mt_status launch(const mt_app *app, int argc, char **argv) {
-    static mt_app_plan plan;   // large
-    static words before, first, again;
-    char ranks[16], program[MT_PATH_BYTES];
-    int done = 0;
-    if (!app->plan)
-        return MT_FAIL(CONFIG, "manta launch does not run \"%s\": it keeps runs going that save their state, as manta train does", app->name);
-    MT_TRY(mpirun_words(&before, ranks, sizeof ranks));
-    MT_TRY(app->plan(argc, argv, &plan, &done));
-    if (done) return MT_OK;
+static mt_status launch_planned(const mt_app_plan *plan, const words *before, int argc, char **argv) {
+    static words first, again;   // large
+    char program[MT_PATH_BYTES];
     ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
     if (length <= 0) return MT_FAIL(INTERNAL, "cannot find out where this program is (is /proc mounted?)");
     program[length] = '\0';
     for (int i = 0; i < argc; i++) add(&first, argv[i]), add(&again, argv[i]);
-    if (*plan.first) add(&first, plan.first);
-    for (size_t i = 0; i < MT_COUNT(plan.again); i++) add(&again, plan.again[i]);
+    if (*plan->first) add(&first, plan->first);
+    for (size_t i = 0; i < MT_COUNT(plan->again); i++) add(&again, plan->again[i]);
     MT_TRY(check(&first));
     MT_TRY(check(&again));
     mt_launch_desc d = {
-        .mpirun = config.mpirun, .mpirun_words = (char *const *)(uintptr_t)before.list, .program = program,
-        .first = (char *const *)(uintptr_t)first.list, .again = (char *const *)(uintptr_t)again.list, .run_folder = plan.run_folder,
-        .fresh = plan.fresh, .hosts = several_hosts(), .max_relaunches = config.max_relaunches, .backoff = config.backoff,
-        .hang_timeout = config.hang_timeout, .relay = relay, .say = say,
+        .mpirun = config.mpirun,
+        .mpirun_words = (char *const *)(uintptr_t)before->list,
+        .program = program,
+        .first = (char *const *)(uintptr_t)first.list,
+        .again = (char *const *)(uintptr_t)again.list,
+        .run_folder = plan->run_folder,
+        .fresh = plan->fresh,
+        .hosts = several_hosts(),
+        .max_relaunches = config.max_relaunches,
+        .backoff = config.backoff,
+        .hang_timeout = config.hang_timeout,
+        .relay = relay,
+        .say = say,
     };
-    mt_status status = mt_launch(&d);
+    return mt_launch(&d);
+}
+
+static mt_status launch(const mt_app *app, int argc, char **argv) {
+    static mt_app_plan plan;   // large
+    static words before;
+    char ranks[16];
+    int done = 0;
+    if (!app->plan)
+        return MT_FAIL(CONFIG,
+            "manta launch does not run \"%s\": it keeps runs going that save their state, as manta train does",
+            app->name);
+    MT_TRY(mpirun_words(&before, ranks, sizeof ranks));
+    // may make the run folder, which the only way out below removes
+    mt_status status = app->plan(argc, argv, &plan, &done);
+    if (status == MT_OK && !done) status = launch_planned(&plan, &before, argc, argv);
     if (plan.fresh) mt_run_folder_remove_unused(plan.run_folder);
     return status;
 }
@@ -148,12 +170,17 @@ static mt_status run_options(int argc, char **argv, mt_options *options) {
     size_t count = 0;
     int done = 0;
     const mt_app *app;
-    mt_status status = mt_app_parse(&mt_app_launch, options, list, sections(list), argc, argv, command, (size_t)argc, &count, &done);
+    mt_status status =
+        mt_app_parse(&mt_app_launch, options, list, sections(list), argc, argv, command, (size_t)argc, &count, &done);
     if (status == MT_OK && !done) {
         if (*config.sweep) status = sweep();
-        else if (mt_mpi_launched()) status = MT_FAIL(CONFIG, "manta launch starts mpirun itself: call it without mpirun");
-        else if (!count) status = MT_FAIL(CONFIG, "what is to be launched? for example: manta launch -n 4 train --algo ppo --env CartPole-v1");
-        else if ((status = mt_app_find(command[0], &app)) == MT_OK) status = launch(app, (int)count, argv + (argc - (int)count));
+        else if (mt_mpi_launched())
+            status = MT_FAIL(CONFIG, "manta launch starts mpirun itself: call it without mpirun");
+        else if (!count)
+            status = MT_FAIL(
+                CONFIG, "what is to be launched? for example: manta launch -n 4 train --algo ppo --env CartPole-v1");
+        else if ((status = mt_app_find(command[0], &app)) == MT_OK)
+            status = launch(app, (int)count, argv + (argc - (int)count));
     }
     free(command);
     return status;
@@ -169,10 +196,12 @@ static mt_status run(int argc, char **argv) {
 const mt_app mt_app_launch = {
     .name = "launch",
     .summary = "start a job with mpirun and keep it running through failures",
-    .usage = "manta launch -n 4 [--host A,B] [--max-relaunches 5] [options] train --algo ppo --env CartPole-v1 [options of train]",
-    .details = "Stands outside the job: starts mpirun, and when a rank, a host or mpirun itself dies or hangs, sweeps what it left and starts "
-               "it again from the newest checkpoint that verifies. A bad option or a missing file ends it at once. SIGINT (Ctrl-C), SIGTERM and "
-               "SIGUSR1 make all ranks save and end with status 75; a second signal does not wait for them. See docs/failures.md.",
+    .usage = "manta launch -n 4 [--host A,B] [--max-relaunches 5] [options] train --algo ppo --env CartPole-v1 "
+             "[options of train]",
+    .details = "Stands outside the job: starts mpirun, and when a rank, a host or mpirun itself dies or hangs, "
+               "sweeps what it left and starts it again from the newest checkpoint that verifies. A bad option or "
+               "a missing file ends it at once. SIGINT (Ctrl-C), SIGTERM and SIGUSR1 make all ranks save and end "
+               "with status 75; a second signal does not wait for them. See docs/failures.md.",
     .takes_command = 1,
     .run = run,
     .sections = sections,

@@ -29,11 +29,3 @@ void mt_segment_bind(mt_segment *segment, const mt_segment_shape *s, void *memor
     MT_SEGMENT_FIELDS(MT_X)
 #undef MT_X
 }
-
-int64_t mt_segment_bytes(const mt_segment_shape *s) {
-    int64_t bytes = 0;
-#define MT_X(field, type, rows, width) bytes += (int64_t)sizeof(type) * (rows)*s->envs * (int64_t)(width);
-    MT_SEGMENT_FIELDS(MT_X)
-#undef MT_X
-    return bytes;
-}

@@ -52,7 +52,4 @@ void mt_segment_register(mt_segment *segment, const mt_segment_shape *shape, mt_
 int64_t mt_segment_block_bytes(const mt_segment_shape *shape);
 void mt_segment_bind(mt_segment *segment, const mt_segment_shape *shape, void *memory);
 
-// Bytes of all fields.
-int64_t mt_segment_bytes(const mt_segment_shape *shape);
-
 #endif

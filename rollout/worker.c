@@ -247,7 +247,6 @@ void mt_rollout_worker_finish(mt_rollout_worker *w, const mt_weights *weights) {
 // ---- what others ask
 
 const mt_segment *mt_rollout_worker_segment(const mt_rollout_worker *w) { return &w->segment; }
-const mt_codec *mt_rollout_worker_codec(const mt_rollout_worker *w) { return &w->codec; }
 const double *mt_rollout_worker_moments(const mt_rollout_worker *w) { return w->moments; }
 
 int64_t mt_rollout_worker_episodes(const mt_rollout_worker *w, const mt_episode **out) {

@@ -51,7 +51,6 @@ mt_status mt_rollout_worker_collect(mt_rollout_worker *worker, const mt_weights 
 void mt_rollout_worker_finish(mt_rollout_worker *worker, const mt_weights *weights);
 
 const mt_segment *mt_rollout_worker_segment(const mt_rollout_worker *worker);
-const mt_codec *mt_rollout_worker_codec(const mt_rollout_worker *worker);
 
 // Episodes that ended in the last collect, in time order, and the moments it saw (mt_normaliser_doubles of them).
 int64_t mt_rollout_worker_episodes(const mt_rollout_worker *worker, const mt_episode **out);

@@ -1,5 +1,5 @@
 // Checkpoints, the writing side: the folder, begin, adds, commit, retention. Called from a training loop's thread on
-// rank 0 (write_shard: on any rank). Reading is checkpoint_load.c, the manifest's text manifest.c.
+// rank 0. Reading is checkpoint_load.c, the manifest's text manifest.c.
 //
 // Protocol, so that at every moment a reader finds only whole generations:
 //   begin    under the folder's lock: make .tmp-gen-N (must be new), lock it for the writer's life
@@ -17,7 +17,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,31 +156,6 @@ done:
     return status;
 }
 
-static mt_status write_shard(const char *folder, uint64_t generation, const char *name, const struct iovec *parts,
-    size_t count, mt_checkpoint_file *out) {
-    char temporary[MT_GENERATION_NAME_BYTES], path[MT_PATH_BYTES];
-    *out = (mt_checkpoint_file){0};
-    mt_generation_name(MT_TEMPORARY_PREFIX, generation, temporary);
-    MT_TRY(mt_path_join(path, sizeof path, folder, temporary));
-    return write_file(path, name, parts, count, out);
-}
-
-mt_status mt_checkpoint_write_shard(const char *folder, uint64_t generation, const char *name, const void *data,
-    size_t bytes, mt_checkpoint_file *out) {
-    struct iovec part = {(void *)(uintptr_t)data, bytes};   // iovec has no const twin; only read
-    return write_shard(folder, generation, name, &part, 1, out);
-}
-
-mt_status mt_checkpoint_write_shard_tensors(const char *folder, uint64_t generation, const char *name,
-    const mt_named_tensor *tensors, size_t count, mt_checkpoint_file *out) {
-    mt_safetensors_parts parts;
-    *out = (mt_checkpoint_file){0};
-    MT_TRY(mt_safetensors_layout(tensors, count, NULL, 0, &parts));
-    mt_status status = write_shard(folder, generation, name, parts.part, parts.count, out);
-    mt_safetensors_parts_fini(&parts);
-    return status;
-}
-
 // ---- a generation in the making ----
 
 static mt_status check_desc(const mt_checkpoint_desc *desc) {
@@ -214,7 +188,6 @@ static mt_status begin(const mt_checkpoint_desc *desc, mt_checkpoint_writer *w) 
     w->keep = desc->keep;
     w->manifest.generation = desc->generation;
     w->manifest.steps = desc->steps;
-    w->manifest.config_digest = desc->config_digest;
     w->manifest.build_id = strdup(desc->build_id);
     if (!w->manifest.build_id) return MT_FAIL(NO_MEMORY, "no memory for a checkpoint");
     mt_generation_name(MT_TEMPORARY_PREFIX, desc->generation, w->temporary);
@@ -302,37 +275,10 @@ mt_status mt_checkpoint_add_tensors(mt_checkpoint_writer *writer, const char *na
     return keep_failure(writer, status);
 }
 
-mt_status mt_checkpoint_add_json(mt_checkpoint_writer *writer, const char *name, const struct json_t *value) {
-    MT_TRY(failed_before(writer));
-    char *text = json_dumps(value, JSON_INDENT(1));   // 17 digits: doubles come back exactly
-    if (!text) return keep_failure(writer, MT_FAIL(INVALID_ARGUMENT, "%s: not a JSON object or array", name));
-    mt_status status = mt_checkpoint_add_bytes(writer, name, text, strlen(text));
-    free(text);
-    return status;
-}
-
 mt_status mt_checkpoint_add_blob(mt_checkpoint_writer *writer, const char *name, mt_blob *blob) {
     MT_TRY(failed_before(writer));
     MT_TRY(keep_failure(writer, mt_blob_finish(blob)));
     return mt_checkpoint_add_bytes(writer, name, blob->data, blob->bytes);
-}
-
-static mt_status add_shard(mt_checkpoint_writer *w, const mt_checkpoint_file *file) {
-    MT_TRY(mt_checkpoint_check_name(file->name));
-    for (size_t i = 0; i < w->manifest.file_count; i++)
-        if (strcmp(w->manifest.files[i].name, file->name) == 0)
-            return MT_FAIL(EXISTS, "%s/%s has been added already", w->path, file->name);
-    MT_TRY(mt_checkpoint_check_file(w->path, file));
-    return list_file(w, file);
-}
-
-mt_status mt_checkpoint_add_shard(mt_checkpoint_writer *writer, const mt_checkpoint_file *file) {
-    MT_TRY(failed_before(writer));
-    return keep_failure(writer, add_shard(writer, file));
-}
-
-void mt_checkpoint_add_failure(mt_checkpoint_writer *writer, mt_status status, const char *message) {
-    if (writer->status == MT_OK) keep_failure(writer, mt_fail(status, __FILE__, __LINE__, "%s", message));
 }
 
 // ---- commit ----

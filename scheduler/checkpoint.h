@@ -1,6 +1,6 @@
 // Checkpoints: generations in a folder, committed by rename, verified on load.
 //
-//     checkpoints/gen-00000012/manifest.json        first line: digest of the rest; format, steps, build, config, files
+//     checkpoints/gen-00000012/manifest.json        first line: digest of the rest; format, steps, build, files
 //     checkpoints/gen-00000012/policy.safetensors   any number of files; size and XXH3-128 in the manifest
 //     checkpoints/.tmp-gen-00000013/                being written; the writing process holds a lock on it
 //
@@ -8,19 +8,14 @@
 //
 //     MT_TRY(mt_checkpoint_begin(&desc, &writer));
 //     mt_checkpoint_add_tensors(writer, "policy.safetensors", tensors, count, NULL, 0);
-//     mt_checkpoint_add_json(writer, "state.json", state);
-//     mt_checkpoint_add_blob(writer, "rng.blob", &blob);
+//     mt_checkpoint_add_blob(writer, "state.blob", &blob);
 //     status = mt_checkpoint_commit(writer);          // or mt_checkpoint_abandon(writer)
 //
 // The first failure of an add abandons the generation at once (the disk may be full); commit then returns that failure,
 // so the adds need no check of their own. Whatever fails, older generations are intact: warn and train on.
 //
-// Several ranks: rank 0 begins and tells the others; each writes its shards with mt_checkpoint_write_shard and sends
-// the resulting mt_checkpoint_file (plain bytes) to rank 0, which adds them with mt_checkpoint_add_shard and commits.
-// The exchange is the caller's: nothing here talks to MPI. All ranks see one file system.
-//
-// Reading: rank 0 calls open_newest, tells the others the number, and they call mt_checkpoint_open.
-// One thread at a time per writer or reader.
+// One process writes a generation, whatever the number of ranks (training: rank 0's driver, train_checkpoint.h):
+// nothing here talks to MPI. Anybody may read meanwhile. One thread at a time per writer or reader.
 #ifndef MANTA_SCHEDULER_CHECKPOINT_H
 #define MANTA_SCHEDULER_CHECKPOINT_H
 
@@ -36,11 +31,9 @@
 extern "C" {
 #endif
 
-struct json_t;   // jansson
-
 enum { MT_CHECKPOINT_FORMAT = 1, MT_CHECKPOINT_NAME_BYTES = 64 };
 
-// What stands in the manifest about one file. No pointers: may be sent as bytes.
+// What stands in the manifest about one file.
 typedef struct mt_checkpoint_file {
     char name[MT_CHECKPOINT_NAME_BYTES];
     uint64_t bytes;
@@ -63,7 +56,6 @@ typedef struct mt_checkpoint_desc {
     uint64_t generation;            // from mt_checkpoint_next_generation, never a clock time
     uint64_t steps;                 // environment steps trained so far
     const char *build_id;           // borrowed until begin returns; UTF-8
-    mt_digest128 config_digest;     // of the resolved config.yml
     int keep;                       // newest generations to keep, ≥ 1
 } mt_checkpoint_desc;
 
@@ -75,20 +67,8 @@ mt_status mt_checkpoint_begin(const mt_checkpoint_desc *desc, mt_checkpoint_writ
 // Each writes one file, created exclusively, digested and fsynced. MT_EXISTS for a name used before.
 mt_status mt_checkpoint_add_tensors(mt_checkpoint_writer *writer, const char *name, const mt_named_tensor *tensors,
     size_t count, const mt_string_pair *metadata, size_t metadata_count);
-mt_status mt_checkpoint_add_json(mt_checkpoint_writer *writer, const char *name, const struct json_t *value);
 mt_status mt_checkpoint_add_blob(mt_checkpoint_writer *writer, const char *name, mt_blob *blob);   // finishes the blob
 mt_status mt_checkpoint_add_bytes(mt_checkpoint_writer *writer, const char *name, const void *data, size_t bytes);
-
-// On any rank, between rank 0's begin and commit: writes one file of a generation in the making. *out for rank 0.
-mt_status mt_checkpoint_write_shard(const char *folder, uint64_t generation, const char *name, const void *data,
-    size_t bytes, mt_checkpoint_file *out);
-mt_status mt_checkpoint_write_shard_tensors(const char *folder, uint64_t generation, const char *name,
-    const mt_named_tensor *tensors, size_t count, mt_checkpoint_file *out);
-// On rank 0: takes a shard into the manifest. MT_CORRUPT when it is not there with that size.
-mt_status mt_checkpoint_add_shard(mt_checkpoint_writer *writer, const mt_checkpoint_file *file);
-// On rank 0: a rank could not write its shard, for this reason. The generation ends, commit will return it. When it has
-// failed already the first failure stays (the shard may have failed because the folder was gone).
-void mt_checkpoint_add_failure(mt_checkpoint_writer *writer, mt_status status, const char *message);
 
 // Both end the writer, whatever they return. Commit writes the manifest, renames the folder, fsyncs the parent, and
 // only then removes older generations beyond `keep` (damaged ones do not count among those kept); trouble in removing
@@ -102,7 +82,6 @@ typedef struct mt_checkpoint {
     char *path;                     // owned: ".../gen-00000012"
     uint64_t generation, steps;
     char *build_id;                 // owned
-    mt_digest128 config_digest;
     mt_checkpoint_file *files;      // owned (file_count), sorted by name
     size_t file_count;
     char *skipped;                  // owned: a line for each newer generation that was bad, naming the file; "" when
@@ -122,14 +101,13 @@ void mt_checkpoint_close(mt_checkpoint *checkpoint);   // Nullable
 const mt_checkpoint_file *mt_checkpoint_find(const mt_checkpoint *checkpoint, const char *name);
 
 // Each reads a whole file into memory and checks its digest again. MT_NOT_FOUND, MT_CORRUPT and MT_IO name generation
-// and file. The caller frees *data and drops its reference to the JSON value (json_decref).
+// and file. The caller frees *data.
 mt_status mt_checkpoint_read(const mt_checkpoint *checkpoint, const char *name, void **data, size_t *bytes);
 mt_status mt_checkpoint_tensors(const mt_checkpoint *checkpoint, const char *name, mt_safetensors *out);
-mt_status mt_checkpoint_json(const mt_checkpoint *checkpoint, const char *name, struct json_t **out);
 // The reader reads from *data and names the checkpoint's file: free and close after mt_blob_end.
 mt_status mt_checkpoint_blob(const mt_checkpoint *checkpoint, const char *name, void **data, mt_blob_reader *out);
 
-// The parser of manifest.json by itself, for fuzzing: fills generation, steps, build_id, config_digest and files.
+// The parser of manifest.json by itself, for fuzzing: fills generation, steps, build_id and files.
 mt_status mt_checkpoint_parse_manifest(const char *text, size_t bytes, const char *source, mt_checkpoint *out);
 void mt_checkpoint_fini(mt_checkpoint *checkpoint);    // what parse_manifest allocated
 

@@ -6,7 +6,6 @@
 #include "scheduler/checkpoint.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/file.h"
@@ -142,17 +141,6 @@ mt_status mt_checkpoint_tensors(const mt_checkpoint *checkpoint, const char *nam
     if (status != MT_OK) free(data);
     else out->owned_bytes = data;
     return status;
-}
-
-mt_status mt_checkpoint_json(const mt_checkpoint *checkpoint, const char *name, struct json_t **out) {
-    void *data = NULL;
-    size_t bytes = 0;
-    json_error_t error;
-    *out = NULL;
-    MT_TRY(mt_checkpoint_read(checkpoint, name, &data, &bytes));
-    *out = json_loadb(data, bytes, JSON_REJECT_DUPLICATES, &error);
-    free(data);
-    return *out ? MT_OK : MT_FAIL(CORRUPT, "%s/%s: line %d: %s", checkpoint->path, name, error.line, error.text);
 }
 
 mt_status mt_checkpoint_blob(const mt_checkpoint *checkpoint, const char *name, void **data, mt_blob_reader *out) {

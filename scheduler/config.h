@@ -18,7 +18,7 @@ typedef struct mt_train_config {
     mt_pairs env_kwargs;
     int64_t n_timesteps;
     int64_t seed;
-    int n_workers;                       // 0: chosen (mt_train_config_workers)
+    int n_workers;                       // 0: chosen (layout.h)
     int threads;                         // per rank; 0: chosen
     int num_learners, num_env_runners;   // 0: one a rank (layout.h)
     double num_cpus_per_learner, num_cpus_per_env_runner;   // 0: take turns on the rank's cores

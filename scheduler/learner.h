@@ -1,7 +1,7 @@
-// The PPO learner: owns the weights and the optimiser, turns segments into updates. One object a rank; the ranks of a
-// communicator hold the same weights, because they apply the same summed gradient in the same order.
+// The PPO learner: owns the weights and the optimiser, turns segments into updates. One object a learner; the learners
+// of a communicator hold the same weights, because they apply the same summed gradient in the same order.
 //
-// A job has W logical workers, W/ranks on each rank. Every worker's share of a minibatch gives a gradient of its own and
+// A job has W logical workers, W/learners of them each learner's. Every worker's share of a minibatch gives a gradient of its own and
 // the shares are summed in worker order, so the result depends on W and not on how many ranks or threads did the work. Nor
 // does it depend on whether two ranks share the two nets (pair.h) or each computes both.
 #ifndef MANTA_SCHEDULER_LEARNER_H
@@ -32,7 +32,7 @@ typedef struct mt_learner_desc {
     mt_learner_config config;
     mt_segment_shape shape;       // of a worker's segment; envs is ignored, worker_envs counts
     int workers;                  // W
-    int local_workers;            // W / ranks
+    int local_workers;            // W / learners
     const int *worker_envs;       // (W) environments of every worker, 0 allowed
     uint64_t seed;
     mt_pulse *pulse;              // borrowed. Nullable: beaten after every minibatch

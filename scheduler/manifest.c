@@ -66,8 +66,7 @@ mt_status mt_manifest_encode(const mt_checkpoint *checkpoint, mt_text *out) {
     mt_text_append(out, FIRST_LINE);
     mt_text_printf(out, " \"format\": %d,\n \"generation\": %" PRIu64 ",\n \"steps\": %" PRIu64 ",\n",
         MT_CHECKPOINT_FORMAT, checkpoint->generation, checkpoint->steps);
-    mt_text_printf(out, " \"build_id\": %s,\n \"config_digest\": \"%s\",\n \"files\": [", quoted,
-        mt_digest_hex(checkpoint->config_digest, hex));
+    mt_text_printf(out, " \"build_id\": %s,\n \"files\": [", quoted);
     for (size_t i = 0; i < checkpoint->file_count; i++) {
         const mt_checkpoint_file *file = &checkpoint->files[i];
         mt_text_printf(out, "%s\n  {\"name\": \"%s\", \"bytes\": %" PRIu64 ", \"digest\": \"%s\"}", i ? "," : "",
@@ -153,7 +152,6 @@ static mt_status get_all(const json_t *map, const char *source, mt_checkpoint *o
             MT_CHECKPOINT_FORMAT);
     MT_TRY(get_u64(map, "generation", source, &out->generation));
     MT_TRY(get_u64(map, "steps", source, &out->steps));
-    MT_TRY(get_digest(map, "config_digest", source, &out->config_digest));
     const char *build_id = json_string_value(json_object_get(map, "build_id"));
     if (!build_id) return MT_FAIL(CORRUPT, "%s: \"build_id\" is missing", source);
     out->build_id = strdup(build_id);

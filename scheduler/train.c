@@ -148,7 +148,7 @@ static void print_log_line(void *context, mt_log_level level, const char *line, 
 }
 
 static mt_metric_set columns_of(const training *t) {
-    mt_metric_set columns = MT_METRIC_ALL & ~MT_METRIC_BIT(ENV_ERRORS);
+    mt_metric_set columns = MT_METRIC_ALL;
     if (!t->train->eval_freq)
         columns &= ~(MT_METRIC_BIT(EVAL_MEAN_REWARD) | MT_METRIC_BIT(EVAL_STD_REWARD) | MT_METRIC_BIT(EVAL_MEAN_EP_LENGTH));
     if (t->ppo->learner.clip_range_vf.value < 0) columns &= ~MT_METRIC_BIT(CLIP_RANGE_VF);

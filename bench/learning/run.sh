@@ -116,7 +116,7 @@ draw() {
         --labels "$(for _ in "$runs/$1/$ranks-ranks"/seed-*; do printf 'PPO,'; done | sed 's/,$//')" >/dev/null
 }
 
-# results → one line an environment: env, seeds, steps, goal, mean, each score, seeds that reach it, verdict, seconds, best
+# results → one line an environment: env, seeds, steps, goal, mean, each score, seeds that reach it, verdict, best
 judge() {
     goals | awk -F '[ ,]' -v OFS='|' '
         NR == FNR { order[++n] = $1; goal[$1] = $2; rule[$1] = $3; next }
@@ -124,7 +124,6 @@ judge() {
             count[$1]++; sum[$1] += $7; reached[$1] += $7 >= goal[$1]; steps[$1] = $4
             each[$1] = each[$1] (each[$1] == "" ? "" : ", ") sprintf("%.1f", $7)
             best[$1] = best[$1] (best[$1] == "" ? "" : ", ") sprintf("%.1f", $10)
-            if ($5 != "") { timed[$1]++; seconds[$1] += $5 }
         }
         END {
             for (i = 1; i <= n; i++) {
@@ -133,8 +132,7 @@ judge() {
                 mean = sum[e] / count[e]
                 pass = rule[e] == "mean" ? mean >= goal[e] : reached[e] >= rule[e] * count[e] / 5
                 want = rule[e] == "mean" ? "mean ≥ " goal[e] : "≥ " goal[e] " in " rule[e] " of 5"
-                print e, count[e], steps[e], want, sprintf("%.1f", mean), each[e], reached[e], pass ? "yes" : "no",
-                    timed[e] ? sprintf("%.1f", seconds[e] / timed[e]) : "", best[e]
+                print e, count[e], steps[e], want, sprintf("%.1f", mean), each[e], reached[e], pass ? "yes" : "no", best[e]
             }
         }' - "$1"
 }
@@ -160,16 +158,15 @@ Every preset of `presets/ppo.yml` (RL Baselines3 Zoo's hyper-parameters), traine
 saw. `bench/learning/run.sh` trains, evaluates and writes this page, its pictures and
 `bench/learning/results-2-ranks.csv`; none of it is written by hand.
 
-| environment | steps | goal | mean over seeds | each seed | reached | each seed's best weights | seconds a run |
-|---|---|---|---|---|---|---|---|
+| environment | steps | goal | mean over seeds | each seed | reached | each seed's best weights |
+|---|---|---|---|---|---|---|
 END
-    judge "$1" | awk -F '|' '{ printf "| %s | %d | %s | %s | %s | %s | %s | %s |\n", $1, $3, $4, $5, $6, $8, $10, $9 == "" ? "–" : $9 }' |
+    judge "$1" | awk -F '|' '{ printf "| %s | %d | %s | %s | %s | %s | %s |\n", $1, $3, $4, $5, $6, $8, $9 }' |
         sed 's/-\([0-9]\)/−\1/g; s/−\(v[0-9]\)/-\1/g'
     cat <<'END'
 
 The goals are about the last weights. The best ones are those that did best in five episodes every 20th of the run
-(`--eval-freq`, `manta eval --best`), judged here over 100 other episodes. Seconds are of the whole `mpirun`, from its
-start to its end, those evaluations included.
+(`--eval-freq`, `manta eval --best`), judged here over 100 other episodes.
 
 MountainCarContinuous is a gamble in the zoo's own setting: 20,000 steps of one environment are 20 episodes of full
 length, the car must find the flag in the first few of them, and gSDE's noise, constant for eight steps, carries cars over

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "engine/collective/agree.h"
 #include "engine/collective/comm.h"
 #include "engine/collective/mpi.h"
 #include "engine/collective/mpi_wait.h"
@@ -125,12 +126,9 @@ static mt_status comm_open(MPI_Comm all, int rank, int size, const mt_comm_desc 
     comm->node = comm->leaders = MPI_COMM_NULL;
     comm->pending = MPI_REQUEST_NULL;
     comm->timeout_ns = desc->timeout_ns ? desc->timeout_ns : TIMEOUT_DEFAULT_NS;
-    int64_t deadline_ns = mt_deadline_after(comm->timeout_ns), ok;
+    int64_t deadline_ns = mt_deadline_after(comm->timeout_ns);
     mt_status status = layout_open(comm, desc, deadline_ns);
-    ok = status == MT_OK;
-    if (size > 1 && status != MT_COMM) MT_KEEP(status, mt_mpi_agree(all, &ok, deadline_ns));
-    if (status == MT_OK && !ok)
-        status = MT_FAIL(COMM, "communicator: another rank could not set up its part; see its message");
+    if (size > 1 && status != MT_COMM) status = mt_mpi_agree_status(all, status, deadline_ns);
     if (status == MT_OK)
         *out = comm;
     else

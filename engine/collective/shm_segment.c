@@ -12,6 +12,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "engine/collective/agree.h"
 #include "engine/collective/mpi.h"
 #include "engine/collective/mpi_wait.h"
 
@@ -127,7 +128,8 @@ static mt_status tell(MPI_Comm node, offer *told, int64_t deadline_ns) {
     return status == MT_OK ? mt_mpi_wait(&request, deadline_ns) : status;
 }
 
-// everybody's fd of one way of sharing, and whether every rank got one; errno says why this rank did not
+// everybody's fd of one way of sharing, and whether every rank got one. When not, all are closed; *fd < 0: this rank
+// got none, and errno says why
 static mt_status share(MPI_Comm node, int rank, int posix, size_t bytes, int64_t deadline_ns, int *fd, int *all) {
     offer *o = calloc(1, sizeof *o);
     if (!o) return MT_FAIL(NO_MEMORY, "out of memory");
@@ -175,21 +177,19 @@ mt_status mt_shm_segment_create(mt_shm_segment *segment, MPI_Comm node, size_t p
         return MT_FAIL(
             INVALID_ARGUMENT, "shared memory: %zu bytes for each of %d ranks is out of range", part_bytes, size);
 
-    int64_t fits = segment->bytes <= memory_left();
-    MT_TRY(mt_mpi_agree(node, &fits, deadline_ns));
-    if (!fits) return no_memory(segment->bytes, ENOMEM);
+    int fits = segment->bytes <= memory_left();
+    MT_TRY(mt_mpi_agree_status(node, fits ? MT_OK : no_memory(segment->bytes, ENOMEM), deadline_ns));
     if (!posix) MT_TRY(share(node, rank, 0, segment->bytes, deadline_ns, &fd, &all));
     segment->same_pids = all;
     if (!all) MT_TRY(share(node, rank, 1, segment->bytes, deadline_ns, &fd, &all));
-    if (!all) return no_memory(segment->bytes, errno ? errno : EACCES);
+    // fd < 0: it is this rank that got none
+    if (!all)
+        return mt_mpi_agree_status(
+            node, fd < 0 ? no_memory(segment->bytes, errno ? errno : EACCES) : MT_OK, deadline_ns);
 
     mt_status status = map(segment, fd, rank, part_bytes);
-    int64_t ok = status == MT_OK;
     close(fd);
-    MT_KEEP(status, mt_mpi_agree(node, &ok, deadline_ns));
-    if (status == MT_OK && !ok)
-        status = MT_FAIL(NO_MEMORY,
-            "shared memory: another rank of this node could not reserve its %zu bytes; see its message", part_bytes);
+    status = mt_mpi_agree_status(node, status, deadline_ns);
     if (status != MT_OK) mt_shm_segment_destroy(segment);
     return status;
 }

@@ -8,6 +8,7 @@
 // barrier.
 #include <stdlib.h>
 #include <string.h>
+#include "engine/collective/agree.h"
 #include "engine/collective/comm.h"
 
 enum { LINE = 64, PAGE = 4096 };
@@ -74,10 +75,7 @@ mt_status mt_comm_slab_create(
     mt_status status = slab_sizes(slab); // the same on every rank, so all return here or none
     if (status == MT_OK) {
         status = slab_memory(slab);
-        int64_t ok = status == MT_OK;
-        MT_KEEP(status, mt_comm_allreduce(comm, &ok, &ok, 1, MT_I64, MT_REDUCE_MIN, 0));
-        if (status == MT_OK && !ok)
-            status = MT_FAIL(NO_MEMORY, "slab: another rank could not set up its part; see its message");
+        status = mt_comm_agree(comm, status);
     }
     if (status == MT_OK)
         *out = slab;

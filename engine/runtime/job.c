@@ -2,14 +2,18 @@
 // What one rank finds wrong travels with the exchange, so that all give up together.
 #include "engine/runtime/job.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "engine/base/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/last_words.h"
 #include "engine/base/log.h"
+#include "engine/collective/agree.h"
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
 #include "engine/device/device.h"
@@ -51,7 +55,6 @@ const mt_option *mt_job_option_table(size_t *count) {
 
 // What a rank tells the others before anything is started.
 typedef struct hello {
-    int failed;                  // it has given up; its own message says why
     int node_rank, node_size;
     int gpu_first, gpus;
     int usable;                  // cores of the mask, and within the control group's quota
@@ -139,17 +142,41 @@ static mt_status look_round(mt_job *job) {
     return MT_OK;
 }
 
+// Files of the job's end are tried at its start: a folder that is not there must not cost hours of trace. Nothing is left behind.
+static mt_status try_file(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, MT_FILE_PUBLIC), made = fd >= 0;
+    if (fd < 0 && errno == EEXIST) fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return mt_file_fail(errno, "write", path);
+    close(fd);
+    if (made) unlink(path);
+    return MT_OK;
+}
+
+static mt_status try_folders(const mt_job *job) {
+    const mt_job_options *o = &job->options;
+    mt_status status = *o->timeline && job->rank == 0 ? try_file(o->timeline) : MT_OK;
+    if (*o->timeline && status == MT_OK) {
+        char part[MT_PATH_BYTES + 16];   // as mt_timeline_write names it
+        snprintf(part, sizeof part, "%s.%d", o->timeline, job->rank);
+        status = try_file(part);
+    }
+    if (status != MT_OK) return mt_fail_context(status, "--timeline: ");
+    if (!o->spill || !*o->spill_folder) return MT_OK;
+    mt_spill *spill;
+    status = mt_spill_open(o->spill_folder, job->rank, &spill);
+    if (status != MT_OK) return mt_fail_context(status, "--spill-folder: ");
+    mt_spill_close(spill);
+    return MT_OK;
+}
+
 // ---- agreeing
 
 static mt_status exchange(mt_job *job, mt_status status) {
-    job->mine.failed = status != MT_OK;
-    MT_KEEP(status, mt_transport_job_exchange(job->world, &job->mine, job->all, sizeof job->mine));
-    if (status != MT_OK) return status;
-    for (int r = 0; r < job->size; r++) {
-        if (job->all[r].failed) return MT_FAIL(COMM, "rank %d could not start; see its message", r);
+    MT_TRY(mt_comm_agree(job->world, status));
+    MT_TRY(mt_transport_job_exchange(job->world, &job->mine, job->all, sizeof job->mine));
+    for (int r = 0; r < job->size; r++)
         if (job->all[r].digest != job->mine.digest)
             return MT_FAIL(CONFIG, "ranks %d and %d run different programs: their tasks and classes differ; start the same one everywhere", job->rank, r);
-    }
     return MT_OK;
 }
 
@@ -225,6 +252,7 @@ static mt_status job_start(mt_job *job) {
     mt_status status = mt_program_create(job->desc, &job->program);
     if (status == MT_OK) job->mine.digest = job->program->digest;
     MT_KEEP(status, look_round(job));
+    if (status == MT_OK) status = try_folders(job);
     MT_TRY(exchange(job, status));
     MT_TRY(mt_transport_job_create(job->world, &job->transport));
     MT_TRY(mt_heap_job_create(job->world, job->mine.object_bytes, &job->heap));
@@ -232,7 +260,7 @@ static mt_status job_start(mt_job *job) {
     if (*job->options.timeline) status = mt_timeline_create(job->rank, mt_clock_ns(), 0, &job->timeline);
     MT_KEEP(status, agree(job));
     if (status == MT_OK) status = node_start(job);
-    return exchange(job, status);   // nobody sends before everybody is there
+    return mt_comm_agree(job->world, status);   // nobody sends before everybody is there
 }
 
 // A job that cannot be looked at still runs.
@@ -260,11 +288,13 @@ mt_status mt_job_start(mt_comm *world, const mt_job_options *options, const mant
     int size = mt_comm_size(world);
     hello *all = calloc((size_t)size, sizeof *all);
     mt_resources *totals = calloc((size_t)size, sizeof *totals);
-    if (!job || !all || !totals) {
+    mt_status status = job && all && totals ? MT_OK : MT_FAIL(NO_MEMORY, "out of memory for a job of %d ranks", size);
+    status = mt_comm_agree(world, status);
+    if (status != MT_OK) {
         free(totals);
         free(all);
         free(job);
-        return MT_FAIL(NO_MEMORY, "out of memory for a job of %d ranks", size);
+        return status;
     }
     job->world = world;
     job->options = *options;
@@ -275,7 +305,7 @@ mt_status mt_job_start(mt_comm *world, const mt_job_options *options, const mant
     job->size = size;
     job->argc = argc;
     job->argv = argv;
-    mt_status status = job_start(job);
+    status = job_start(job);
     if (status == MT_OK) {
         if (job->rank == 0) status_start(job);
         *out = job;

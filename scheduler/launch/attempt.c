@@ -1,4 +1,5 @@
-// One mpirun from its start to its end; attempt.h has the states. The launcher's one thread: everything comes through poll.
+// One mpirun from its start to its end; attempt.h has the states. The launcher's one thread: everything comes through
+// poll.
 #include "scheduler/launch/attempt.h"
 
 #include <errno.h>
@@ -52,7 +53,9 @@ static int next_signal(int fd) {
 
 static int milliseconds_left(int64_t deadline_ns) {
     int64_t left = mt_deadline_left_ns(deadline_ns);
-    return left == MT_NEVER ? -1 : left > 1000 * MT_SECOND_NS ? 1000000 : (int)((left + MT_MILLISECOND_NS - 1) / MT_MILLISECOND_NS);
+    return left == MT_NEVER             ? -1
+           : left > 1000 * MT_SECOND_NS ? 1000000
+                                        : (int)((left + MT_MILLISECOND_NS - 1) / MT_MILLISECOND_NS);
 }
 
 int mt_attempt_signal_wait(int fd, int64_t deadline_ns) {
@@ -84,7 +87,8 @@ static _Noreturn void become(const mt_attempt_desc *desc, pid_t parent, int erro
 
 static mt_status cannot_start(int error, const char *program) {
     if (error == ENOENT)
-        return MT_FAIL(NOT_FOUND, "there is no %s: install Open MPI (Debian: openmpi-bin), or say where it is with --mpirun", program);
+        return MT_FAIL(NOT_FOUND,
+            "there is no %s: install Open MPI (Debian: openmpi-bin), or say where it is with --mpirun", program);
     return MT_FAIL(IO, "cannot start %s: %s", program, strerror(error));
 }
 
@@ -160,7 +164,8 @@ static void look_at_pulse(running *r, int64_t now) {
 
 static int has_ended(const running *r) {
     siginfo_t info = {0};
-    return waitid(P_PID, (id_t)r->out->mpirun, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->out->mpirun;
+    return waitid(P_PID, (id_t)r->out->mpirun, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == r->out->mpirun;
 }
 
 static void watch(running *r) {
@@ -202,7 +207,8 @@ mt_status mt_attempt_run(const mt_attempt_desc *desc, mt_attempt *out) {
         r.look_ns = began;
         (void)mt_pulse_read(desc->pulse, r.pulse);   // an earlier attempt's
     }
-    if (desc->uri_fd >= 0 && ftruncate(desc->uri_fd, 0) != 0) return MT_FAIL(IO, "cannot empty a file in memory: %s", strerror(errno));
+    if (desc->uri_fd >= 0 && ftruncate(desc->uri_fd, 0) != 0)
+        return MT_FAIL(IO, "cannot empty a file in memory: %s", strerror(errno));
     MT_TRY(start(&r));
     watch(&r);
     siginfo_t info = {0};

@@ -1,4 +1,5 @@
-// An attempt: one mpirun, started, watched and brought to its end by the launcher, which is its parent and no part of the job.
+// An attempt: one mpirun, started, watched and brought to its end by the launcher, which is its parent and no part of
+// the job.
 //
 //     started ──▶ running ──ends by itself──────────────────────────────▶ ended
 //                   │ a signal asks for the end: SIGUSR1 to mpirun        ▲
@@ -6,9 +7,10 @@
 //                   │ a second one: SIGTERM (1 s to live); a third: SIGKILL
 //                   └ no sign of life: SIGTERM, 5 s later SIGKILL ────────┘
 //
-// Why SIGUSR1 for every signal: mpirun answers SIGINT and SIGTERM by killing the ranks after about 1 s, which is no time to write
-// a checkpoint, and hands SIGUSR1 on. mpirun is in a process group of its own, so a terminal's Ctrl-C reaches the launcher alone.
-// When the launcher dies, however that happens, the kernel sends mpirun SIGTERM, which takes the ranks along.
+// Why SIGUSR1 for every signal: mpirun answers SIGINT and SIGTERM by killing the ranks after about 1 s, which is no
+// time to write a checkpoint, and hands SIGUSR1 on. mpirun is in a process group of its own, so a terminal's Ctrl-C
+// reaches the launcher alone. When the launcher dies, however that happens, the kernel sends mpirun SIGTERM, which
+// takes the ranks along.
 #ifndef MANTA_SCHEDULER_LAUNCH_ATTEMPT_H
 #define MANTA_SCHEDULER_LAUNCH_ATTEMPT_H
 
@@ -44,14 +46,14 @@ typedef struct mt_attempt {
     char words[MT_ATTEMPT_WORDS];   // the end of what it said on standard error
 } mt_attempt;
 
-// Blocks the signals that ask for the end, and SIGCHLD, and gives a descriptor that delivers them. Those that are ignored (nohup)
-// stay so. The caller closes it and restores `before`.
+// Blocks the signals that ask for the end, and SIGCHLD, and gives a descriptor that delivers them. Those that are
+// ignored (nohup) stay so. The caller closes it and restores `before`.
 mt_status mt_attempt_signals(sigset_t *before, int *fd);
 // Waits for the next of them. 0: the deadline.
 int mt_attempt_signal_wait(int fd, int64_t deadline_ns);
 
-// Runs it to its end. mpirun is left uncollected, so that its pid stays its own while the sweep goes by it: mt_attempt_collect.
-// Not MT_OK: it could not be started at all.
+// Runs it to its end. mpirun is left uncollected, so that its pid stays its own while the sweep goes by it:
+// mt_attempt_collect. Not MT_OK: it could not be started at all.
 mt_status mt_attempt_run(const mt_attempt_desc *desc, mt_attempt *out);
 void mt_attempt_collect(const mt_attempt *attempt);
 

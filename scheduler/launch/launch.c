@@ -64,18 +64,23 @@ static mt_status make_command(launch *l, char *const *program_words) {
     int n = append(l, 0, d->mpirun);
     n = append(l, n, "--report-uri"), n = append(l, n, l->uri);
     // other hosts' ranks do not inherit the launcher's environment; mpirun takes words of this kind one way only
-    if (!getenv("OMPI_MCA_mca_base_env_list")) n = append(l, n, "-x"), n = append(l, n, MT_JOB_WORD), n = append(l, n, "-x"), n = append(l, n, MT_PULSE_VARIABLE);
+    if (!getenv("OMPI_MCA_mca_base_env_list"))
+        n = append(l, n, "-x"), n = append(l, n, MT_JOB_WORD), n = append(l, n, "-x"),
+        n = append(l, n, MT_PULSE_VARIABLE);
     n = append_all(l, n, d->mpirun_words);
     n = append(l, n, d->program);
     n = append_all(l, n, program_words);
     n = append(l, n, NULL);
-    return n <= MT_LAUNCH_WORDS ? MT_OK : MT_FAIL(CONFIG, "a command line of more than %d words; put options into a file (--conf-file)", MT_LAUNCH_WORDS);
+    return n <= MT_LAUNCH_WORDS
+               ? MT_OK
+               : MT_FAIL(CONFIG, "a command line of more than %d words; put options into a file (--conf-file)",
+                     MT_LAUNCH_WORDS);
 }
 
 static int has_run(const launch *l) { return mt_file_exists(l->config); }
 
-// What a start that got no further than its first file leaves in the folder, which was new or empty before: it would be in the
-// way of the next start (--run-folder takes an empty folder only).
+// What a start that got no further than its first file leaves in the folder, which was new or empty before: it would be
+// in the way of the next start (--run-folder takes an empty folder only).
 static mt_status clear_folder(const launch *l) {
     mt_folder_names names;
     if (!l->desc->fresh || has_run(l) || !mt_file_is_folder(l->desc->run_folder)) return MT_OK;
@@ -116,7 +121,8 @@ static int is_rank_count(const char *word) {
     return 0;
 }
 
-// mpirun goes to every host again with a launcher that only sweeps. Best effort: a host that is out of reach ends its ranks itself.
+// mpirun goes to every host again with a launcher that only sweeps. Best effort: a host that is out of reach ends its
+// ranks itself.
 static void sweep_other_hosts(launch *l) {
     char sweep[MT_JOB_BYTES + 16];
     snprintf(sweep, sizeof sweep, "--sweep=%s", l->job);
@@ -128,14 +134,26 @@ static void sweep_other_hosts(launch *l) {
     for (char *const *w = l->desc->mpirun_words; *w; w++)
         if (is_rank_count(*w) && w[1]) w++;   // one a host
         else n = append(l, n, *w);
-    n = append(l, n, "--map-by"), n = append(l, n, "ppr:1:node"), n = append(l, n, "--oversubscribe"), n = append(l, n, l->desc->program);
+    n = append(l, n, "--map-by"), n = append(l, n, "ppr:1:node"), n = append(l, n, "--oversubscribe"),
+    n = append(l, n, l->desc->program);
     n = append_all(l, n, words);
     n = append(l, n, NULL);
     if (n > MT_LAUNCH_WORDS) return;
     // no sign of life is expected: the patience alone ends it
-    if (mt_attempt_run(&(mt_attempt_desc){.command = (char *const *)(uintptr_t)l->words, .job = job, .pulse = "", .hang_ns = REMOTE_NS,
-            .uri_fd = -1, .signal_fd = l->signal_fd, .mask = &l->before, .relay = l->desc->relay, .context = l->desc->context}, &attempt) == MT_OK)
-        mt_attempt_collect(&attempt);
+    if (mt_attempt_run(&(mt_attempt_desc){.command = (char *const *)(uintptr_t)l->words,
+                           .job = job,
+                           .pulse = "",
+                           .hang_ns = REMOTE_NS,
+                           .uri_fd = -1,
+                           .signal_fd = l->signal_fd,
+                           .mask = &l->before,
+                           .relay = l->desc->relay,
+                           .context = l->desc->context},
+            &attempt) != MT_OK)
+        return;
+    mt_attempt_collect(&attempt);
+    // a signal that came meanwhile ended the sweep, and is meant for the launch
+    l->attempt.asked = attempt.asked, l->attempt.signals += attempt.signals;
 }
 
 static mt_status sweep(launch *l) {
@@ -143,12 +161,15 @@ static mt_status sweep(launch *l) {
     mt_status status = mt_sweep_processes(l->job, l->attempt.mpirun, mt_deadline_after(KILL_NS), &killed);
     mt_sweep_files(l->attempt.family, l->attempt.mpirun, &files);
     mt_attempt_collect(&l->attempt);
-    if (killed || files) say(l, "swept %d process%s and %d item%s of shared memory and temporary files", killed, killed == 1 ? "" : "es", files, files == 1 ? "" : "s");
+    if (killed || files)
+        say(l, "swept %d process%s and %d item%s of shared memory and temporary files", killed, killed == 1 ? "" : "es",
+            files, files == 1 ? "" : "s");
     if (l->desc->hosts && l->attempt.code != 0 && !l->attempt.asked) sweep_other_hosts(l);
     return status;
 }
 
-// The newest generation that verifies becomes l->generation; *newer says whether it is one. MT_CORRUPT: there are some and none does.
+// The newest generation that verifies becomes l->generation; *newer says whether it is one. MT_CORRUPT: there are some
+// and none does.
 static mt_status look_for_progress(launch *l, int *newer) {
     mt_checkpoint *checkpoint = NULL;
     *newer = 0;
@@ -162,8 +183,8 @@ static mt_status look_for_progress(launch *l, int *newer) {
     return MT_OK;
 }
 
-// What the ranks said last. mpirun's and MPI's own words stand between lines of dashes, in pairs; the end of the text is outside,
-// so it is read from there. What mattered of them is the reason, which the user has been told.
+// What the ranks said last. mpirun's and MPI's own words stand between lines of dashes, in pairs; the end of the text
+// is outside, so it is read from there. What mattered of them is the reason, which the user has been told.
 static void show_last_words(const launch *l) {
     const char *lines[LINES_SHOWN];
     char text[MT_ATTEMPT_WORDS];
@@ -198,12 +219,17 @@ static mt_status run_once(launch *l) {
 
 static mt_status stopped(const launch *l, int saved, const char *why) {
     if (saved)
-        return MT_FAIL(INTERRUPTED, "stopped, state saved at %llu steps; continue with the same command and train --resume %s", (unsigned long long)l->steps,
-            l->desc->run_folder);
+        return MT_FAIL(INTERRUPTED,
+            "stopped, state saved at %llu steps; continue with the same command and train --resume %s",
+            (unsigned long long)l->steps, l->desc->run_folder);
     if (!l->generation)
-        return MT_FAIL(INTERRUPTED, "stopped before there was a checkpoint (%s); continue, from the beginning, with train --resume %s", why, l->desc->run_folder);
-    return MT_FAIL(INTERRUPTED, "stopped without a last checkpoint (%s); the newest has %llu steps; continue with the same command and train --resume %s", why,
-        (unsigned long long)l->steps, l->desc->run_folder);
+        return MT_FAIL(INTERRUPTED,
+            "stopped before there was a checkpoint (%s); continue, from the beginning, with train --resume %s", why,
+            l->desc->run_folder);
+    return MT_FAIL(INTERRUPTED,
+        "stopped without a last checkpoint (%s); the newest has %llu steps; continue with the same command and train "
+        "--resume %s",
+        why, (unsigned long long)l->steps, l->desc->run_folder);
 }
 
 // Sleeps; a signal meanwhile ends the launch.
@@ -213,8 +239,10 @@ static mt_status back_off(launch *l) {
     int64_t ns = seconds * 1e9 < (double)BACKOFF_MAX_NS ? (int64_t)(seconds * 1e9) : BACKOFF_MAX_NS;
     char from[96] = "from the beginning (there is no checkpoint yet)";
     if (l->generation)
-        snprintf(from, sizeof from, "from generation %llu (%llu steps)", (unsigned long long)l->generation, (unsigned long long)l->steps);
-    say(l, "relaunching %s in %g s (%d of %d without progress)", from, 1e-9 * (double)ns, l->used, l->desc->max_relaunches);
+        snprintf(from, sizeof from, "from generation %llu (%llu steps)", (unsigned long long)l->generation,
+            (unsigned long long)l->steps);
+    say(l, "relaunching %s in %g s (%d of %d without progress)", from, 1e-9 * (double)ns, l->used,
+        l->desc->max_relaunches);
     int number = mt_attempt_signal_wait(l->signal_fd, mt_deadline_after(ns));
     if (!number) return MT_OK;
     l->attempt.asked = number;
@@ -223,9 +251,12 @@ static mt_status back_off(launch *l) {
 
 static mt_status give_up(const launch *l, const char *why) {
     char newest[64] = "there is no checkpoint";
-    if (l->generation) snprintf(newest, sizeof newest, "the newest checkpoint has %llu steps", (unsigned long long)l->steps);
-    return mt_fail(mt_attempt_status(&l->attempt), __FILE__, __LINE__, "gave up after %d attempt%s, %d relaunch%s without a new checkpoint (--max-relaunches %d): %s; %s. When the cause "
-        "is mended, continue with train --resume %s", l->attempts, l->attempts == 1 ? "" : "s", l->used, l->used == 1 ? "" : "es", l->desc->max_relaunches, why,
+    if (l->generation)
+        snprintf(newest, sizeof newest, "the newest checkpoint has %llu steps", (unsigned long long)l->steps);
+    return mt_fail(mt_attempt_status(&l->attempt), __FILE__, __LINE__,
+        "gave up after %d attempt%s, %d relaunch%s without a new checkpoint (--max-relaunches %d): %s; %s. When the "
+        "cause is mended, continue with train --resume %s",
+        l->attempts, l->attempts == 1 ? "" : "s", l->used, l->used == 1 ? "" : "es", l->desc->max_relaunches, why,
         newest, l->desc->run_folder);
 }
 
@@ -243,7 +274,8 @@ static mt_status step(launch *l, int *again) {
     int saved = l->attempt.code == mt_status_exit_code(MT_INTERRUPTED) || strcmp(outcome, "interrupted") == 0;
     if (verdict == MT_VERDICT_STOPPED) return stopped(l, saved, why);
     if (verdict == MT_VERDICT_FINAL)
-        return mt_fail(mt_attempt_status(&l->attempt), __FILE__, __LINE__, "not started again, since it would end the same way: %s", why);
+        return mt_fail(mt_attempt_status(&l->attempt), __FILE__, __LINE__,
+            "not started again, since it would end the same way: %s", why);
     say(l, "attempt %d ended after %.1f s: %s", l->attempts, l->attempt.seconds, why);
     MT_TRY(swept);
     MT_TRY(status);
@@ -261,7 +293,8 @@ static mt_status step(launch *l, int *again) {
 static mt_status set_up(launch *l) {
     const char *folder = l->desc->run_folder;
     int newer;
-    if (getrandom(&l->id, sizeof l->id, 0) != (ssize_t)sizeof l->id) return MT_FAIL(INTERNAL, "the system gives no random number: %s", strerror(errno));
+    if (getrandom(&l->id, sizeof l->id, 0) != (ssize_t)sizeof l->id)
+        return MT_FAIL(INTERNAL, "the system gives no random number: %s", strerror(errno));
     MT_TRY(mt_path_join(l->pulse, sizeof l->pulse, folder, MT_RUN_PULSE));
     MT_TRY(mt_path_join(l->checkpoints, sizeof l->checkpoints, folder, MT_RUN_CHECKPOINTS));
     MT_TRY(mt_path_join(l->info, sizeof l->info, folder, MT_RUN_INFO));

@@ -81,7 +81,8 @@ static mt_status visit_all(const char *job, pid_t except, visit_fn *visit, void 
     for (size_t i = 0; status == MT_OK && i < names.count; i++) {
         mt_stray stray;
         int pid = atoi(names.names[i]);
-        if (pid > 0 && pid != getpid() && pid != except && belongs(pid, job, environment, &stray)) visit(context, &stray, environment);
+        if (pid > 0 && pid != getpid() && pid != except && belongs(pid, job, environment, &stray))
+            visit(context, &stray, environment);
     }
     if (status == MT_OK) mt_folder_names_fini(&names);
     free(environment);
@@ -121,8 +122,10 @@ mt_status mt_sweep_processes(const char *job, pid_t except, int64_t deadline_ns,
         if (k.seen.count > *killed) *killed = k.seen.count;   // one that takes its time to die is met again
         if (k.seen.count == 0) return MT_OK;
         if (mt_deadline_passed(deadline_ns))
-            return MT_FAIL(DEADLINE, "process %d of the job that ended cannot be killed (state %c): it waits for a device or a file "
-                "server; look after it (ps -p %d)", k.seen.list[0].pid, k.seen.list[0].state, k.seen.list[0].pid);
+            return MT_FAIL(DEADLINE,
+                "process %d of the job that ended cannot be killed (state %c): it waits for a device or a file "
+                "server; look after it (ps -p %d)",
+                k.seen.list[0].pid, k.seen.list[0].state, k.seen.list[0].pid);
         mt_sleep_ns(AGAIN_NS);
     }
 }
@@ -131,7 +134,8 @@ mt_status mt_sweep_processes(const char *job, pid_t except, int64_t deadline_ns,
 
 static int is_ours(const char *path, int folder) {
     struct stat info;
-    return lstat(path, &info) == 0 && info.st_uid == geteuid() && (folder ? S_ISDIR(info.st_mode) : S_ISREG(info.st_mode));
+    return lstat(path, &info) == 0 && info.st_uid == geteuid() &&
+           (folder ? S_ISDIR(info.st_mode) : S_ISREG(info.st_mode));
 }
 
 // vader_segment.HOST.UID.JOB.N, JOB in hexadecimal: the family in its upper half
@@ -141,7 +145,8 @@ static int is_segment_of(const char *name, uint32_t family) {
     const char *at = strncmp(name, "vader_segment.", 14) == 0 ? strstr(name, tail) : NULL;
     if (!at) return 0;
     at += strlen(tail);
-    return strspn(at, "0123456789abcdef") == 4 && at[4] == '.' && at[5] && strspn(at + 5, "0123456789") == strlen(at + 5);
+    return strspn(at, "0123456789abcdef") == 4 && at[4] == '.' && at[5] &&
+           strspn(at + 5, "0123456789") == strlen(at + 5);
 }
 
 static void remove_segments(const char *folder, uint32_t family, int *removed) {
@@ -164,7 +169,8 @@ static void remove_session(const char *base, pid_t mpirun, int *removed) {
         else if (gethostname(host, sizeof host - 1) != 0 || !strchr(host, '.')) return;
         snprintf(folder, sizeof folder, "ompi.%s.%lu", host, (unsigned long)geteuid());
         if (mt_path_join(parent, sizeof parent, base, folder) != MT_OK || !is_ours(parent, 1)) continue;
-        if (mt_path_join(path, sizeof path, parent, name) == MT_OK && is_ours(path, 1) && mt_folder_remove_tree(parent, name) == MT_OK)
+        if (mt_path_join(path, sizeof path, parent, name) == MT_OK && is_ours(path, 1) &&
+            mt_folder_remove_tree(parent, name) == MT_OK)
             ++*removed;
     }
 }

@@ -1,17 +1,19 @@
 // What an attempt's end means. No state; any thread.
 //
-// Exit statuses come through mpirun 4.1 as they are, from the first rank that ended badly; 128 + signal when one was killed; 1 when
-// mpirun itself gave up, was told to (SIGTERM), or mixed things up. So signs beside the number count, too: run.json says "done" or
-// "interrupted" only after the last checkpoint is written, and with --enable-recovery mpirun says 0 for a job that died. Hence 0 alone
-// is no success: only a run.json of this attempt is, which a run that had all its steps before writes anew, too.
+// Exit statuses come through mpirun 4.1 as they are, from the first rank that ended badly; 128 + signal when one was
+// killed; 1 when mpirun itself gave up, was told to (SIGTERM), or mixed things up. So signs beside the number count,
+// too: run.json says "done" or "interrupted" only after the last checkpoint is written, and with --enable-recovery
+// mpirun says 0 for a job that died. Hence 0 alone is no success: only a run.json of this attempt is, which a run that
+// had all its steps before writes anew, too.
 #include "scheduler/launch/verdict.h"
 
 #include <stdio.h>
 #include <string.h>
 
-// Of the floors below: what another attempt would not change. Not among them: input and output (a file server comes back), memory
-// (what else runs ends), environments, deadlines and communication.
-static const mt_status final[] = {MT_INVALID_ARGUMENT, MT_CONFIG, MT_NOT_FOUND, MT_EXISTS, MT_CORRUPT, MT_PLUGIN, MT_NUMERIC, MT_UNSUPPORTED};
+// Of the floors below: what another attempt would not change. Not among them: input and output (a file server comes
+// back), memory (what else runs ends), environments, deadlines and communication.
+static const mt_status final[] = {
+    MT_INVALID_ARGUMENT, MT_CONFIG, MT_NOT_FOUND, MT_EXISTS, MT_CORRUPT, MT_PLUGIN, MT_NUMERIC, MT_UNSUPPORTED};
 
 // mpirun's own words for a command that cannot work; its status for them is 1 or 132
 static int not_startable(const mt_attempt *a) {
@@ -54,9 +56,12 @@ static void describe_stuck(const mt_attempt *a, char why[MT_WHY_BYTES]) {
     int listed = a->stuck.count < MT_SWEEP_LIST ? a->stuck.count : MT_SWEEP_LIST, named = 0;
     for (int i = 0; i < listed && used < MT_WHY_BYTES - 80; i++) {
         const mt_stray *s = &a->stuck.list[i];
-        const char *what = s->state == 'T' || s->state == 't' ? "is stopped" : s->state == 'D' ? "waits for a device or a file server" : NULL;
+        const char *what = s->state == 'T' || s->state == 't' ? "is stopped"
+                           : s->state == 'D'                  ? "waits for a device or a file server"
+                                                              : NULL;
         if (!what || s->rank < 0) continue;
-        used += snprintf(why + used, (size_t)(MT_WHY_BYTES - used), "%s rank %d (pid %d) %s", named++ ? "," : ":", s->rank, s->pid, what);
+        used += snprintf(why + used, (size_t)(MT_WHY_BYTES - used), "%s rank %d (pid %d) %s", named++ ? "," : ":",
+            s->rank, s->pid, what);
     }
 }
 
@@ -66,8 +71,11 @@ static void reason(const mt_attempt *a, char why[MT_WHY_BYTES]) {
     else if (last_line_with(a->words, "exited on signal", why)) return;
     else if (last_line_with(a->words, "manta: ", why)) return;
     else if (last_line_with(a->words, "not enough slots", why)) return;
-    else if (a->code > 128) snprintf(why, MT_WHY_BYTES, "mpirun was ended by signal %d (%s)", a->code - 128, strsignal(a->code - 128));
-    else if (a->code == 0) snprintf(why, MT_WHY_BYTES, "mpirun ended with status 0 and the run without its end (does --mpirun-args ask for --enable-recovery?)");
+    else if (a->code > 128)
+        snprintf(why, MT_WHY_BYTES, "mpirun was ended by signal %d (%s)", a->code - 128, strsignal(a->code - 128));
+    else if (a->code == 0)
+        snprintf(why, MT_WHY_BYTES,
+            "mpirun ended with status 0 and the run without its end (does --mpirun-args ask for --enable-recovery?)");
     else snprintf(why, MT_WHY_BYTES, "mpirun ended with status %d", a->code);
 }
 
@@ -77,7 +85,8 @@ mt_verdict mt_attempt_verdict(const mt_attempt *a, const char *outcome, char why
     if (a->asked) return MT_VERDICT_STOPPED;
     // the launcher's SIGTERM wakes stopped ranks, too, and they may even save: nobody asked them to stop for good
     if (a->hung) return MT_VERDICT_RETRY;
-    if (a->code == mt_status_exit_code(MT_INTERRUPTED) || strcmp(outcome, "interrupted") == 0) return MT_VERDICT_STOPPED;
+    if (a->code == mt_status_exit_code(MT_INTERRUPTED) || strcmp(outcome, "interrupted") == 0)
+        return MT_VERDICT_STOPPED;
     if (is_final(a->code) || not_startable(a)) return MT_VERDICT_FINAL;
     return MT_VERDICT_RETRY;
 }

@@ -16,8 +16,8 @@ enum { MT_WHY_BYTES = 512 };
 // outcome: of run.json ("running", "done", "interrupted", "failed"), "" when there is none. why: one line for people.
 mt_verdict mt_attempt_verdict(const mt_attempt *attempt, const char *outcome, char why[MT_WHY_BYTES]);
 
-// What the launcher itself ends with: the status whose exit code the job had; MT_COMM for those of signals, of mpirun itself and
-// unknown ones; MT_DEADLINE for a job that hung.
+// What the launcher itself ends with: the status whose exit code the job had; MT_COMM for those of signals, of mpirun
+// itself and unknown ones; MT_DEADLINE for a job that hung.
 mt_status mt_attempt_status(const mt_attempt *attempt);
 
 #endif

@@ -20,8 +20,6 @@ extern "C" {
       "mean undiscounted return of the last 100 finished episodes, rewards as the environment gave them")              \
     X(EP_LEN_MEAN, "rollout/ep_len_mean", GENERAL, "steps", "mean length of the last 100 finished episodes")           \
     X(EPISODES, "rollout/episodes", COUNT, "episodes", "episodes finished since the run began")                        \
-    X(ENV_ERRORS, "rollout/env_errors", COUNT, "episodes",                                                             \
-      "episodes dropped because the environment failed (crash, NaN, wrong shape); none of their steps is trained on")  \
     X(EVAL_MEAN_REWARD, "eval/mean_reward", GENERAL, "reward", "mean return of the evaluation episodes")               \
     X(EVAL_STD_REWARD, "eval/std_reward", GENERAL, "reward",                                                           \
       "standard deviation of the evaluation episodes' returns (population, as NumPy's std)")                           \
@@ -32,11 +30,12 @@ extern "C" {
     X(TIME_ELAPSED, "time/time_elapsed", SECONDS, "s",                                                                 \
       "wall-clock seconds of training; a resumed run goes on counting where its checkpoint stood")                     \
     X(FPS, "time/fps", COUNT, "steps/s", "environment steps per second since this process started training")           \
-    X(ROLLOUT_SECONDS, "time/rollout_seconds", SECONDS, "s", "time spent collecting steps since the last row")         \
+    X(ROLLOUT_SECONDS, "time/rollout_seconds", SECONDS, "s",                                                           \
+      "time of the slowest environment runner in each rollout since the last row")                                     \
     X(UPDATE_SECONDS, "time/update_seconds", SECONDS, "s",                                                             \
-      "time spent in gradient steps since the last row, all-reduce included")                                          \
+      "the iterations' wall time since the last row less time/rollout_seconds: gradient steps, and what goes between") \
     X(ALLREDUCE_SECONDS, "time/allreduce_seconds", SECONDS, "s",                                                       \
-      "time spent reducing gradients over the ranks since the last row, waiting for the others included")              \
+      "learner 0's time in sums of gradients over the learners since the last row, waiting for the others included")   \
     X(APPROX_KL, "train/approx_kl", GENERAL, "nats",                                                                   \
       "mean of (ratio - 1) - log(ratio) in the last epoch: the low-variance estimate of KL(old policy || new policy)") \
     X(CLIP_FRACTION, "train/clip_fraction", GENERAL, "fraction",                                                       \

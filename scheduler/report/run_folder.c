@@ -146,7 +146,8 @@ static mt_status check_empty(const char *path) {
     MT_TRY(mt_folder_list(path, &names));
     mt_status status = MT_OK;
     for (size_t i = 0; i < names.count && status == MT_OK; i++) {
-        if (strcmp(names.names[i], MT_RUN_LOCK) == 0 || strcmp(names.names[i], MT_RUN_PULSE) == 0) continue;   // not the run's yet
+        if (strcmp(names.names[i], MT_RUN_LOCK) == 0 || strcmp(names.names[i], MT_RUN_PULSE) == 0)
+            continue; // not the run's yet
         status = MT_FAIL(EXISTS,
             "%s is not empty (%.64s): a new run would overwrite what is there; --resume continues a run, or choose "
             "another folder",

@@ -209,6 +209,8 @@ Test(launch, what_would_only_happen_again_is_not_tried_again) {
     expect(2, "eval");
     run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA launch -n 2 train --env CartPole-v1");
     expect(2, "without mpirun");
+    run(&r, run_folder(), 60, "$MANTA launch -n 2 train --env CartPole-v1 $(printf -- '--verbose=0 %%.0s' {1..1100})");
+    expect(2, "words");
     run(&r, run_folder(), 60, "ls logs/ppo/* 2>/dev/null || true");
     cr_expect_str_empty(r.output, "folders of runs that never began: %s", r.output);
 }
@@ -254,6 +256,25 @@ Test(launch, a_second_signal_does_not_wait) {
     // mpirun wakes it to die; whether the ranks have the time to save is theirs
     end(group, "q", 75, "manta: stopped");
     expect_nothing_left();
+}
+
+Test(launch, a_signal_during_the_sweep_of_other_hosts_stops) {
+    // an mpirun whose jobs fail at once and whose sweep takes its time
+    run(&r, run_folder(), 10, "printf '#!/bin/sh\\ncase \"$*\" in *--sweep=*) touch sweeps; exec sleep 60;; esac\\necho job >>jobs; exit 12\\n' >fake "
+        "&& chmod +x fake && cat fake");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    pid_t group = run_start(run_folder(), "exec $MANTA launch -n 1 --host localhost --mpirun ./fake --backoff 0.1 train --run-folder w " SMALL
+        " >w.out 2>&1");
+    for (int i = 0; i < 1000; i++) {
+        run(&r, run_folder(), 10, "test -e sweeps");
+        if (r.exit_code == 0) break;
+        usleep(10000);
+    }
+    cr_assert_eq(r.exit_code, 0, "it never swept");
+    kill(group, SIGTERM);
+    end(group, "w", 75, "stopped");
+    run(&r, run_folder(), 10, "cat jobs");
+    cr_expect_str_eq(r.output, "job\n");
 }
 
 Test(launch, a_killed_launcher_takes_the_job_along) {

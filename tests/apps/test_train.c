@@ -196,6 +196,32 @@ Test(train, a_run_and_its_continuation_equal_one_long_run) {
     cr_expect_eq(lines_a, lines_b, "%d and %d rows", lines_a, lines_b);
 }
 
+// more runners than fit into one call's arguments: the learners get lists
+Test(train, many_environment_runners_have_the_same_bits) {
+    const char *folder = run_folder(), *options = "-n 2048 --env CartPole-v1 --seed 5 --verbose 0 --deterministic --n-workers 16 "
+        "--save-interval 0 --threads 1 -params n_envs:16 n_steps:32 batch_size:64 n_epochs:2";
+    char one[32], many[32], all[512];
+    train(folder, 1, "one", options);
+    snprintf(all, sizeof all, "%s --num-env-runners 16", options);
+    train(folder, 2, "many", all);
+    digest(folder, "one", one);
+    digest(folder, "many", many);
+    cr_expect_str_eq(one, many);
+}
+
+Test(train, a_run_goes_on_in_another_layout) {
+    const char *folder = run_folder();
+    static run_result r;
+    char whole[32], parts[32];
+    train(folder, 1, "whole", "-n 4096 " CARTPOLE);
+    train(folder, 4, "parts", "-n 2048 " CARTPOLE " --num-learners 1 --num-env-runners 3");
+    run(&r, folder, 120, "$MPIRUN -n 2 $MANTA train --resume parts -n 4096 --verbose 0 --num-learners 2 --num-env-runners 4");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    digest(folder, "whole", whole);
+    digest(folder, "parts", parts);
+    cr_expect_str_eq(whole, parts);
+}
+
 static int newest_generation(const char *folder, const char *name) {
     static run_result r;
     run(&r, folder, 20, "ls %s/checkpoints 2>/dev/null | sed -n 's/^gen-0*//p' | sort -n | tail -1", name);

@@ -52,6 +52,33 @@ Test(runtime_job, reads_its_own_options_and_leaves_the_drivers) {
     SAYS("lots");
 }
 
+// rank 0 prints for all: what another rank could not do, it says in that rank's words
+Test(runtime_job, what_one_rank_could_not_set_up_is_told) {
+    START(1, 60, "work", ":", "-n", "1", MPI_RUNTIME, "--object-memory", "1000000G", "work");
+    ENDS(2);
+    SAYS("rank 1: object heap: ");
+    cr_assert_null(strstr(result.output, "see its message"), "%s", result.output);
+    START(1, 60, "work", ":", "-n", "1", MPI_RUNTIME, "--resources", "cpu=y", "work");
+    ENDS(2);
+    SAYS("rank 1: ");
+    SAYS("cpu=y");
+}
+
+Test(runtime_job, files_and_folders_that_cannot_be_written_are_refused_at_the_start) {
+    START(2, 30, "--timeline", "/tmp/manta-no-such-folder/trace.json", "work");
+    ENDS(3);
+    SAYS("--timeline: ");
+    SAYS("/tmp/manta-no-such-folder/trace.json");
+    START(0, 30, "--spill-folder", "/tmp/manta-no-such-folder", "work");
+    ENDS(3);
+    SAYS("--spill-folder: ");
+    // one rank's alone
+    START(1, 30, "work", ":", "-n", "1", MPI_RUNTIME, "--spill-folder", "/dev/null", "work");
+    SAYS("rank 1: --spill-folder: ");
+    START(0, 30, "--no-spill", "--spill-folder", "/tmp/manta-no-such-folder", "work");
+    ENDS(0);
+}
+
 Test(runtime_job, the_drivers_failure_is_printed_once_and_is_the_exit_status) {
     for (int ranks = 0; ranks <= 2; ranks += 2) {
         START(ranks, 30, "fail");

@@ -1,6 +1,5 @@
 #include "checkpoint_sample.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,36 +23,37 @@ void sample_close(const sample_place *place) {
 
 mt_checkpoint_desc sample_desc(const char *folder, uint64_t generation, int keep) {
     return (mt_checkpoint_desc){.folder = folder, .generation = generation, .steps = generation * 1000,
-        .build_id = "manta 0.1 \"test\"", .config_digest = {generation, ~generation}, .keep = keep};
+        .build_id = "manta 0.1 \"test\"", .keep = keep};
 }
 
-static void add_all(mt_checkpoint_writer *w, const char *folder, uint64_t generation) {
+static void state_of(uint64_t generation, char out[64]) {
+    snprintf(out, 64, "{\"generation\": %llu, \"tenth\": 0.1}", (unsigned long long)generation);
+}
+
+static void add_all(mt_checkpoint_writer *w, uint64_t generation) {
     static float weight[SAMPLE_SIDE * SAMPLE_SIDE];
     for (int i = 0; i < SAMPLE_SIDE * SAMPLE_SIDE; i++) weight[i] = value_at(generation, i);
     mt_named_tensor tensor = {"weight", {weight, MT_F32, 2, {SAMPLE_SIDE, SAMPLE_SIDE}}};
     mt_string_pair made = {"made", "by test"};
     mt_checkpoint_add_tensors(w, "policy.safetensors", &tensor, 1, &made, 1);
 
-    json_t *state = json_pack("{s:I, s:f}", "generation", (json_int_t)generation, "tenth", 0.1);
-    mt_checkpoint_add_json(w, "state.json", state);
-    json_decref(state);
+    char state[64];
+    state_of(generation, state);
+    mt_checkpoint_add_bytes(w, "state.json", state, strlen(state));
 
     mt_blob blob = {0};
     mt_blob_put_u64(&blob, "counter", &generation, 1);
     mt_checkpoint_add_blob(w, "rng.blob", &blob);
     mt_blob_fini(&blob);
 
-    mt_checkpoint_file shard;
-    mt_status status = mt_checkpoint_write_shard(folder, generation, "replay-0.bin", weight, sizeof weight / 2, &shard);
-    if (status == MT_OK) mt_checkpoint_add_shard(w, &shard);
-    else mt_checkpoint_add_failure(w, status, mt_last_error());
+    mt_checkpoint_add_bytes(w, "worker-00000.blob", weight, sizeof weight / 2);
 }
 
 mt_status sample_write(const char *folder, uint64_t generation, int keep) {
     mt_checkpoint_desc desc = sample_desc(folder, generation, keep);
     mt_checkpoint_writer *w = NULL;
     MT_TRY(mt_checkpoint_begin(&desc, &w));
-    add_all(w, folder, generation);
+    add_all(w, generation);
     return mt_checkpoint_commit(w);
 }
 
@@ -71,11 +71,13 @@ static mt_status check_tensors(const mt_checkpoint *c) {
 }
 
 static mt_status check_state(const mt_checkpoint *c) {
-    json_t *state = NULL;
-    MT_TRY(mt_checkpoint_json(c, "state.json", &state));
-    int good = (uint64_t)json_integer_value(json_object_get(state, "generation")) == c->generation &&
-               json_real_value(json_object_get(state, "tenth")) == 0.1;
-    json_decref(state);
+    void *data = NULL;
+    size_t bytes = 0;
+    char state[64];
+    state_of(c->generation, state);
+    MT_TRY(mt_checkpoint_read(c, "state.json", &data, &bytes));
+    int good = bytes == strlen(state) && memcmp(data, state, bytes) == 0;
+    free(data);
     return good ? MT_OK : MT_FAIL(CORRUPT, "state.json is wrong");
 }
 
@@ -91,25 +93,25 @@ static mt_status check_blob(const mt_checkpoint *c) {
     return status;
 }
 
-static mt_status check_shard(const mt_checkpoint *c) {
+static mt_status check_worker(const mt_checkpoint *c) {
     void *data = NULL;
     size_t bytes = 0;
-    MT_TRY(mt_checkpoint_read(c, "replay-0.bin", &data, &bytes));
+    MT_TRY(mt_checkpoint_read(c, "worker-00000.blob", &data, &bytes));
     const float *values = data;
     int good = bytes == sizeof(float) * SAMPLE_SIDE * SAMPLE_SIDE / 2;
     for (size_t i = 0; good && i < bytes / sizeof *values; i++) good = values[i] == value_at(c->generation, (int)i);
     free(data);
-    return good ? MT_OK : MT_FAIL(CORRUPT, "replay-0.bin is wrong");
+    return good ? MT_OK : MT_FAIL(CORRUPT, "worker-00000.blob is wrong");
 }
 
 static mt_status check_all(const mt_checkpoint *c) {
-    if (c->file_count != SAMPLE_FILES || c->steps != c->generation * 1000 || c->config_digest.high != c->generation ||
-        c->config_digest.low != ~c->generation || strcmp(c->build_id, "manta 0.1 \"test\"") != 0)
+    if (c->file_count != SAMPLE_FILES || c->steps != c->generation * 1000 ||
+        strcmp(c->build_id, "manta 0.1 \"test\"") != 0)
         return MT_FAIL(CORRUPT, "the manifest is wrong");
     MT_TRY(check_tensors(c));
     MT_TRY(check_state(c));
     MT_TRY(check_blob(c));
-    return check_shard(c);
+    return check_worker(c);
 }
 
 uint64_t sample_newest(const char *folder, char *skipped, size_t skipped_bytes) {

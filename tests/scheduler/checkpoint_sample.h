@@ -16,7 +16,7 @@ sample_place sample_open(void);
 void sample_close(const sample_place *place);
 
 mt_checkpoint_desc sample_desc(const char *folder, uint64_t generation, int keep);
-// policy.safetensors, state.json, rng.blob, and replay-0.bin as another rank's shard.
+// policy.safetensors, state.json, rng.blob, and worker-00000.blob.
 mt_status sample_write(const char *folder, uint64_t generation, int keep);
 
 // The generation that opens as the newest, after all its files have been read and compared; 0 when none opens or one

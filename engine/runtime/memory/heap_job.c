@@ -5,6 +5,7 @@
 // as everybody has them. A rank that fails goes on to the exchange that tells the others, so that nobody waits for it.
 #include <stdlib.h>
 #include <string.h>
+#include "engine/collective/agree.h"
 #include "engine/collective/comm.h"
 #include "engine/runtime/memory/heap_memory.h"
 
@@ -44,13 +45,6 @@ static mt_status attempt_run(attempt *a, mt_comm *world, uint64_t bytes, int pos
     return MT_OK;
 }
 
-static mt_status refused(const attempt *a, int size) {
-    for (int r = 0; r < size; r++)
-        if (!a->opened[r])
-            return MT_FAIL(NO_MEMORY, "object heap: rank %d could not set up its part; see its message", r);
-    return MT_OK;
-}
-
 mt_status mt_heap_job_create(mt_comm *world, uint64_t limit_bytes, mt_heap **out) {
     const char *way = getenv("MANTA_SHM");
     size_t size = (size_t)world->size;
@@ -62,27 +56,23 @@ mt_status mt_heap_job_create(mt_comm *world, uint64_t limit_bytes, mt_heap **out
         .offer = calloc(size, sizeof *a.offer),
         .opened = calloc(size, sizeof *a.opened)};
     mt_status status = MT_OK, mine = MT_OK;
-    if (!a.peer || !a.offer || !a.opened) {
-        status = MT_FAIL(NO_MEMORY, "object heap: out of memory for %zu ranks", size);
-        goto done;
-    }
+    if (!a.peer || !a.offer || !a.opened) status = MT_FAIL(NO_MEMORY, "object heap: out of memory for %zu ranks", size);
+    status = mt_comm_agree(world, status);
+    if (status != MT_OK) goto done;
     for (size_t r = 0; r < size; r++) a.peer[r].fd = -1;
     for (; !all && posix < 2; posix++) {
         status = attempt_run(&a, world, bytes, posix, &mine, &all);
         if (status != MT_OK || !all) attempt_undo(&a, world->size);
         if (status != MT_OK) goto done;
     }
-    status = all ? MT_OK : mine != MT_OK ? mine : refused(&a, world->size);
+    if (!all) status = mt_comm_agree(world, mine);
     if (status != MT_OK) goto done;
 
-    mine = mt_heap_open(world->rank, world->size, &a.own, out);
-    int opened = mine == MT_OK;
-    status = mt_comm_allgather(world, &opened, a.opened, sizeof opened);
+    status = mt_comm_agree(world, mt_heap_open(world->rank, world->size, &a.own, out));
     if (*out) {
         (*out)->peer = a.peer;
         a.peer = NULL;
     }
-    MT_KEEP(status, mine != MT_OK ? mine : refused(&a, world->size));
     if (status != MT_OK) {
         if (*out)
             mt_heap_destroy(*out);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
+#include "engine/collective/agree.h"
 #include "engine/collective/comm.h"
 #include "engine/collective/mpi.h"
 #include "engine/collective/mpi_wait.h"
@@ -106,7 +107,7 @@ static const mt_transport_ops job_ops = {
 // The mesh of this node. All its ranks come here, and all find out together that it failed.
 static mt_status mesh_open(job *self, mt_comm *world, int64_t deadline_ns) {
     mt_mesh_desc desc = {.member = world->node_rank, .members = world->node_size, .ranks = world->node_members};
-    int64_t barriers = mt_barriers_register(), created;
+    int64_t barriers = mt_barriers_register();
     desc.capacity = mt_mesh_ring_capacity(desc.members);
     size_t part_bytes = mt_mesh_part_bytes(desc.members, desc.capacity);
     if (desc.members == 1) {
@@ -121,11 +122,7 @@ static mt_status mesh_open(job *self, mt_comm *world, int64_t deadline_ns) {
     desc.fenced = !barriers;
     MT_TRY(mt_shm_segment_create(&self->segment, world->node, part_bytes, deadline_ns));
     desc.base = self->segment.base;
-    mt_status status = mt_mesh_create(&desc, &self->mesh);
-    created = status == MT_OK;
-    MT_KEEP(status, mt_mpi_agree(world->node, &created, deadline_ns));
-    if (status == MT_OK && !created)
-        status = MT_FAIL(NO_MEMORY, "transport: another rank of this node could not set up its part; see its message");
+    mt_status status = mt_mpi_agree_status(world->node, mt_mesh_create(&desc, &self->mesh), deadline_ns);
     if (status == MT_OK && self->segment.same_pids) mt_mesh_watch(self->mesh);
     return status;
 }
@@ -141,17 +138,14 @@ static mt_status network_open(job *self, mt_comm *world) {
 
 mt_status mt_transport_job_create(mt_comm *world, mt_transport **out) {
     job *self = calloc(1, sizeof *self);
-    int64_t deadline_ns = mt_deadline_after(world->timeout_ns), ok;
+    int64_t deadline_ns = mt_deadline_after(world->timeout_ns);
     mt_status status = MT_OK;
     *out = NULL;
-    if (!self) return MT_FAIL(NO_MEMORY, "transport: out of memory");
-    self->node_of = calloc((size_t)world->size, sizeof *self->node_of);
-    self->member_of = calloc((size_t)world->size, sizeof *self->member_of);
-    if (!self->node_of || !self->member_of)
+    if (self) self->node_of = calloc((size_t)world->size, sizeof *self->node_of);
+    if (self) self->member_of = calloc((size_t)world->size, sizeof *self->member_of);
+    if (!self || !self->node_of || !self->member_of)
         status = MT_FAIL(NO_MEMORY, "transport of %d ranks: out of memory", world->size);
-    ok = status == MT_OK;
-    if (world->size > 1) MT_KEEP(status, mt_mpi_agree(world->all, &ok, deadline_ns));
-    if (status == MT_OK && !ok) status = MT_FAIL(NO_MEMORY, "transport: another rank is out of memory; see its message");
+    status = mt_mpi_agree_status(world->all, status, deadline_ns);
     if (status == MT_OK) {
         for (int r = 0; r < world->size; r++) {
             self->node_of[r] = world->node_index_of[r];
@@ -164,13 +158,11 @@ mt_status mt_transport_job_create(mt_comm *world, mt_transport **out) {
             .node_count = world->node_count,
             .node_of = self->node_of};
         status = mesh_open(self, world, deadline_ns);
-        ok = status == MT_OK;
-        if (world->size > 1 && status != MT_COMM) MT_KEEP(status, mt_mpi_agree(world->all, &ok, deadline_ns));
-        if (status == MT_OK && !ok) status = MT_FAIL(COMM, "transport: another node could not set up its part; see its message");
         if (status == MT_OK && world->node_count > 1) status = network_open(self, world);
+        if (status != MT_COMM) status = mt_mpi_agree_status(world->all, status, deadline_ns);
     }
     if (status == MT_OK) *out = &self->transport;
-    else job_destroy(&self->transport);
+    else if (self) job_destroy(&self->transport);
     return status;
 }
 
