@@ -27,7 +27,6 @@ enum {
 // what belongs to one worker whose shares are computed here
 typedef struct share_worker {
     const mt_segment *segment;   // of the running update
-    mt_segment mirror;           // of a worker of the pair's other rank: what it collected
     int envs;
     int64_t rows;                // T·envs
     int32_t *order;              // (epochs, rows)
@@ -89,10 +88,6 @@ static int64_t moment_count(const mt_learner *l) {
 
 // ---- creating
 
-static int is_own(const mt_learner *l, int share) {
-    return share >= l->own && share < l->own + l->desc.local_workers;
-}
-
 // which nets of which workers are computed here
 static mt_status divide(mt_learner *l) {
     const mt_learner_desc *d = &l->desc;
@@ -132,9 +127,6 @@ static mt_status allocate(mt_learner *l) {
             if (rows > most) most = rows;
         }
         MT_ARENA_ADD(arena, w->order, epochs * w->rows);
-        mt_segment_shape shape = d->shape;
-        shape.envs = w->envs;
-        if (!is_own(l, i)) mt_segment_register(&w->mirror, &shape, arena);
         mt_ppo_space_register(&w->space, d->policy, &d->shape, most < ROWS_AT_ONCE ? (most ? most : 1) : ROWS_AT_ONCE, arena);
     }
     l->word_count = (most_rows + 3) / 4 * 4;
@@ -240,13 +232,12 @@ static void prepare_worker(void *context, int index, int thread) {
     variance_sums(w, w->moments + moment_count(l) - VARIANCE_DOUBLES);
 }
 
-// what the pair's workers collected, and in which order it is gone through, is known to both of its ranks
+// in which order the rows of the pair's workers are gone through is known to both of its ranks
 static mt_status share_rows(mt_learner *l) {
     for (int i = 0; l->pair.two && i < l->shares; i++) {
         share_worker *w = &l->share[i];
         int from = i / l->desc.local_workers;
         if (!w->rows) continue;
-        MT_TRY(mt_pair_send_segment(&l->pair, from, w->segment));
         MT_TRY(mt_pair_send(&l->pair, from, w->order, sizeof *w->order * (size_t)(l->desc.config.n_epochs * w->rows)));
     }
     return MT_OK;
@@ -416,7 +407,7 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
     l->coef = (mt_ppo_coefficients){.clip_range = (float)report->clip_range, .clip_range_vf = (float)report->clip_range_vf,
         .ent_coef = (float)c->ent_coef, .vf_coef = (float)c->vf_coef};
     l->iteration = iteration;
-    for (int i = 0; i < l->shares; i++) l->share[i].segment = is_own(l, i) ? segments[i - l->own] : &l->share[i].mirror;
+    for (int i = 0; i < l->shares; i++) l->share[i].segment = segments[i];
 
     // order of rows and the advantage's moments, then every rank knows every minibatch's
     mt_workers_run(l->desc.threads, prepare_worker, l, l->desc.local_workers);
@@ -441,6 +432,8 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
 // ---- state
 
 const mt_weights *mt_learner_weights(const mt_learner *l) { return &l->weights; }
+
+mt_learner_reads mt_learner_reads_of(const mt_learner *l) { return (mt_learner_reads){.first = l->first_worker, .count = l->shares}; }
 
 mt_learner_state mt_learner_state_get(mt_learner *l) {
     return (mt_learner_state){.param = l->weights.param, .m = l->m, .v = l->v, .step = l->step};

@@ -2,8 +2,8 @@
 //
 // What it is for, measured on PPO CartPole-v1, 2x64 nets, minibatches of 64 rows, 2 ranks (Zen 4, medians of 94,000
 // minibatches): whole gradients summed over both ranks and applied on both took 24.0 us a minibatch (gradient 18.2, sum 1.7,
-// clip, Adam and packing 4.0); nets shared take 21.1 us (18.2, 1.2, 1.5). Rows, parameters and moments go across in 70 us an
-// iteration of 320 minibatches.
+// clip, Adam and packing 4.0); nets shared take 21.1 us (18.2, 1.2, 1.5). Rows, their order, parameters and moments went across in
+// 70 us an iteration of 320 minibatches; now each rank reads the rows where their runner wrote them.
 #include "scheduler/pair.h"
 
 static int64_t weights_of(const mt_mlp *mlp) {
@@ -42,15 +42,6 @@ int mt_pair_parts(const mt_pair *pair) {
 
 mt_status mt_pair_send(const mt_pair *pair, int from, void *data, size_t bytes) {
     return pair->two && bytes > 0 ? mt_comm_broadcast(pair->two, data, bytes, from) : MT_OK;
-}
-
-mt_status mt_pair_send_segment(const mt_pair *pair, int from, const mt_segment *segment) {
-    const mt_segment_shape *s = &segment->shape;
-#define MT_X(field, type, rows, width)                                                                                 \
-    MT_TRY(mt_pair_send(pair, from, segment->field, sizeof(type) * (size_t)((rows)*s->envs * (int64_t)(width))));
-    MT_SEGMENT_FIELDS(MT_X)
-#undef MT_X
-    return MT_OK;
 }
 
 mt_status mt_pair_add(const mt_pair *pair, double *sums, int count) {

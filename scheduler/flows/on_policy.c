@@ -21,6 +21,7 @@ struct mt_on_policy {
     manta_placement *placement;       // of those that reserve something. Nullable
     int *learner_rank, *runner_rank;  // owned (L), (R): where they stand
     manta_ref *news, *segments;       // owned (R): what the runners give in the running iteration
+    mt_learner_reads *reads;          // owned (L): the workers whose segments a learner reads
     manta_ref *updated;               // owned (L, 2): news, parameters
     manta_value *heard;               // owned (R): the news, once they are there
     manta_ref *waiting;               // owned (L or R, whichever is more): what hear_all waits for
@@ -160,7 +161,7 @@ static void call_learners(mt_on_policy *f, double remaining) {
     for (int l = 0; l < f->layout.learners; l++) {
         manta_arg args[MANTA_MAX_ARGUMENTS] = {manta_i64(f->iteration), manta_f64(remaining)};
         int count = 2, first, end;
-        mt_learner_runners(&f->layout, l, &first, &end);
+        mt_learner_runners(&f->layout, f->reads[l], &first, &end);
         if (arguments_fit(f)) {
             for (int r = first; r < end; r++) args[count++] = manta_from(f->segments[r]);
             for (int r = 0; r < f->layout.runners; r++) args[count++] = manta_from(f->news[r]);
@@ -311,7 +312,10 @@ static mt_status create_actors(mt_on_policy *f) {
 
 static mt_status hear_connected(mt_on_policy *f, int l, void *context) {
     (void)context;
-    if (manta_get(f->c, f->updated[l], NULL) != MANTA_OK) return learner_failed(f, l);
+    manta_value v;
+    if (manta_get(f->c, f->updated[l], &v) != MANTA_OK) return learner_failed(f, l);
+    const int64_t *reads = v.data;
+    f->reads[l] = (mt_learner_reads){.first = (int)reads[0], .count = (int)reads[1]};
     manta_release(f->c, f->updated[l]);
     return MT_OK;
 }
@@ -332,12 +336,12 @@ static mt_status build(mt_on_policy *f) {
     size_t runners = (size_t)f->layout.runners, learners = (size_t)f->layout.learners;
     f->runners = calloc(runners, sizeof *f->runners), f->learners = calloc(learners, sizeof *f->learners);
     f->news = calloc(runners, sizeof *f->news), f->segments = calloc(runners, sizeof *f->segments);
-    f->updated = calloc(2 * learners, sizeof *f->updated);
+    f->updated = calloc(2 * learners, sizeof *f->updated), f->reads = calloc(learners, sizeof *f->reads);
     size_t most = runners > learners ? runners : learners;
     f->waiting = calloc(most, sizeof *f->waiting), f->waiting_for = calloc(most, sizeof *f->waiting_for);
     f->ready = calloc(most, sizeof *f->ready), f->heard = calloc(runners, sizeof *f->heard);
     f->learner_rank = calloc(learners, sizeof *f->learner_rank), f->runner_rank = calloc(runners, sizeof *f->runner_rank);
-    if (!f->runners || !f->learners || !f->news || !f->segments || !f->updated || !f->heard || !f->waiting || !f->waiting_for ||
+    if (!f->runners || !f->learners || !f->news || !f->segments || !f->updated || !f->reads || !f->heard || !f->waiting || !f->waiting_for ||
         !f->ready || !f->learner_rank || !f->runner_rank)
         return MT_FAIL(NO_MEMORY, "cannot allocate a flow");
     mt_weights_register(&f->weights, f->setup->policy, &f->arena);
@@ -375,7 +379,7 @@ void mt_on_policy_destroy(mt_on_policy *f) {
     manta_placement_remove(f->c, f->placement);
     mt_arena_fini(&f->arena);
     free(f->runners), free(f->learners), free(f->news), free(f->segments), free(f->updated), free(f->saved);
-    free(f->learner_rank), free(f->runner_rank), free(f->waiting), free(f->waiting_for), free(f->ready), free(f->heard);
+    free(f->reads), free(f->learner_rank), free(f->runner_rank), free(f->waiting), free(f->waiting_for), free(f->ready), free(f->heard);
     free(f);
 }
 
