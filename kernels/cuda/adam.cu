@@ -4,8 +4,8 @@
 //   g = grad·s,  m ← m + (1-β1)(g - m),  v ← v + (1-β2)(g² - v)
 //   p ← p (1 - lr·wd) - lr/(1-β1ᵗ) · m / (√v/√(1-β2ᵗ) + eps)
 // All arrays (count), in place. The norm is a sum in fixed order (reduce.cu), the rest element-wise: deterministic. The
-// host never learns the norm before the update: nothing waits. Bytes moved per parameter: 4 read for the norm, 16 read
-// and 12 written for the update; gradients up to the L2 cache's size are read from memory once.
+// host never learns the norm before the update: nothing waits. Bytes moved per parameter: 4 read for the
+// norm, 16 read and 12 written for the update.
 #include "kernels/cuda/sums.cuh"
 
 #include <math.h>
