@@ -23,14 +23,20 @@ add_library(manta_flags INTERFACE)
 add_library(manta::flags ALIAS manta_flags)
 target_include_directories(manta_flags INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR}/generated)
 target_compile_definitions(manta_flags INTERFACE _GNU_SOURCE)
+set(host_language $<COMPILE_LANGUAGE:C,CXX>)
+set(cuda_language $<COMPILE_LANGUAGE:CUDA>)
 target_compile_options(manta_flags INTERFACE
-  -Wall -Wextra -Wshadow $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes -Wstrict-prototypes>
+  $<${host_language}:-Wall -Wextra -Wshadow $<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes -Wstrict-prototypes>
   -ffp-contract=off -fno-math-errno
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}/=
-  $<$<BOOL:${MANTA_WERROR}>:-Werror>)
+  $<$<BOOL:${MANTA_WERROR}>:-Werror>>
+  # nvcc: warnings of both compilers; a fused multiply-add only where the source writes one, as on the CPU
+  $<${cuda_language}:-Xcompiler=-Wall,-Wextra,-Wshadow,-ffile-prefix-map=${CMAKE_SOURCE_DIR}/= --fmad=false
+  $<$<BOOL:${MANTA_WERROR}>:-Werror=all-warnings -Xcompiler=-Werror>>)
 if(MANTA_SANITIZE)
   set(san -fsanitize=${MANTA_SANITIZE},undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   # gcc's flow warnings see the sanitizers' own branches as the program's
-  target_compile_options(manta_flags INTERFACE ${san} -Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-overflow)
+  target_compile_options(manta_flags INTERFACE
+    $<${host_language}:${san} -Wno-format-truncation -Wno-maybe-uninitialized -Wno-stringop-overflow>)
   target_link_options(manta_flags INTERFACE ${san})
 endif()

@@ -68,7 +68,11 @@ static mt_status set_up_rank(training *t) {
     int share = mt_cpu_usable() / mt_comm_node_size(t->comm);
     // a rank that mpirun bound to cores of its own sees only those; others divide what the node has
     t->setup.threads = t->train->threads ? t->train->threads : share > 1 ? share : 1;
-    MT_TRY(mt_device_open(t->train->device, &t->device));
+    // a GPU that is there is not used by training yet: auto does not open it, and who asks for it is told
+    const char *device = t->train->device;
+    MT_TRY(mt_device_open(strcmp(device, "auto") == 0 ? "cpu" : device, &t->device));
+    if (t->device->ops != &mt_device_cpu)
+        return MT_FAIL(UNSUPPORTED, "device %s: training computes on the CPU in this version of manta; use --device cpu (or auto)", device);
     MT_TRY(mt_kernels_choose(&t->setup.kernels));
     MT_TRY(mt_pulse_open(t->ranks, &t->setup.pulse));
     return mt_environment_open(&t->setup.environment, t->train);

@@ -35,7 +35,7 @@ prepare_mpi() {
 # one line about the GPU, either way
 say_cuda() {
     if command -v nvcc >/dev/null || [ -x /usr/local/cuda/bin/nvcc ]; then
-        say "CUDA toolkit found; this version of manta computes on the CPU and does not use it yet"
+        say "CUDA toolkit found: cmake --preset cuda builds the CUDA back end, too"
     else
         say "no CUDA toolkit: building for the CPU, everything else works"
     fi

@@ -1,10 +1,15 @@
 // Devices: which kinds this build has, and the checked way to their tables. Any thread.
 #include "engine/device/device.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "engine/base/log.h"
 #include "engine/base/text.h"
+#if MANTA_CUDA
+#include "engine/device/cuda.h"
+#endif
 
 static mt_status open_kind(const mt_device_ops *ops, int ordinal, mt_device **out) {
     mt_device *device = calloc(1, sizeof *device);
@@ -28,14 +33,39 @@ static mt_status unknown_device(const char *spec) {
     return MT_FAIL(CONFIG, "no device is called \"%.60s\" (cpu, auto, cuda or cuda:0)%s", spec, hint);
 }
 
+#if MANTA_CUDA
+
+static mt_status open_cuda(const char *spec, int ordinal, mt_device **out) {
+    (void)spec;
+    return open_kind(&mt_device_cuda, ordinal, out);
+}
+
+static mt_status open_auto(mt_device **out) {
+    if (open_kind(&mt_device_cuda, 0, out) == MT_OK) return MT_OK;
+    mt_log_info("computing on the CPU: %s", mt_last_error());
+    return open_kind(&mt_device_cpu, 0, out);
+}
+
+#else
+
+static mt_status open_cuda(const char *spec, int ordinal, mt_device **out) {
+    (void)ordinal, (void)out;
+    return MT_FAIL(UNSUPPORTED, "device %.60s: this build of manta computes on the CPU; use --device cpu (or auto)", spec);
+}
+
+static mt_status open_auto(mt_device **out) { return open_kind(&mt_device_cpu, 0, out); }
+
+#endif
+
 mt_status mt_device_open(const char *spec, mt_device **out) {
     *out = NULL;
-    if (strcmp(spec, "cpu") == 0 || strcmp(spec, "auto") == 0) return open_kind(&mt_device_cpu, 0, out);
+    if (strcmp(spec, "cpu") == 0) return open_kind(&mt_device_cpu, 0, out);
+    if (strcmp(spec, "auto") == 0) return open_auto(out);
     int64_t ordinal = 0;
     bool cuda = strcmp(spec, "cuda") == 0;
-    bool numbered = strncmp(spec, "cuda:", 5) == 0 && mt_parse_i64(spec + 5, &ordinal) == MT_OK && ordinal >= 0;
+    bool numbered = strncmp(spec, "cuda:", 5) == 0 && mt_parse_i64(spec + 5, &ordinal) == MT_OK && ordinal >= 0 && ordinal <= INT_MAX;
     if (!cuda && !numbered) return unknown_device(spec);
-    return MT_FAIL(UNSUPPORTED, "device %.60s: this build of manta computes on the CPU; use --device cpu (or auto)", spec);
+    return open_cuda(spec, (int)ordinal, out);
 }
 
 void mt_device_close(mt_device *device) {

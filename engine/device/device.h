@@ -24,10 +24,11 @@ typedef struct mt_device_ops {
     // fills kind-specific fields of *device (name, memory_bytes, state); ordinal from "cuda:1"
     mt_status (*open)(mt_device *device, int ordinal);
     void (*close)(mt_device *device);
-    // 64-byte aligned, zeroed; 0 bytes gives NULL; MT_NO_MEMORY says how many bytes were asked for
+    // 64-byte aligned, zeroed; 0 bytes gives NULL; MT_NO_MEMORY says how many bytes were asked for and, on a GPU, are free
     mt_status (*alloc)(const mt_device *device, size_t bytes, void **out);
     void (*free)(const mt_device *device, void *memory);   // Nullable: memory
-    // between any two of device and host memory; ordered after earlier work, complete after sync
+    // between any two of device and host memory; ordered after earlier copies and fills, complete after sync.
+    // Overlapping arrays on the cpu alone.
     mt_status (*copy)(const mt_device *device, void *to, const void *from, size_t bytes);
     mt_status (*fill)(const mt_device *device, void *memory, unsigned char byte, size_t bytes);
     mt_status (*sync)(const mt_device *device);            // waits until everything asked for is done
@@ -44,8 +45,10 @@ struct mt_device {
     void *state;                        // owned by the kind; NULL for cpu
 };
 
-// spec: "cpu", "auto" (the best there is: cpu in this build), "cuda", "cuda:1".
-// MT_UNSUPPORTED for cuda in a build that computes on the CPU, MT_CONFIG for a word that is none of these (did you mean).
+// spec: "cpu", "cuda", "cuda:1", or "auto": the first GPU, and where there is none the CPU after one line that says why
+// (a build without CUDA has nothing to say).
+// MT_UNSUPPORTED for a cuda device that is not there or not in this build, with the reason and what to do; MT_CONFIG for a
+// word that is none of these (did you mean).
 mt_status mt_device_open(const char *spec, mt_device **out);
 void mt_device_close(mt_device *device);   // Nullable
 

@@ -222,6 +222,13 @@ Test(train, a_run_goes_on_in_another_layout) {
     cr_expect_str_eq(whole, parts);
 }
 
+Test(train, the_example_experiment) {
+    static run_result r;
+    run(&r, run_folder(), 60, "$MPIRUN -n 4 $MANTA train -f %s/experiment.yml --run-folder e -n 4096", MANTA_EXAMPLES);
+    cr_expect_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect_not_null(strstr(r.output, "trained 4096 steps"), "%s", r.output);
+}
+
 static int newest_generation(const char *folder, const char *name) {
     static run_result r;
     run(&r, folder, 20, "ls %s/checkpoints 2>/dev/null | sed -n 's/^gen-0*//p' | sort -n | tail -1", name);

@@ -1,0 +1,91 @@
+// What a launch costs: a short kernel (axpy of 1,024 floats), a hundred times one after the other, launched one by one
+// and as a CUDA graph of a hundred nodes; wall time from the first call to the end of the last kernel. And an update of
+// a small net in its own right: forward, backward and Adam of two layers of 64, at 64 rows.
+#include "bench/gpu/gpu.h"
+
+#include <cuda_runtime_api.h>
+
+enum { CALLS = 100 };
+static float *x, *y;
+static mt_cuda_dense *dense;
+static cudaGraphExec_t graph;
+
+static mt_status check(int code, const char *call) { return mt_cuda_check(code, call, __FILE__, __LINE__); }
+
+static mt_status short_kernels(void) {
+    for (int i = 0; i < CALLS; i++) MT_TRY(mt_cuda_axpy(&bench_gpu.cuda, 1024, 1e-9f, x, y));
+    return MT_OK;
+}
+
+// weights and all else at different places of one array
+static mt_status small_update(void) {
+    enum { ROWS = 64, SIDE = 64, SIZE = SIDE * SIDE };
+    float *at = x, *w = at, *b = at + SIZE, *in = at + 2 * SIZE, *mid = at + 3 * SIZE, *out = at + 4 * SIZE, *dw = y,
+          *db = y + SIZE, *d = y + 2 * SIZE;
+    mt_dense_forward f = {
+        .rows = ROWS, .in = SIDE, .out = SIDE, .activation = MT_ACT_tanh, .x = in, .weight = w, .bias = b, .y = mid};
+    mt_dense_backward g = {.rows = ROWS,
+        .in = SIDE,
+        .out = SIDE,
+        .x = mid,
+        .dz = out,
+        .weight = w,
+        .x_activation = MT_ACT_tanh,
+        .dx = d,
+        .dw = dw,
+        .db = db};
+    MT_TRY(mt_cuda_dense_forward(dense, &f));
+    f.x = mid, f.y = out;
+    MT_TRY(mt_cuda_dense_forward(dense, &f));
+    MT_TRY(mt_cuda_dense_backward(dense, &g));
+    g.x = in, g.dz = d, g.dx = NULL, g.dw = y + 3 * SIZE, g.db = y + 4 * SIZE;
+    MT_TRY(mt_cuda_dense_backward(dense, &g));
+    mt_adam a = {.count = SIZE,
+        .param = at + 5 * SIZE,
+        .m = at + 6 * SIZE,
+        .v = at + 7 * SIZE,
+        .grad = dw,
+        .grad_scale = 1,
+        .lr = 1e-9f,
+        .beta1 = 0.9f,
+        .beta2 = 0.999f,
+        .eps = 1e-5f,
+        .step = 10};
+    return mt_cuda_adam(&bench_gpu.cuda, &a, 0.5f, y + 5 * SIZE);
+}
+
+static mt_status launch_graph(void) { return check(cudaGraphLaunch(graph, bench_gpu.cuda.stream), "cudaGraphLaunch"); }
+
+static void call(void *context) {
+    gpu_must(((mt_status(*)(void))(uintptr_t)context)());
+    gpu_must(mt_cuda_sync(&bench_gpu.cuda));
+}
+static double microseconds(mt_status (*fn)(void)) { return bench_run_wall(call, (void *)(uintptr_t)fn).median * 1e6; }
+
+static void compare(const char *what, mt_status (*fn)(void), double divisor) {
+    char name[96], reference[96];
+    cudaGraph_t captured;
+    double by_one = microseconds(fn) / divisor; // algorithms are chosen here, before the capture
+    gpu_must(check(
+        cudaStreamBeginCapture(bench_gpu.cuda.stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture"));
+    gpu_must(fn());
+    gpu_must(check(cudaStreamEndCapture(bench_gpu.cuda.stream, &captured), "cudaStreamEndCapture"));
+    gpu_must(check(cudaGraphInstantiate(&graph, captured, 0), "cudaGraphInstantiate"));
+    double at_once = microseconds(launch_graph) / divisor;
+    snprintf(name, sizeof name, "%s, launched one by one", what);
+    gpu_row(name, by_one, "us", NULL, 0);
+    snprintf(name, sizeof name, "%s, as a CUDA graph", what);
+    snprintf(reference, sizeof reference, "%s, launched one by one", what);
+    gpu_row(name, at_once, "us", reference, by_one);
+    gpu_must(check(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy"));
+    gpu_must(check(cudaGraphDestroy(captured), "cudaGraphDestroy"));
+}
+
+void bench_launches(void) {
+    gpu_must(mt_cuda_dense_create(&bench_gpu.cuda, 0, &dense));
+    x = gpu_floats(1 << 16, 0.01f, 0.02f), y = gpu_floats(1 << 16, 0.01f, 0.02f);
+    compare("one of 100 short kernels", short_kernels, CALLS);
+    compare("an update of 2 layers of 64 at 64 rows", small_update, 1);
+    gpu_free(x), gpu_free(y);
+    mt_cuda_dense_destroy(dense);
+}

@@ -1,0 +1,39 @@
+# The CUDA back end: -DMANTA_CUDA=ON, or the preset `cuda`. Off by default: seven architectures are minutes of compiling, and
+# most builds run where there is no GPU. Without a toolkit the build says so in one line and computes on the CPU.
+# After this MANTA_CUDA is true only where there is a toolkit that compiles.
+option(MANTA_CUDA "Build the CUDA back end (needs the CUDA toolkit)" OFF)
+if(NOT MANTA_CUDA)
+  message(STATUS "computing on the CPU; -DMANTA_CUDA=ON (or --preset cuda) builds the CUDA back end, too")
+  return()
+endif()
+
+# Turing to Blackwell as machine code, and PTX for what comes after
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 100-real 120 CACHE STRING "GPU architectures")
+endif()
+if(NOT CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
+  set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)   # not everybody has it on the PATH
+endif()
+include(CheckLanguage)
+check_language(CUDA)
+find_package(CUDAToolkit 12.8 QUIET)
+if(NOT CMAKE_CUDA_COMPILER OR NOT TARGET CUDA::cublasLt)
+  message(STATUS "no CUDA toolkit of 12.8 or newer: building for the CPU, everything else works")
+  set(MANTA_CUDA OFF)
+  return()
+endif()
+enable_language(CUDA)
+set(CMAKE_CUDA_STANDARD 17)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_FLAGS_RELWITHDEBINFO "-O3 -g -lineinfo")
+message(STATUS "CUDA ${CUDAToolkit_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
+
+# manta_gpu_program(NAME LIBRARY...): a program of kernels alone, that runs on a machine with a driver and nothing else of what
+# manta needs: it takes what it uses out of the archives, and not the libraries that the rest of them would want.
+function(manta_gpu_program name)
+  add_dependencies(${name} manta_kernels_cuda manta_kernels manta_engine)
+  target_link_libraries(${name} PRIVATE manta::flags $<TARGET_FILE:manta_kernels_cuda> $<TARGET_FILE:manta_kernels>
+    $<TARGET_FILE:manta_engine> ${ARGN} m)
+  target_include_directories(${name} PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)   # of nvcc's host code
+endfunction()

@@ -1,0 +1,127 @@
+// The cuda back end: the operations of kernels/kernels.h on an NVIDIA GPU. Shapes, formulae and descriptors are those of
+// kernels.h; every array pointer, those inside a descriptor included, points to device memory.
+//
+// Three things differ from the table there, because a GPU works later than it is asked:
+//   - an operation is queued on the context's stream and can fail: it returns mt_status. What it reads and writes must
+//     stay until the stream has got there
+//   - what the table returns as a number is written to device memory: nobody waits, and a CUDA graph can hold the call
+//   - scratch space is the context's, taken once: nothing allocates, so an operation that needs more says how much
+//
+// Thread: one at a time per context, any. Different contexts are independent, also on one device.
+// Determinism: sums have a fixed order that depends on the shapes alone (no float atomics, no dependence on the number of
+// multiprocessors): own operations give the same bits on every GPU. Multiplications and additions are fused only where
+// the source says so, as on the CPU; exp, log, sine and tanh are the CPU's polynomials (vmath.cuh). Hence forward
+// operations on rows (distributions, GAE with many environments, normalisation, activations but for tanh on AVX-512)
+// have the bits of the CPU's AVX2 table: the same logits and random words give the same actions.
+// Dense layers are cuBLASLt's and promise neither: their order of sums depends on the GPU and the number of rows.
+#ifndef MANTA_KERNELS_CUDA_CUDA_H
+#define MANTA_KERNELS_CUDA_CUDA_H
+
+#include <stddef.h>
+#include "engine/device/cuda.h"
+#include "kernels/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- context: a device, a stream, scratch space
+
+typedef struct mt_cuda {
+    const mt_device *device;     // borrowed; of kind cuda
+    mt_stream stream;            // owned
+    void *workspace;             // owned, device memory
+    size_t workspace_bytes;
+    uint32_t *ticket;            // owned, device memory: 0 between operations (launch.cuh); behind it the gradient's scale
+} mt_cuda;
+
+enum { MT_CUDA_WORKSPACE_BYTES = 32 << 20 };   // usual; the sums over rows of layer norm and gSDE take most
+
+mt_status mt_cuda_init(mt_cuda *c, const mt_device *device, size_t workspace_bytes);
+void mt_cuda_fini(mt_cuda *c);                 // waits for the stream
+mt_status mt_cuda_sync(const mt_cuda *c);
+
+// ---- activations (activate.cu)
+mt_status mt_cuda_activate(const mt_cuda *c, mt_activation act, int64_t count, const float *z, float *y);
+mt_status mt_cuda_activate_backward(const mt_cuda *c, mt_activation act, int64_t count, const float *y,
+    const float *pre /* Nullable */, const float *dy, float *dz);
+
+// ---- layer norm (layer_norm.cu)
+mt_status mt_cuda_layer_norm_forward(const mt_cuda *c, int64_t rows, int columns, const float *x, const float *gain,
+    const float *bias, float *y, float *xhat, float *inv_std);
+mt_status mt_cuda_layer_norm_backward(const mt_cuda *c, int64_t rows, int columns, const float *dy, const float *gain,
+    const float *xhat, const float *inv_std, float *dx, float *dgain, float *dbias, int accumulate);
+
+// ---- distributions (categorical.cu, gaussian.cu, gsde.cu)
+mt_status mt_cuda_categorical_sample(const mt_cuda *c, const mt_categorical *d, const uint32_t *words, int32_t *action,
+    float *log_prob);
+mt_status mt_cuda_categorical_mode(const mt_cuda *c, const mt_categorical *d, int32_t *action);
+mt_status mt_cuda_categorical_log_prob(const mt_cuda *c, const mt_categorical *d, const int32_t *action,
+    float *log_prob /* Nullable */, float *entropy /* Nullable */);
+mt_status mt_cuda_gaussian_sample(const mt_cuda *c, const mt_gaussian *d, const float *noise, float *action,
+    float *log_prob);
+mt_status mt_cuda_gaussian_log_prob(const mt_cuda *c, const mt_gaussian *d, const float *action,
+    float *log_prob /* Nullable */, float *entropy /* Nullable */);
+mt_status mt_cuda_gsde_log_std(const mt_cuda *c, int64_t rows, int latent, int dim, const float *h, const float *log_std,
+    float *row_log_std);
+mt_status mt_cuda_gsde_log_std_backward(const mt_cuda *c, int64_t rows, int latent, int dim, const float *h,
+    const float *log_std, const float *row_log_std, const float *d_row_log_std, float *d_log_std, int accumulate);
+mt_status mt_cuda_gsde_noise(const mt_cuda *c, int64_t rows, int latent, int dim, const float *h, const float *matrix,
+    float *noise);
+
+// ---- PPO loss (ppo_loss.cu); stats in device memory
+mt_status mt_cuda_ppo_loss_categorical(const mt_cuda *c, const mt_categorical *d, const int32_t *action,
+    const mt_ppo_rows *rows, float *d_logits, mt_ppo_stats *stats);
+mt_status mt_cuda_ppo_loss_gaussian(const mt_cuda *c, const mt_gaussian *d, const float *action, const mt_ppo_rows *rows,
+    float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats);
+mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats);
+
+// ---- advantages (gae.cu)
+mt_status mt_cuda_gae(const mt_cuda *c, const mt_gae *a);
+
+// ---- optimiser (adam.cu): two launches. The first sums the squares of a->grad and derives the clipping, the second
+// updates. Clipping is by the global norm as PyTorch's clip_grad_norm_: grad · min(1, max_norm / (norm + 1e-6)), on top of
+// a->grad_scale; max_norm 0: none. norm (1), device memory: of the gradient before clipping, times grad_scale.
+mt_status mt_cuda_adam(const mt_cuda *c, const mt_adam *a, float max_norm, float *norm);
+
+// ---- reductions (reduce.cu): results in device memory
+mt_status mt_cuda_sum(const mt_cuda *c, int64_t count, const float *x, double *sum);
+mt_status mt_cuda_sum_squares(const mt_cuda *c, int64_t count, const float *x, double *sum);
+mt_status mt_cuda_mean_var(const mt_cuda *c, int64_t count, const float *x, double *mean, double *var);
+mt_status mt_cuda_count_nonfinite(const mt_cuda *c, int64_t count, const float *x, int64_t *found);
+mt_status mt_cuda_axpy(const mt_cuda *c, int64_t count, float alpha, const float *x, float *y);
+// sum (C) (+)= Σ_B x
+mt_status mt_cuda_column_sums(const mt_cuda *c, int64_t rows, int columns, const float *x, float *sum, int accumulate);
+
+// ---- data movement (gather.cu)
+mt_status mt_cuda_gather_rows(const mt_cuda *c, int64_t rows, int64_t row_bytes, const void *src, const int32_t *index,
+    void *dst);
+
+// ---- normalisation (normalise.cu). In an mt_running here mean and m2 are device memory; the struct, with its count, is
+// the host's and advances when the call returns.
+mt_status mt_cuda_running_update(const mt_cuda *c, mt_running *stats, int64_t rows, const float *x);
+mt_status mt_cuda_running_merge(const mt_cuda *c, mt_running *into, const mt_running *from);
+mt_status mt_cuda_running_scale(const mt_cuda *c, const mt_running *stats, double eps, float *mean, float *inv_std);
+mt_status mt_cuda_normalise(const mt_cuda *c, int64_t rows, int columns, const float *mean, const float *inv_std,
+    float clip, const float *x, float *y);
+
+// ---- random numbers (philox.cu)
+mt_status mt_cuda_philox_streams(const mt_cuda *c, uint64_t seed, uint64_t stream_first, uint64_t counter, int64_t rows,
+    uint32_t *out);
+mt_status mt_cuda_philox_counters(const mt_cuda *c, uint64_t seed, uint64_t stream, uint64_t counter_first,
+    int64_t blocks, uint32_t *out);
+mt_status mt_cuda_normals(const mt_cuda *c, int64_t count, const uint32_t *words, float *out);
+
+// ---- dense layers (dense.c): the vendor's matrix products, with what it needs to know about each shape kept.
+// weight_t is not read: there is nothing to pack.
+typedef struct mt_cuda_dense mt_cuda_dense;
+// tf32: multiply in TF32 (10 bits of mantissa) where the GPU can; sums stay fp32
+mt_status mt_cuda_dense_create(const mt_cuda *c, int tf32, mt_cuda_dense **out);   // c is borrowed and must outlive it
+void mt_cuda_dense_destroy(mt_cuda_dense *dense);                                  // Nullable
+mt_status mt_cuda_dense_forward(mt_cuda_dense *dense, const mt_dense_forward *a);
+mt_status mt_cuda_dense_backward(mt_cuda_dense *dense, const mt_dense_backward *a);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
