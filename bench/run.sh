@@ -42,7 +42,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 case $only in
-'' | kernels | envs | collective | runtime | rollout | train | peers) ;;
+'' | kernels | envs | collective | runtime | transport | rollout | train | peers) ;;
 *) die "there is no section $only (--help lists them)" ;;
 esac
 wanted() { [ -z "$only" ] || [ "$only" = "$1" ]; }
