@@ -59,38 +59,53 @@ static mt_status configure(train_command *c) {
     return mt_environment_make_absolute(&c->train);
 }
 
-static mt_status train(train_command *c, int argc, char **argv) {
+// What a rank does by itself before it meets the others.
+static mt_status prepare(train_command *c, int argc, char **argv, int *done) {
     const char *extra[1];
     size_t extra_count;
-    int done;
-    MT_TRY(mt_app_parse(&mt_app_train, &c->options, c->sections, MT_PPO_SECTIONS, argc, argv, extra, 1, &extra_count, &done));
-    if (done) return MT_OK;
+    mt_ppo_sections(&c->train, &c->ppo, c->sections);
+    MT_TRY(mt_app_parse(&mt_app_train, &c->options, c->sections, MT_PPO_SECTIONS, argc, argv, extra, 1, &extra_count, done));
+    if (*done) return MT_OK;
     if (extra_count) return MT_FAIL(CONFIG, "\"%s\" is not an option of manta train; see manta train --help", extra[0]);
     MT_TRY(mt_signal_start());
-    // files may differ from node to node: what one rank cannot read, all ranks learn
-    mt_comm *comm;
+    return configure(c);
+}
+
+// Flags and files may differ from rank to rank: what one cannot read, all learn, and nobody waits for the one that has left.
+static mt_status meet(mt_comm *comm, mt_status prepared, int done) {
+    MT_TRY(mt_agree(comm, prepared));
+    return mt_agree_equal(comm, (uint64_t)done, "the options (--help)");
+}
+
+// *abandoned: threads that still run use the configuration
+static mt_status train(train_command *c, int argc, char **argv, int *abandoned) {
+    int done = 0;
+    mt_comm *comm = NULL;
     mt_train_result result = {0};
-    mt_status configured = configure(c);   // first: the timeout is an option, too
-    MT_TRY(mt_comm_world(&(mt_comm_desc){.timeout_ns = mt_train_config_timeout_ns(&c->train)}, &comm));
-    mt_status status = mt_agree(comm, configured);
-    if (status == MT_OK)
+    mt_status prepared = c ? prepare(c, argc, argv, &done) : MT_FAIL(NO_MEMORY, "cannot allocate the configuration");
+    // the timeout is an option, too: without options it is the communicator's own
+    mt_comm_desc desc = {.timeout_ns = prepared == MT_OK && !done ? mt_train_config_timeout_ns(&c->train) : 0};
+    MT_TRY(mt_comm_world(&desc, &comm));
+    mt_status status = meet(comm, prepared, done);
+    if (status == MT_OK && !done)
         status = mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options, .comm = comm,
             .command_line = c->command_line, .preset_found = c->preset_found, .out = stdout}, &result);
-    mt_comm_destroy(comm);
-    if (status == MT_OK && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);
+    *abandoned = result.abandoned;
+    if (!result.abandoned) mt_comm_destroy(comm);
+    if (status == MT_OK && !done && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);
     return status;
 }
 
 static mt_status run(int argc, char **argv) {
     train_command *c = calloc(1, sizeof *c);
-    if (!c) return MT_FAIL(NO_MEMORY, "cannot allocate the configuration");
-    join_arguments(argc, argv, c->command_line, sizeof c->command_line);
-    mt_ppo_sections(&c->train, &c->ppo, c->sections);
-    mt_status status = train(c, argc, argv);
-    if (status == MT_DEADLINE)   // the floors below know of a deadline and not where it comes from
+    if (c) join_arguments(argc, argv, c->command_line, sizeof c->command_line);
+    int abandoned = 0;
+    mt_status status = train(c, argc, argv, &abandoned);
+    if (status == MT_DEADLINE && c)   // the floors below know of a deadline and not where it comes from
         status = MT_FAIL(DEADLINE, "%s When it is only slow (environments, evaluation, a busy machine), give more than --timeout %g (seconds; 0: no limit)",
             mt_last_error(), c->train.job.timeout);
-    mt_options_fini(&c->options);
+    if (abandoned) return status;
+    if (c) mt_options_fini(&c->options);
     free(c);
     return status;
 }

@@ -254,12 +254,12 @@ measure_runtime() {
         arguments=(--peers-csv "$scratch/ray.csv")
     fi
     arguments+=(--csv "$scratch/runtime.csv" --seconds "$seconds" "${quick[@]}")
-    started mpirun --bind-to none -n 1 "$build/bench/bench_runtime" "${arguments[@]}" \
+    started mpirun -n 1 "$build/bench/bench_runtime" "${arguments[@]}" \
         : -n 1 "$build/bench/bench_runtime" --resources custom=100 "${arguments[@]}"
-    started mpirun --bind-to none --oversubscribe -n $(($(cores) + 1 > 3 ? $(cores) + 1 : 3)) "$build/bench/bench_runtime" \
+    started mpirun --oversubscribe -n $(($(cores) + 1 > 3 ? $(cores) + 1 : 3)) "$build/bench/bench_runtime" \
         "${arguments[@]}"
     started mpirun --bind-to none -n 2 "$build/bench/bench_runtime_limits" --resources cpu=1 "${arguments[@]}"
-    started mpirun --bind-to none --oversubscribe -n 4 "$build/bench/bench_runtime_limits" "${arguments[@]}"
+    started mpirun --oversubscribe -n 4 "$build/bench/bench_runtime_limits" "${arguments[@]}"
     keep runtime "$(printf '%s; ' "${runtime_commands[@]}")"
 }
 if wanted runtime; then measure_runtime; fi

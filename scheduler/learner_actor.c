@@ -2,6 +2,7 @@
 #include "scheduler/learner_actor.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/signal.h"
 #include "engine/base/thread.h"
 
 #include <stdlib.h>
@@ -111,6 +112,7 @@ static int update(manta_context *c) {
     int64_t began = mt_clock_ns();
     news.status = mt_learner_update(l->learner, l->pointers, (uint64_t)manta_i64_of(c, 0), manta_f64_of(c, 1), &news.report);
     news.seconds = 1e-9 * (double)(mt_clock_ns() - began);
+    news.signal = mt_signal_pending();
     if (news.status != MT_OK) snprintf(news.message, sizeof news.message, "%.500s", mt_last_error());
     const float *param = mt_learner_weights(l->learner)->param;
     code = manta_return_at(c, 1, l->number == 0 ? slab(l, param) : manta_vector(MANTA_TYPE_F32, 0, NULL));

@@ -17,6 +17,7 @@
 typedef struct mt_learner_news {
     int32_t status;              // mt_status of the update
     int32_t rank;
+    int32_t signal;              // a signal arrived at its rank: stop at this safe point
     double seconds;
     mt_learner_report report;
     char message[512];           // when status is not MT_OK

@@ -321,6 +321,7 @@ static mt_status train_loop(training *t) {
         double remaining = 1 - (double)after / (double)c->n_timesteps;
         MT_TRY(mt_on_policy_iterate(t->flow, remaining > 0 ? remaining : 0, &r));
         remember(t, &r);
+        if (!r.signal) r.signal = mt_signal_pending();   // this rank may have neither a runner nor a learner
 
         t->result->reached_stop_reward = c->stop_reward != 0 && r.window == MT_RETURN_WINDOW && r.ep_rew_mean >= c->stop_reward;
         stop = r.steps >= c->n_timesteps || t->result->reached_stop_reward || r.signal;
@@ -376,19 +377,31 @@ static mt_status run_job(training *t) {
     char message[1024];
     snprintf(message, sizeof message, "%s", mt_last_error());
     mt_status stopped = mt_job_stop(job);
-    if (broken) return mt_fail(status, __FILE__, __LINE__, "%s", message);
+    t->result->abandoned = stopped != MT_OK;
+    // a job that could not end is most often the consequence: the driver's failure is the one to tell
+    if (broken || (stopped != MT_OK && status != MT_OK)) return mt_fail(status, __FILE__, __LINE__, "%s", message);
     MT_TRY(stopped);
     if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
     return mt_agree_on_root(t->comm, status, NULL, 0);
 }
 
+static void tear_down(training *t) {
+    mt_rank_setup_fini(&t->setup);
+    mt_device_close(t->device);
+    free(t);
+}
+
 mt_status mt_train(const mt_train_desc *desc, mt_train_result *result) {
     *result = (mt_train_result){.ep_rew_mean = NAN};
-    training t = {.desc = desc, .comm = desc->comm, .train = desc->train, .ppo = desc->ppo, .result = result,
-        .rank = mt_comm_rank(desc->comm), .ranks = mt_comm_size(desc->comm), .folder.lock_fd = -1};
-    mt_status status = set_up_job(&t);
-    if (status == MT_OK) status = run_job(&t);
-    mt_rank_setup_fini(&t.setup);
-    mt_device_close(t.device);
+    // not on the stack: a body that never returns uses it for as long as the process lives
+    training *t = calloc(1, sizeof *t);
+    if (t) {
+        *t = (training){.desc = desc, .comm = desc->comm, .train = desc->train, .ppo = desc->ppo, .result = result,
+            .rank = mt_comm_rank(desc->comm), .ranks = mt_comm_size(desc->comm), .folder.lock_fd = -1};
+    }
+    mt_status status = mt_agree(desc->comm, t ? MT_OK : MT_FAIL(NO_MEMORY, "cannot allocate a training run"));
+    if (status == MT_OK) status = set_up_job(t);
+    if (status == MT_OK) status = run_job(t);
+    if (t && !result->abandoned) tear_down(t);
     return status;
 }

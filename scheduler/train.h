@@ -24,9 +24,11 @@ typedef struct mt_train_result {
     double ep_rew_mean;              // NaN before the first episode
     int reached_stop_reward;
     uint64_t weights_digest;         // XXH3-64 of the parameters: equal for runs that are equal to the bit
+    int abandoned;                   // threads of this rank's actors still run: what the desc borrows must stay for good
 } mt_train_result;
 
-// MT_INTERRUPTED when a signal stopped it (state saved). Other failures: the newest checkpoint is intact.
+// MT_INTERRUPTED when a signal stopped it (state saved). Other failures: the newest checkpoint is intact. After a failure with
+// result->abandoned the process can only end, by mt_mpi_abort where there are other ranks.
 mt_status mt_train(const mt_train_desc *desc, mt_train_result *result);
 
 #endif

@@ -3,7 +3,7 @@
 # of a fixed virtual time. Writes bench/results/simulator/scale.csv (tasks a second, scheduling delay, messages, memory) and
 # scale-instructions.csv, and draws docs/img/runtime-scale.svg from the latter: instructions per task, counted by valgrind,
 # for all that the ranks, the network and the event queue do. That is what stays level when a task's cost does not grow with the
-# number of ranks; real time does grow here, because ten thousand ranks share one core's caches.
+# number of ranks; processor time does grow here, because ten thousand ranks share one core's caches.
 #
 #   bench/runtime/scale.sh [--build build] [--csv FILE] [--svg FILE]
 set -euo pipefail
@@ -35,12 +35,12 @@ simulator=$build/tests/simulator/manta_sim
 [ -x "$simulator" ] || die "$simulator is not there: cmake --build $build --target manta_sim"
 mkdir -p "$(dirname "$csv")"
 
-# the median of five runs, row by row, by the real time
+# the median of five runs, row by row, by the rate
 for round in 1 2 3 4 5; do "$simulator" --scale | sed "s/^/$round,/"; done | awk -F, '
     $2 == "ranks" { if (!head) head = substr($0, length($1) + 2); next }
     { key = $2 "," $3; if (!(key in count)) order[++keys] = key; n = ++count[key]; rate[key, n] = $5; line[key, n] = substr($0, length($1) + 2) }
     END {
-        print "# for round in 1 2 3 4 5; do manta_sim --scale; done; of each row the run with the median tasks_per_real_second"
+        print "# for round in 1 2 3 4 5; do manta_sim --scale; done; of each row the run with the median tasks_per_cpu_second (column 4)"
         print head
         for (k = 1; k <= keys; k++) {
             key = order[k]; n = count[key]

@@ -195,6 +195,8 @@ void mt_core_remove_group(mt_core *core, manta_ref group);
 
 // Collectives: this rank's member of the group object has come; ops->met answers when all have.
 void mt_core_meet(mt_core *core, manta_ref group, int member, int count, uint64_t question);
+// It waits no longer: the owner strikes it out, unless the answer is on its way already.
+void mt_core_unmeet(mt_core *core, manta_ref group, int member, uint64_t question);
 
 // ---- events: executors
 

@@ -114,6 +114,10 @@ static mt_status look_round(mt_job *job) {
     if (sched_getaffinity(0, sizeof h->mask, &h->mask) != 0) CPU_ZERO(&h->mask);
     int gpus = gpu_count();
     h->gpus = share(gpus, h->node_rank, h->node_size);
+    if (h->gpus > MT_GPUS_MAX) {
+        mt_log_warn("this rank would have %d GPUs and uses %d; start more ranks on this host to use all", h->gpus, MT_GPUS_MAX);
+        h->gpus = MT_GPUS_MAX;
+    }
     for (int r = 0; r < h->node_rank; r++) h->gpu_first += share(gpus, r, h->node_size);
     // cores are divided when all have said which they may use (agree)
     h->resources.amount[MT_RESOURCE_GPU] = (int64_t)h->gpus * MT_RESOURCE_UNIT;

@@ -329,13 +329,15 @@ void manta_placement_remove(manta_context *c, manta_placement *placement); /* wh
 
 typedef enum manta_reduce { MANTA_SUM, MANTA_MAX, MANTA_MIN } manta_reduce;
 
-/* Makes a group of these actors, in this order. Each joins it by its own index in one of its methods (the call waits
+/* Makes a group of these actors, in this order, at most 32768. Each joins it by its own index in one of its methods (the call waits
  * for the others), and then all make the same calls in the same order. Sums are taken in member order: the same bits
  * whatever the layout. Types: F32, F64, I64. */
 manta_ref manta_group_create(manta_context *c, const manta_actor *actors, int count);
 typedef struct manta_group manta_group;
 int manta_group_join(manta_context *c, manta_ref group, int member, double seconds, manta_group **out);
-void manta_group_leave(manta_group *group); /* Nullable */
+/* Nullable. Leaving twice does nothing: `group` itself lives until the actor (outside actors: the context) that joined ends. One
+ * that ends without leaving leaves then, and the others' calls fail: those on its rank at once, elsewhere at their deadline. */
+void manta_group_leave(manta_group *group);
 int manta_group_size(const manta_group *group);
 int manta_group_member(const manta_group *group);
 int manta_group_allreduce(manta_context *c, manta_group *group, const void *src, void *dst, int64_t count, manta_type type,

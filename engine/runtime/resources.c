@@ -124,6 +124,9 @@ static mt_status parse_entry(char *entry, mt_resource_names *names, mt_resources
     double value;
     if (mt_parse_f64(amount, &value) != MT_OK || value < 0 || value > 1e9)
         return MT_FAIL(CONFIG, "%s=%s: the amount is a number from 0 to 1e9, for example %s=2 or %s=0.5", entry, amount, entry, entry);
+    if (number == MT_RESOURCE_GPU && (value != floor(value) || value > MT_GPUS_MAX))
+        return MT_FAIL(CONFIG, "%s=%s: a rank has whole devices, 0 to %d; write for example %s=1, and let tasks ask for a part of one", entry,
+            amount, MT_GPUS_MAX, entry);
     out->amount[number] = mt_resource_units(value);
     return MT_OK;
 }

@@ -12,6 +12,7 @@
 
 enum { MT_RESOURCE_CPU, MT_RESOURCE_GPU, MT_RESOURCE_MEMORY, MT_RESOURCE_CUSTOM, MT_RESOURCES = 8 };
 enum { MT_RESOURCE_UNIT = 10000, MT_RESOURCE_NAME_BYTES = 32 };
+enum { MT_GPUS_MAX = 16 };   // devices of a rank
 
 typedef struct mt_resources {
     int64_t amount[MT_RESOURCES];
@@ -36,7 +37,11 @@ int64_t mt_resource_units(double amount);   // to ten-thousandths, rounded; satu
 // Amount as a user writes it: "2", "0.5", "1.5 GiB" for memory.
 void mt_resource_format(int number, int64_t amount, char *out, size_t out_bytes);
 
-// "cpu=4,gpu=0.5,memory=2G,tpu=1" over `out` (which holds what was found); new names are added. MT_CONFIG says where.
+// What can be asked of a rank's GPUs: a part of one device, or whole ones.
+static inline int mt_resource_gpus_whole(int64_t units) { return units <= MT_RESOURCE_UNIT || units % MT_RESOURCE_UNIT == 0; }
+
+// "cpu=4,gpu=2,memory=2G,tpu=0.5" over `out` (which holds what was found); new names are added. GPUs are whole devices, at most
+// MT_GPUS_MAX. MT_CONFIG says where.
 mt_status mt_resources_parse(const char *text, mt_resource_names *names, mt_resources *out);
 
 #endif

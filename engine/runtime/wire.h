@@ -8,6 +8,7 @@
 
 #include "engine/runtime/manta_runtime.h"
 #include "engine/runtime/resources.h"
+#include "engine/runtime/transport/transport.h"
 
 // X(name, body struct): what it says, who sends it to whom
 #define MT_WIRE_LIST(X)                                                                                                \
@@ -48,6 +49,7 @@
     X(FREED, mt_wire_empty)               /* rank → head: resources came back; a group may wait for them */            \
     /* collectives: meeting of the members at the group's owner */                                                     \
     X(MEET, mt_wire_meet)             /* member → owner */                                                             \
+    X(UNMEET, mt_wire_meet)           /* member → owner: it waits no longer */                                         \
     X(MET, mt_wire_meet)              /* owner → member: all are there; their ranks (uint32, count) follow */          \
     /* health */                                                                                                       \
     X(HEARTBEAT, mt_wire_heartbeat)   /* rank → head, once a second; and back */                                       \
@@ -172,6 +174,10 @@ typedef struct mt_wire_meet {
     int32_t code;
     uint32_t spare;
 } mt_wire_meet;
+
+// Members of a collective: MET has all their ranks in one message.
+enum { MT_MEMBERS_MAX = 1 << 15 };
+_Static_assert(sizeof(mt_wire_meet) + MT_MEMBERS_MAX * sizeof(uint32_t) <= MT_MESSAGE_BYTES_MAX, "one message");
 
 typedef struct mt_wire_heartbeat { mt_wire wire; int64_t sent_ns; mt_resources available; uint32_t queued, running; } mt_wire_heartbeat;
 typedef struct mt_wire_rank { mt_wire wire; uint32_t rank, reason; } mt_wire_rank;

@@ -142,6 +142,7 @@ static mt_status hear_learners(mt_on_policy *f, mt_on_policy_report *report) {
         }
         const mt_learner_news *news = v.data;
         if (news->status != MT_OK) MT_KEEP(status, mt_fail((mt_status)news->status, __FILE__, __LINE__, "%.500s", news->message));
+        if (news->signal > report->signal) report->signal = news->signal;
         if (l == 0) report->learner = news->report;
         manta_release(f->c, f->updated[2 * l]);
         if (l > 0) manta_release(f->c, f->updated[2 * l + 1]);

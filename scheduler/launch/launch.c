@@ -114,6 +114,13 @@ static void read_outcome(const launch *l, char out[32]) {
     free(text);
 }
 
+static int is_rank_count(const char *word) {
+    static const char *const words[] = {"-n", "-np", "--n", "--np", "-c"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strcmp(word, words[i]) == 0) return 1;
+    return 0;
+}
+
 // mpirun goes to every host again with a launcher that only sweeps. Best effort: a host that is out of reach ends its
 // ranks itself.
 static void sweep_other_hosts(launch *l) {
@@ -121,12 +128,11 @@ static void sweep_other_hosts(launch *l) {
     snprintf(sweep, sizeof sweep, "--sweep=%s", l->job);
     char *words[] = {(char *)"launch", sweep, NULL};
     mt_attempt attempt;
-    char uri[sizeof l->uri], job[MT_JOB_BYTES + 8];
-    memcpy(uri, l->uri, sizeof uri);
+    char job[MT_JOB_BYTES + 8];
     snprintf(job, sizeof job, "%s-sweep", l->job);
     int n = append(l, 0, l->desc->mpirun);
     for (char *const *w = l->desc->mpirun_words; *w; w++)
-        if (strcmp(*w, "-n") == 0 && w[1]) w++;   // one a host
+        if (is_rank_count(*w) && w[1]) w++;   // one a host
         else n = append(l, n, *w);
     n = append(l, n, "--map-by"), n = append(l, n, "ppr:1:node"), n = append(l, n, "--oversubscribe"),
     n = append(l, n, l->desc->program);

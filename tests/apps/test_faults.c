@@ -184,6 +184,22 @@ Test(faults, one_rank_alone) {
     EXPECT(0, "cpu/plain");
 }
 
+// a rank that cannot read its command line has met the others before it leaves
+Test(faults, a_flag_of_one_rank_alone) {
+    static const struct { const char *flags; const char *words[2]; } odd[] = {
+        {"--sede 3", {"rank 1", "did you mean"}}, {"extra", {"rank 1", "\"extra\" is not an option"}},
+        {"--resume nowhere", {"rank 1", "nowhere"}}, {"--help", {"--help", "rank 1"}},
+    };
+    const int codes[] = {2, 2, 3, 2};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        run(&r, run_folder(), 30, "$MPIRUN -n 1 $MANTA train --env CartPole-v1 --run-folder p " SMALL " : -n 1 $MANTA train --env CartPole-v1 "
+            "--run-folder p %s " SMALL, odd[i].flags);
+        expect_output(codes[i], odd[i].words, 2);
+    }
+    run(&r, run_folder(), 30, "$MPIRUN -n 2 $MANTA train --help");
+    EXPECT(0, "usage: manta train");
+}
+
 // one rank's environment takes 5 s for a step: too long for a short timeout, no matter for a longer one
 static void slow_rank(int slow, const char *timeout, const char *folder) {
     const char *slowness[] = {"", "-x WALK_SLOW_SECONDS=5"};
@@ -212,6 +228,16 @@ Test(faults, one_rank_without_memory) {
     cr_expect_null(strstr(r.output, "see its message"), "%s", r.output);
 }
 #endif
+
+// a body that never returns keeps its thread, and whatever that thread uses: the deadline is what is told
+Test(faults, an_environment_that_never_returns_ends_with_the_deadline) {
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        run(&r, run_folder(), 60, "$MPIRUN -n %d $MANTA train --env %s/walk_hang.so --timeout 2 --end-timeout 1 --run-folder h%d " SMALL, ranks,
+            MANTA_PLUGINS, ranks);
+        EXPECT(11, "deadline passed", "--timeout 2");
+        cr_expect_null(strstr(r.output, "Segmentation"), "%s", r.output);
+    }
+}
 
 Test(faults, more_ranks_than_slots) {
     run(&r, run_folder(), 60, "mpirun -n 512 $MANTA train --env CartPole-v1 --run-folder slots " SMALL);

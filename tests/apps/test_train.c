@@ -279,6 +279,27 @@ Test(train, sigterm_saves_and_exits_with_75) { expect_signal_saves(SIGTERM); }
 Test(train, sigint_saves_and_exits_with_75) { expect_signal_saves(SIGINT); }
 Test(train, sigusr1_saves_and_exits_with_75) { expect_signal_saves(SIGUSR1); }
 
+// whichever rank a signal goes to: the driver's, one with a learner alone, one with an environment runner alone
+static void expect_signal_seen(int ranks, int rank, const char *layout) {
+    const char *folder = run_folder();
+    static run_result r;
+    char name[32];
+    snprintf(name, sizeof name, "n%dr%d", ranks, rank);
+    pid_t group = run_start(folder, "exec $MPIRUN -n %d bash -c 'echo $$ >%s.$OMPI_COMM_WORLD_RANK; exec $MANTA train --env CartPole-v1 "
+        "--run-folder %s -n 1e9 --verbose 0 %s -params n_steps:32 n_envs:4'", ranks, name, name, layout);
+    run(&r, folder, 60, "for i in $(seq 500); do [ -s %s/progress.csv ] && break; sleep 0.1; done; kill -USR1 $(cat %s.%d)", name, name, rank);
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    int code = run_wait(group, 30);
+    cr_expect(code == 75 || code == 1, "%d ranks with %s, signal to rank %d: exit %d", ranks, layout, rank, code);
+    run(&r, folder, 5, "grep -c interrupted %s/run.json", name);
+    cr_expect_eq(atoi(r.output), 1, "%d ranks with %s, signal to rank %d", ranks, layout, rank);
+}
+
+Test(train, a_signal_to_any_rank_stops_the_run) {
+    for (int rank = 0; rank < 2; rank++) expect_signal_seen(2, rank, "--num-learners 1 --num-env-runners 1");
+    expect_signal_seen(3, 1, "--num-learners 2 --num-env-runners 1");
+}
+
 Test(train, cartpole_is_solved_over_two_ranks_with_the_preset) {
     const char *folder = run_folder();
     static run_result r;

@@ -2,6 +2,7 @@
 // status 0 and, from rank 0, the mode's lines on standard output; anything else is a failure with a line on standard
 // error.
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -291,6 +292,35 @@ static void lose_rank(mt_comm *parent, int how) {
 }
 
 // Where the staging memory cannot be had every rank gets the typed error.
+// Rank 0 begins to make a group's communicator before the others know of it: what tells them comes from another of its threads.
+static mt_comm *group;
+static void *make_group(void *world) {
+    int *ranks = malloc(sizeof *ranks * (size_t)size);
+    for (int r = 0; r < size; r++) ranks[r] = size - 1 - r;
+    OK(mt_comm_group(world, ranks, size, 5, NULL, &group));
+    free(ranks);
+    return NULL;
+}
+
+static void mode_groups(mt_comm *world) {
+    pthread_t thread;
+    mt_comm *words;
+    OK(mt_comm_dup(world, &desc, &words));
+    for (int round = 0; round < 5; round++) {
+        if (rank == 0) CHECK(pthread_create(&thread, NULL, make_group, world) == 0, "no thread");
+        if (rank == 0) usleep(50000);
+        OK(mt_comm_barrier(words));   // the others go no further until rank 0 says so
+        if (rank == 0) pthread_join(thread, NULL);
+        else make_group(world);
+        CHECK(mt_comm_rank(group) == size - 1 - rank && mt_comm_size(group) == size, "rank %d of %d", mt_comm_rank(group), mt_comm_size(group));
+        int64_t sum = rank;
+        OK(mt_comm_allreduce(group, &sum, &sum, 1, MT_I64, MT_REDUCE_SUM, 0));
+        CHECK(sum == size * (size - 1) / 2, "%lld", (long long)sum);
+        mt_comm_destroy(group);
+    }
+    mt_comm_destroy(words);
+}
+
 static void mode_too_large(mt_comm *world) {
     mt_comm *comm;
     mt_comm_desc huge = desc;
@@ -319,6 +349,8 @@ int main(int argc, char **argv) {
         mode_async(comm);
     else if (strcmp(mode, "comms") == 0)
         mode_comms(comm);
+    else if (strcmp(mode, "groups") == 0)
+        mode_groups(comm);
     else if (strcmp(mode, "stopped") == 0)
         lose_rank(comm, SIGSTOP);
     else if (strcmp(mode, "killed") == 0)

@@ -77,8 +77,10 @@ static int others(manta_context *c) {   // "i64": everything else
 static int leave(manta_context *c) {
     member *s = manta_state(c);
     manta_group_leave(s->group);
+    manta_group_leave(s->group);
     manta_group_leave(NULL);
-    return MANTA_OK;
+    if (manta_group_size(s->group) != s->count || manta_group_member(s->group) != s->number) return manta_fail(c, "a group that was left is another");
+    return manta_group_barrier(c, s->group) == MANTA_INVALID ? MANTA_OK : manta_fail(c, "a call in a group that was left");
 }
 
 static const manta_method member_methods[] = {

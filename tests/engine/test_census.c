@@ -245,6 +245,16 @@ static int asked(manta_context *c) {
     cr_assert_eq(stat(mt_status_server_path(server), &info), 0);
     cr_expect_eq(info.st_mode & 07777, 0600);
     for (int i = 0; i < 20; i++) expect_answer();
+    // another job with this pid, as in a container that shares the folder, gets a place of its own
+    mt_status_server *other;
+    mt_folder_names both;
+    cr_assert_eq(mt_status_server_create(&(mt_status_server_desc){.node = node_of(c, 0), .socket = 1}, &other), MT_OK);
+    cr_expect_str_neq(mt_status_server_path(other), mt_status_server_path(server));
+    cr_assert_eq(mt_status_jobs(place, sizeof place, &both), MT_OK);
+    cr_expect_eq(both.count, 2);
+    mt_folder_names_fini(&both);
+    mt_status_server_destroy(other);
+    expect_answer();
 
     // what is no question gets one line; who says nothing, too much, or goes away, gets nothing; and the next is served
     char garbage[4096];

@@ -158,6 +158,10 @@ Test(collective, several_comms) {
     ranks_pass(4, "comms", "2");
 }
 
+Test(collective, groups_are_made_while_others_are_still_being_told) {
+    ranks_pass(3, "groups", "1");   // over MPI, as between hosts
+    ranks_pass(3, "groups", NULL);
+}
 Test(collective, a_hundred_thousand_rounds) { ranks_pass(2, "stress", NULL); }
 
 Test(collective, rounds_on_more_ranks_than_cores) {

@@ -235,6 +235,28 @@ Test(option, command_line) {
     mt_options_fini(&f.options);
 }
 
+// a command that is given another command: manta launch -n 4 --mpirun-args "--oversubscribe" train -n 1e6
+Test(option, command_lines_of_two_commands) {
+    struct launch { int ranks; char words[64]; } c;
+    const mt_option table[] = {
+        {MT_OPTION(struct launch, ranks), .type = MT_OPT_INT, .letter = 'n', .standard = "0", RUN},
+        {MT_OPTION(struct launch, words), .type = MT_OPT_STRING, .flags = MT_OPTION_WORDS, .standard = "", RUN},
+    };
+    fixture f;
+    cr_assert_eq(mt_options_init(&f.options, &(mt_option_section){.table = table, .count = MT_COUNT(table), .object = &c}, 1), MT_OK, "%s", mt_last_error());
+    f.options.word_ends_flags = true;
+    cr_assert_eq(ARGS(&f, "-n", "4", "--words", "--oversubscribe -x A", "train", "--unknown"), MT_OK, "%s", mt_last_error());
+    cr_expect(c.ranks == 4 && strcmp(c.words, "--oversubscribe -x A") == 0, "%d %s", c.ranks, c.words);
+    cr_assert_eq(positional_count, 2);
+    cr_expect_str_eq(positionals[0], "train");
+    cr_expect_str_eq(positionals[1], "--unknown");
+    cr_assert_eq(ARGS(&f, "train", "--"), MT_OK);
+    cr_expect(positional_count == 2 && strcmp(positionals[1], "--") == 0, "it is the other command's");
+    cr_expect_eq(ARGS(&f, "--unknown", "train"), MT_CONFIG);
+    cr_expect_eq(ARGS(&f, "--words"), MT_CONFIG);
+    mt_options_fini(&f.options);
+}
+
 Test(option, bad_command_lines) {
     fixture f;
     start(&f);

@@ -84,7 +84,7 @@ Test(resources, parse) {
         cr_assert_eq(mt_resources_parse(memory[i].text, &names, &out), MT_OK, "%s", memory[i].text);
         cr_assert_eq(out.amount[MT_RESOURCE_MEMORY], memory[i].bytes, "%s", memory[i].text);
     }
-    static const char *const bad[] = {"cpu", "cpu=", "cpu=x", "cpu=-1", "cpu=1,", ",cpu=1", "cpu=1,,gpu=1", "=1", "1x=2",
+    static const char *const bad[] = {"cpu", "cpu=", "cpu=x", "cpu=-1", "cpu=1,", ",cpu=1", "cpu=1,,gpu=1", "gpu=0.5", "gpu=1.5", "GPU=17", "=1", "1x=2",
         "memory=2Q", "memory=-1", "memory=", "memory=9999999T", "cpu=inf", "cpu=1e12"};
     int before_count = names.count;
     mt_resources before = out;

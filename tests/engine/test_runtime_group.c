@@ -1,5 +1,6 @@
 // Collectives of actors: group.c and team.c, over several ranks in one process.
 #include <criterion/criterion.h>
+#include "engine/runtime/node/team.h"
 #include "tests/engine/runtime_local.h"
 #include "tests/engine/runtime_member.h"
 
@@ -73,6 +74,17 @@ static int wrong(manta_context *c) {
     manta_ref group = manta_group_create(c, a, 3);
     joined[0] = manta_tell(c, a[0], "join", manta_reference(group), manta_i64(0), manta_f64(0.2));
     cr_assert_eq(manta_get(c, joined[0], NULL), MANTA_DEADLINE);
+    // and the one whose time was up is not waited for any more, nor met: it is as if it had never come
+    for (int i = 1; i < 3; i++) joined[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(0.2));
+    for (int i = 1; i < 3; i++) cr_assert_eq(manta_get(c, joined[i], NULL), MANTA_DEADLINE, "member %d met a ghost", i);
+    for (int i = 0; i < 3; i++) joined[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(20));
+    OK(manta_get_all(c, joined, 3, 30, NULL));
+    all_members(c, a, 3, "sum", 100, NULL);
+    static manta_actor many[(1 << 15) + 1];
+    for (int i = 0; i <= 1 << 15; i++) many[i] = a[0];
+    cr_assert_eq(manta_get(c, manta_group_create(c, many, (1 << 15) + 1), NULL), MANTA_INVALID);
+    cr_assert_eq(manta_get(c, manta_group_create(c, many, 0), NULL), MANTA_INVALID);
+    OK(manta_get(c, manta_group_create(c, many, 1 << 15), NULL));
     joined[0] = manta_tell(c, a[0], "join", manta_reference(group), manta_i64(7), manta_f64(0.2));
     cr_assert_eq(manta_get(c, joined[0], NULL), MANTA_INVALID);
     joined[0] = manta_tell(c, a[0], "join", manta_reference(manta_put(c, manta_i64(7))), manta_i64(0), manta_f64(0.2));
@@ -88,6 +100,52 @@ static int wrong(manta_context *c) {
     cr_assert(first != MANTA_OK && second != MANTA_OK);
     return MANTA_OK;
 }
+
+static int teams_of(int rank) {
+    int count = 0;
+    mt_node_enter(k.node[rank]);
+    for (const mt_team *t = k.node[rank]->teams; t; t = t->next) count++;
+    mt_node_leave(k.node[rank]);
+    return count;
+}
+
+static void no_teams(const manta_context *c) {
+    int left = 1;
+    for (int i = 0; i < 2000 && left; i++) {
+        left = 0;
+        for (int r = 0; r < manta_rank_count(c); r++) left += teams_of(r);
+        if (left) mt_sleep_ns(MT_MILLISECOND_NS);
+    }
+    cr_assert_eq(left, 0, "%d teams are left of members that ended", left);
+}
+
+static int ended(manta_context *c) {
+    enum { N = 4 };
+    manta_actor a[N];
+    manta_ref joined[N], group, waits;
+    for (int killed = 0; killed < 2; killed++) {
+        for (int i = 0; i < N; i++) a[i] = manta_new(c, "Member", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(i / 2 % manta_rank_count(c))));
+        group = manta_group_create(c, a, N);
+        for (int i = 0; i < N; i++) joined[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(20));
+        OK(manta_get_all(c, joined, N, 30, NULL));
+        // member 1 waits for member 0, which lives on the same rank and ends
+        waits = manta_tell(c, a[1], "sum", manta_i64(10));
+        if (killed) manta_kill(c, a[0]);
+        manta_release(c, a[0].ref);
+        manta_release(c, group);   // holds the handles, too
+        cr_assert_eq(manta_get_within(c, waits, 10, NULL), MANTA_ACTOR_DIED, "%s", manta_error(c).message);
+        for (int i = 1; i < N; i++) manta_release(c, a[i].ref);
+        for (int i = 0; i < N; i++) manta_release(c, joined[i]);
+        manta_release(c, waits);
+        no_teams(c);
+    }
+    return MANTA_OK;
+}
+Test(runtime_group, a_member_that_ends_leaves_and_keeps_nobody) {
+    run(ended, (cluster_options){.size = 1});
+    run(ended, (cluster_options){.size = 2});
+}
+
 Test(runtime_group, what_goes_wrong_is_said) {
     run(wrong, (cluster_options){.size = 1});
     run(wrong, (cluster_options){.size = 2, .timeout = 3});

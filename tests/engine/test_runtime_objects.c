@@ -140,6 +140,16 @@ static int resources(manta_context *c) {
         cr_assert(gpu == 10 * r || gpu == 10 * r + 1, "rank %d got device %d", r, (int)gpu);
     }
     cr_assert_eq(number(c, manta_call(c, "gpu_of")), -1);
+    // above one, devices are whole
+    int64_t x;
+    OK(manta_get_i64(c, manta_call_with(c, "gpu_of", MANTA_OPTIONS(.num_gpus = 2)), &x));
+    cr_assert_eq(manta_get_i64(c, manta_call_with(c, "gpu_of", MANTA_OPTIONS(.num_gpus = 1.5)), &x), MANTA_INVALID);
+    cr_assert(strstr(manta_error(c).message, "ask for 2"), "%s", manta_error(c).message);
+    manta_resource gpu = {"gpu", 0.75};
+    cr_assert_eq(manta_get_i64(c, manta_call_with(c, "gpu_of", MANTA_OPTIONS(.num_gpus = 1, .resources = &gpu, .resource_count = 1)), &x), MANTA_INVALID);
+    manta_placement *p = manta_placement_create(c, &(manta_bundle){.num_gpus = 1.5}, 1, MANTA_PACK);
+    cr_assert_eq(manta_placement_wait(c, p, 10), MANTA_INVALID);
+    manta_placement_remove(c, p);
     return MANTA_OK;
 }
 Test(runtime_objects, calls_go_where_their_resources_are) {

@@ -6,6 +6,7 @@ manta=$build/manta
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+export XDG_RUNTIME_DIR=$work   # whose jobs manta status sees
 
 fail() {
     echo "FAILED: $*" >&2

@@ -354,6 +354,7 @@ static void go(mt_body *b) {
 static void deadline(mt_body *b) {
     mt_simulator *sim = mt_body_sim(b);
     if (b->asking == MT_ASK_MEET) {
+        mt_workload_unmeet(b);
         end_ask(b);
         mt_workload_met(b, MANTA_DEADLINE, NULL, 0, 0);
     } else {

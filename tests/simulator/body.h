@@ -79,6 +79,7 @@ void mt_workload_act(mt_body *body);                             // one action; 
 void mt_workload_drain(mt_body *body);                           // waits for what shall be seen before the end
 void mt_workload_look(mt_body *body, int record, int view);      // it is there
 void mt_workload_named(mt_body *body, int code, manta_actor actor);
+void mt_workload_unmeet(mt_body *body);   // its time is up, before its question ends
 void mt_workload_met(mt_body *body, int code, const uint32_t *ranks, int count, uint64_t round);
 int mt_workload_results(mt_body *body, mt_run_result *results);  // a code; -1: come again
 

@@ -375,6 +375,11 @@ void mt_workload_join(mt_body *b) {
     mt_core_meet(b->host->core, l->records[record].ref, p->member, p->group_size, question);
 }
 
+void mt_workload_unmeet(mt_body *b) {
+    mt_ledger *l = ledger_of(b);
+    mt_core_unmeet(b->host->core, l->records[b->offered[0]].ref, l->plans[b->plan].member, b->question);
+}
+
 void mt_workload_met(mt_body *b, int code, const uint32_t *ranks, int count, uint64_t round) {
     mt_ledger *l = ledger_of(b);
     const mt_plan *p = &l->plans[b->plan];

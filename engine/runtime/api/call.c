@@ -55,6 +55,9 @@ static void demand_set(const manta_context *c, const manta_options *options, mt_
         if (isnan(r->amount) || r->amount < 0) FAIL_CALL(error, MANTA_INVALID, "resource \"%s\": %g cannot be asked for", r->name, r->amount);
         s->demand.amount[number] += number == MT_RESOURCE_MEMORY ? (int64_t)r->amount : mt_resource_units(r->amount);
     }
+    if (!mt_resource_gpus_whole(s->demand.amount[MT_RESOURCE_GPU]))
+        FAIL_CALL(error, MANTA_INVALID, "%g GPUs cannot be given: above 1 devices are whole; ask for %g, or for at most 1",
+            (double)s->demand.amount[MT_RESOURCE_GPU] / MT_RESOURCE_UNIT, ceil((double)s->demand.amount[MT_RESOURCE_GPU] / MT_RESOURCE_UNIT));
 }
 
 static void options_set(const manta_context *c, const manta_options *options, mt_submit *s, call_error *error) {

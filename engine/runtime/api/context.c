@@ -74,6 +74,7 @@ void mt_context_release_retained(mt_node *node) { mt_holds_clear(&node->retained
 
 void mt_context_release_all(manta_context *c) {
     mt_draft_drop(c, &c->draft);
+    mt_groups_end(&c->groups);
     if (c->holds.used) mt_holds_clear(&c->holds, release_one, c->node->core);
     if (c->views.used) mt_holds_clear(&c->views, release_one, c->node->core);
 }

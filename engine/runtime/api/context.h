@@ -46,6 +46,7 @@ struct manta_context {
     // a put that was begun
     mt_draft draft;
     alignas(16) char scratch[MT_ENCODED_BYTES];
+    manta_group *groups;           // owned: joined outside an actor
     mt_holds holds;                // of references obtained through it
     mt_holds views;                // of others, whose values it looks at
 };
@@ -72,6 +73,11 @@ static inline mt_hint *mt_context_hint(const manta_context *c) { return mt_node_
 int mt_context_fail(manta_context *c, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));   // returns code
 int mt_context_fail_status(manta_context *c, mt_status status, const char *before);   // with the thread's last error
 int mt_code_of_status(mt_status status);
+manta_ref mt_context_failed_ref(manta_context *c);   // no lock: a reference whose error is the context's last
+
+// group.c, lock held. The members of a list leave their groups, and the list goes; forget: the node ends, the groups with it.
+void mt_groups_end(manta_group **list);
+void mt_groups_forget(manta_group **list);
 
 // lock held: the context has one hold more of what the core already counts once
 void mt_context_keep(manta_context *c, manta_ref ref);

@@ -217,10 +217,14 @@ static int wait_for_leader(mt_team *t, manta_context *c, int64_t deadline_ns) {
 }
 
 static int call(manta_context *c, manta_group *g, mt_team_call what) {
-    mt_team *t = g->team;
-    mt_node *node = t->node;
+    mt_node *node = g->node;
     int64_t deadline_ns = mt_context_deadline(c, MANTA_DEFAULT_TIMEOUT), begin_ns = c->ring ? mt_clock_ns() : 0;
     mt_node_enter(node);
+    mt_team *t = g->team;
+    if (!t) {
+        mt_node_leave(node);
+        return mt_context_fail(c, MANTA_INVALID, "member %d has left the group; join one again first", g->member);
+    }
     int code = t->broken;
     if (!code) {
         t->calls[g->local] = what;
@@ -254,7 +258,13 @@ static int call(manta_context *c, manta_group *g, mt_team_call what) {
 
 // ---- the API
 
+static int check_count(manta_context *c, int64_t count) {
+    if (count >= 1 && count <= MT_MEMBERS_MAX) return MANTA_OK;
+    return mt_context_fail(c, MANTA_INVALID, "a group of %lld actors cannot be made: it has 1 to %d members", (long long)count, MT_MEMBERS_MAX);
+}
+
 manta_ref manta_group_create(manta_context *c, const manta_actor *actors, int count) {
+    if (check_count(c, count) != MANTA_OK) return mt_context_failed_ref(c);
     return manta_put(c, manta_vector(MANTA_TYPE_ACTOR, count, actors));
 }
 
@@ -262,7 +272,8 @@ static int members_of(manta_context *c, manta_ref group, double seconds, int *co
     manta_value value;
     int code = manta_get_within(c, group, seconds, &value);
     if (code != MANTA_OK) return code;
-    if (value.type != MANTA_TYPE_ACTOR || value.ndim != 1 || value.shape[0] < 1 || value.shape[0] > 1 << 16)
+    if (value.type == MANTA_TYPE_ACTOR && value.ndim == 1 && (code = check_count(c, value.shape[0])) != MANTA_OK) return code;
+    if (value.type != MANTA_TYPE_ACTOR || value.ndim != 1)
         return mt_context_fail(c, MANTA_INVALID, "this reference is no group of actors; use one of manta_group_create");
     *count = (int)value.shape[0];
     return MANTA_OK;
@@ -276,6 +287,7 @@ static int meet(manta_context *c, manta_ref group, int member, double seconds, m
     mt_node_ask(node, q);
     mt_core_meet(node->core, group, member, q->count, q->number);
     if (!q->answered) mt_context_wait(c, mt_context_deadline(c, seconds));
+    if (!q->answered) mt_core_unmeet(node->core, group, member, q->number);
     mt_node_ask_end(node, q);
     int ending = node->ending;
     mt_node_leave(node);
@@ -293,33 +305,66 @@ int manta_group_join(manta_context *c, manta_ref group, int member, double secon
     if (code != MANTA_OK) return code;
     if (member < 0 || member >= count) return mt_context_fail(c, MANTA_INVALID, "member %d does not exist: the group has members 0 to %d", member, count - 1);
     mt_question q = {.count = count, .ranks = calloc((size_t)count, sizeof *q.ranks)};
-    if (!q.ranks) return mt_context_fail(c, MANTA_NO_MEMORY, "no memory for a group of %d", count);
+    manta_group *g = calloc(1, sizeof *g);
+    if (!q.ranks || !g) {
+        free(q.ranks);
+        free(g);
+        return mt_context_fail(c, MANTA_NO_MEMORY, "no memory for a group of %d", count);
+    }
     code = meet(c, group, member, seconds, &q);
     if (code == MANTA_OK) {
         uint64_t id = (group.serial * UINT64_C(0x9e3779b97f4a7c15)) ^ ((uint64_t)group.owner << 32) ^ (q.round * UINT64_C(0xbf58476d1ce4e5b9)) ^ group.slot;
         mt_node_enter(c->node);
         mt_team *t = mt_team_get(c->node, id, q.ranks, count);
-        for (int i = 0; t && i < t->local_count; i++)
-            if (t->local[i] == member) *out = &t->handles[i];
-        if (t && !*out) mt_team_release(t);
+        int local = t ? mt_team_local(t, member) : -1;
+        manta_group **list = c->state ? &mt_actor_state_of(c->state)->groups : &c->groups;
+        if (t && local < 0) mt_team_release(t);
+        else if (t) {
+            *g = (manta_group){.next = *list, .node = c->node, .team = t, .member = member, .local = local, .count = count};
+            *out = *list = g;
+        }
         mt_node_leave(c->node);
         if (!t) code = mt_context_fail(c, MANTA_NO_MEMORY, "no memory for a group of %d", count);
         else if (!*out) code = mt_context_fail(c, MANTA_INTERNAL, "member %d is not on this rank", member);
     }
+    if (code != MANTA_OK) free(g);
     free(q.ranks);
     return code;
 }
 
+// lock held
+static void leave(manta_group *g) {
+    mt_team *team = g->team;
+    g->team = NULL;   // the record stays until its owner ends: who leaves twice finds that it has left
+    if (team) mt_team_release(team);
+}
+
 void manta_group_leave(manta_group *group) {
-    if (!group || group->left) return;
-    mt_node *node = group->team->node;
+    if (!group) return;
+    mt_node *node = group->node;
     mt_node_enter(node);
-    group->left = 1;
-    mt_team_release(group->team);
+    leave(group);
     mt_node_leave(node);
 }
 
-int manta_group_size(const manta_group *group) { return group->team->count; }
+void mt_groups_end(manta_group **list) {
+    for (manta_group *g; (g = *list);) {
+        *list = g->next;
+        // the others on this rank need not wait for it until their deadline; when nobody is left, nobody hears it
+        if (g->team) mt_team_break(g->team, MANTA_ACTOR_DIED, "member %d ended without leaving", g->member);
+        leave(g);
+        free(g);
+    }
+}
+
+void mt_groups_forget(manta_group **list) {
+    for (manta_group *g; (g = *list);) {
+        *list = g->next;
+        free(g);
+    }
+}
+
+int manta_group_size(const manta_group *group) { return group->count; }
 int manta_group_member(const manta_group *group) { return group->member; }
 
 static int reducible(manta_context *c, int64_t count, manta_type type, manta_reduce op) {
@@ -344,7 +389,7 @@ int manta_group_reduce_scatter(manta_context *c, manta_group *group, const void 
 }
 
 int manta_group_broadcast(manta_context *c, manta_group *group, void *data, size_t bytes, int root) {
-    if (root < 0 || root >= group->team->count) return mt_context_fail(c, MANTA_INVALID, "root %d is no member: the group has %d", root, group->team->count);
+    if (root < 0 || root >= group->count) return mt_context_fail(c, MANTA_INVALID, "root %d is no member: the group has %d", root, group->count);
     return call(c, group, (mt_team_call){.kind = MT_TEAM_BROADCAST, .dst = data, .count = (int64_t)bytes, .root = root});
 }
 

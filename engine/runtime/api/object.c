@@ -24,8 +24,7 @@ static manta_ref put_draft(manta_context *c, mt_draft *draft) {
     return ref;
 }
 
-// a reference whose error says what was wrong
-static manta_ref failed_ref(manta_context *c) {
+manta_ref mt_context_failed_ref(manta_context *c) {
     mt_submit s = {.call_kind = MT_CALL_TASK, .result_count = 1, .on_rank = -1, .bundle = -1, .failed_code = c->error_code,
         .failed_message = c->error};
     manta_ref ref = no_ref;
@@ -43,7 +42,7 @@ manta_ref manta_put(manta_context *c, manta_arg value) {
     if (status != MT_OK) mt_context_fail_status(c, status, "put: ");
     else if (c->draft.open == 1) mt_context_fail(c, MANTA_INVALID, "a manta_put_begin is not sealed yet; seal it before the next put");
     else if (mt_draft_copy(c, &draft, c->scratch, &value) == MANTA_OK) return put_draft(c, &draft);
-    return failed_ref(c);
+    return mt_context_failed_ref(c);
 }
 
 void *manta_put_begin(manta_context *c, manta_type type, int ndim, const int64_t *shape) {
@@ -61,7 +60,7 @@ void *manta_put_begin(manta_context *c, manta_type type, int ndim, const int64_t
 manta_ref manta_put_seal(manta_context *c) {
     if (c->draft.open) return put_draft(c, &c->draft);
     mt_context_fail(c, MANTA_INVALID, "nothing to seal: manta_put_begin comes first");
-    return failed_ref(c);
+    return mt_context_failed_ref(c);
 }
 
 // ---- getting

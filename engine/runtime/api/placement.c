@@ -29,6 +29,9 @@ static int bundle_units(manta_context *c, const manta_bundle *bundle, int number
         if (!(r->amount >= 0)) return mt_context_fail(c, MANTA_INVALID, "bundle %d: resource \"%s\": %g cannot be asked for", number, r->name, r->amount);
         out->amount[k] += k == MT_RESOURCE_MEMORY ? (int64_t)r->amount : mt_resource_units(r->amount);
     }
+    double gpus = (double)out->amount[MT_RESOURCE_GPU] / MT_RESOURCE_UNIT;
+    if (!mt_resource_gpus_whole(out->amount[MT_RESOURCE_GPU]))
+        return mt_context_fail(c, MANTA_INVALID, "bundle %d asks for %g GPUs: above 1 devices are whole; ask for %g, or for at most 1", number, gpus, ceil(gpus));
     return mt_resources_zero(out) ? mt_context_fail(c, MANTA_INVALID, "bundle %d asks for nothing", number) : MANTA_OK;
 }
 

@@ -135,11 +135,13 @@ void mt_context_forget_state(mt_actor_state *state) {
     if (state->retained) mt_holds_fini(state->retained);
     free(state->retained);
     state->retained = NULL;
+    mt_groups_forget(&state->groups);
 }
 
 static void release_one(void *core, manta_ref ref) { mt_core_release(core, ref); }
 
 void mt_context_release_state(mt_node *node, mt_actor_state *state) {
+    mt_groups_end(&state->groups);
     if (state->retained) mt_holds_clear(state->retained, release_one, node->core);
     mt_context_forget_state(state);
 }

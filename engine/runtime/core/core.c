@@ -135,6 +135,7 @@ void mt_core_handle(mt_core *c, int source, const mt_wire *m) {
         break;
     case MT_WIRE_FREED: mt_placement_on_freed(c, source); break;
     case MT_WIRE_MEET:
+    case MT_WIRE_UNMEET:
     case MT_WIRE_MET: mt_directory_on_meet(c, source, body, bytes); break;
     case MT_WIRE_HEARTBEAT: mt_health_on_heartbeat(c, source, body); break;
     case MT_WIRE_GONE: mt_health_on_gone(c, body); break;

@@ -104,14 +104,13 @@ static mt_meeting *open_meeting(mt_core *c, const mt_wire_meet *m) {
 }
 
 static void member_comes(mt_core *c, int source, const mt_wire_meet *m) {
-    enum { MEMBERS_MAX = 1 << 16 };
     mt_object *o = mt_object_find(c, m->group);
     mt_meeting *meeting = *find_meeting(c, m->group);
     if (!o || !o->owned) {
         dismiss(c, source, m->group, m->member, m->question, MANTA_OBJECT_LOST);
         return;
     }
-    if (!meeting && m->count > 0 && m->count <= MEMBERS_MAX) meeting = open_meeting(c, m);
+    if (!meeting && m->count > 0 && m->count <= MT_MEMBERS_MAX) meeting = open_meeting(c, m);
     if (!meeting || meeting->count != m->count || m->member >= m->count || meeting->rank[m->member] != UINT32_MAX) {
         dismiss(c, source, m->group, m->member, m->question, meeting && m->member < m->count ? MANTA_EXISTS : MANTA_INVALID);
         return;
@@ -120,9 +119,18 @@ static void member_comes(mt_core *c, int source, const mt_wire_meet *m) {
     if (++meeting->come == meeting->count) end_meeting(c, meeting, MANTA_OK);
 }
 
+// It had a deadline. Were it counted on, the others would meet somebody who is not there.
+static void member_goes(mt_core *c, int source, const mt_wire_meet *m) {
+    mt_meeting *meeting = *find_meeting(c, m->group);
+    if (!meeting || m->member >= meeting->count || meeting->rank[m->member] != (uint32_t)source || meeting->question[m->member] != m->question) return;
+    meeting->rank[m->member] = UINT32_MAX, meeting->question[m->member] = 0;
+    meeting->come--;
+}
+
 void mt_directory_on_meet(mt_core *c, int source, const mt_wire_meet *m, size_t bytes) {
-    if (m->wire.kind == MT_WIRE_MEET) {
-        member_comes(c, source, m);
+    if (m->wire.kind != MT_WIRE_MET) {
+        if (m->wire.kind == MT_WIRE_MEET) member_comes(c, source, m);
+        else member_goes(c, source, m);
         return;
     }
     int whole = m->code == MANTA_OK && m->count && bytes >= sizeof *m + sizeof(uint32_t) * m->count;
@@ -135,6 +143,12 @@ void mt_core_meet(mt_core *c, manta_ref group, int member, int count, uint64_t q
     if (group.owner >= (uint32_t)c->size || mt_core_dead(c, (int)group.owner))
         c->ops->met(c->shell, question, MANTA_OBJECT_LOST, NULL, 0, 0);
     else mt_core_send(c, (int)group.owner, &m, sizeof m, NULL, 0);
+    mt_core_settle(c);
+}
+
+void mt_core_unmeet(mt_core *c, manta_ref group, int member, uint64_t question) {
+    mt_wire_meet m = {.wire.kind = MT_WIRE_UNMEET, .group = group, .member = (uint32_t)member, .question = question};
+    if (group.owner < (uint32_t)c->size && !mt_core_dead(c, (int)group.owner)) mt_core_send(c, (int)group.owner, &m, sizeof m, NULL, 0);
     mt_core_settle(c);
 }
 

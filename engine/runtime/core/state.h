@@ -21,7 +21,6 @@ enum {
     MT_STUCK_NS = 5 * 1000 * 1000,       // queued tasks of others go back when nothing has moved for so long
     MT_BUSY_NS = 20 * 1000 * 1000,       // no more tasks for so long to a rank that sent one back; doubled each time,
     MT_REFUSALS_MAX = 5,                 // up to 32 times
-    MT_GPUS_MAX = 16,                    // devices of a rank
     MT_LINEAGE_BYTES = 64 << 20,         // of finished calls kept to run again; the oldest go first
     MT_SHAPES_IDLE = 256,                // more without calls are forgotten
     MT_EARLY_MAX = 4096,                 // messages of a peer that are ahead of their turn

@@ -79,6 +79,7 @@ typedef struct mt_actor_state {
     uint32_t class_number;
     int dying;
     mt_holds *retained;                        // owned: by manta_retain in its methods. NULL before the first
+    manta_group *groups;                       // owned: those that its methods have joined (group.c)
 } mt_actor_state;
 
 // A context that waits; rung when the job ends.

@@ -76,7 +76,6 @@ static int buffers(mt_team *t) {
     size_t n = (size_t)t->local_count, ranks = (size_t)t->rank_count;
     size_t block = BLOCKS_BYTES_MAX / ranks / 64 * 64;
     t->block_bytes = (uint32_t)(block > BLOCK_BYTES_MAX ? BLOCK_BYTES_MAX : block < BLOCK_BYTES_MIN ? BLOCK_BYTES_MIN : block);
-    t->handles = calloc(n, sizeof *t->handles);
     t->calls = calloc(n, sizeof *t->calls);
     t->bells = calloc(n, sizeof *t->bells);
     t->stage = aligned_alloc(64, t->block_bytes + 64);
@@ -86,8 +85,7 @@ static int buffers(mt_team *t) {
         t->block[p] = aligned_alloc(64, t->block_bytes * ranks);
         if (!t->arrival[p] || !t->block[p]) return 0;
     }
-    for (int i = 0; t->handles && i < t->local_count; i++) t->handles[i] = (manta_group){.team = t, .member = t->local[i], .local = i};
-    return t->handles && t->calls && t->bells && t->stage && t->result;
+    return t->calls && t->bells && t->stage && t->result;
 }
 
 static void window_open(mt_team *t) {
@@ -107,7 +105,7 @@ static void window_close(mt_team *t) {   // as an object that nobody holds
 
 static void team_free(mt_team *t) {
     for (int p = 0; p < 2; p++) free(t->arrival[p]), free(t->block[p]);
-    free(t->result), free(t->stage), free(t->bells), free(t->calls), free(t->handles);
+    free(t->result), free(t->stage), free(t->bells), free(t->calls);
     free(t->local), free(t->members), free(t->ranks), free(t->place_of), free(t->rank_of);
     free(t);
 }
@@ -159,6 +157,8 @@ void mt_team_release(mt_team *team) {
     window_close(team);
     team_free(team);
 }
+
+int mt_team_local(const mt_team *t, int member) { return t->rank_of[member] == t->self ? t->place_of[member] : -1; }
 
 void mt_teams_free(mt_team *first) {
     for (mt_team *next; first; first = next) {

@@ -17,10 +17,12 @@ typedef struct mt_team_call {
     int type, op, root;
 } mt_team_call;
 
+// A member, as its actor (outside actors: its context) has it: on that one's list, and there until it ends.
 struct manta_group {
-    mt_team *team;
-    int member, local;   // local: place among the members of this rank
-    int left;
+    manta_group *next;
+    mt_node *node;              // borrowed
+    mt_team *team;              // NULL: it has left; under the lock
+    int member, local, count;   // local: place among the members of this rank; count: of all members
 };
 
 struct mt_team {
@@ -36,7 +38,6 @@ struct mt_team {
     int members_most;
     int local_count;
     int *local;               // (local_count) member numbers
-    manta_group *handles;     // (local_count)
     // members of this rank meet; under the lock
     mt_team_call *calls;      // (local_count)
     mt_bell **bells;          // (local_count) of those that have come and wait; NULL otherwise
@@ -65,6 +66,7 @@ struct mt_team {
 // After the meeting: the team of this rank, made by the first member that asks. NULL: no memory. Lock held.
 mt_team *mt_team_get(mt_node *node, uint64_t id, const uint32_t *rank_of_member, int count);
 void mt_team_release(mt_team *team);   // lock held; by a member that leaves
+int mt_team_local(const mt_team *team, int member);   // its place among the members of this rank; -1: it is on another
 void mt_teams_free(mt_team *first);    // the node's end; Nullable
 
 // From the core's table, lock held.

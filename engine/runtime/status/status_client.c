@@ -76,8 +76,8 @@ mt_status mt_status_ask(const char *folder, const char *name, mt_status_form for
 }
 
 static int is_socket_name(const char *name) {
-    size_t digits = strspn(name, "0123456789");
-    return digits && strcmp(name + digits, ".sock") == 0;
+    size_t digits = strspn(name, "0123456789"), more = name[digits] == '-' ? 1 + strspn(name + digits + 1, "0123456789") : 0;
+    return digits && strcmp(name + digits + more, ".sock") == 0;
 }
 
 mt_status mt_status_jobs(char *folder, size_t bytes, mt_folder_names *out) {

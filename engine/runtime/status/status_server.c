@@ -22,7 +22,7 @@
 #include "engine/runtime/status/census.h"
 #include "engine/runtime/status/status_socket.h"
 
-enum { COMMAND_BYTES = 1024, BACKLOG = 8, STACK_BYTES = 256 * 1024 };
+enum { COMMAND_BYTES = 1024, BACKLOG = 8, NAMES_MAX = 64, STACK_BYTES = 256 * 1024 };
 #define METRICS_NS (5 * MT_SECOND_NS)
 #define ANSWER_NS  (2 * MT_SECOND_NS)
 #define READ_NS    (2 * MT_SECOND_NS)
@@ -142,16 +142,28 @@ static void *serve(void *argument) {
 
 // ---- making
 
+// Whether somebody listens there: a job in another container that shares the folder may have this process's number.
+static int is_taken(const struct sockaddr_un *address) {
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int taken = fd >= 0 && (connect(fd, (const struct sockaddr *)address, sizeof *address) == 0 || errno == EAGAIN);
+    if (fd >= 0) close(fd);
+    return taken;
+}
+
 static mt_status listen_at(mt_status_server *s) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    char folder[MT_PATH_BYTES - 32];
+    char folder[MT_PATH_BYTES - 64];
     MT_TRY(mt_status_folder(folder, sizeof folder));
-    snprintf(s->path, sizeof s->path, "%s/%ld.sock", folder, (long)getpid());
-    if (strlen(s->path) >= sizeof address.sun_path) {
-        s->path[0] = '\0';
-        return MT_FAIL(IO, "the path of %s is too long for a socket; set XDG_RUNTIME_DIR to a shorter one", folder);
+    for (int i = 0;; i++) {
+        if (i == 0) snprintf(s->path, sizeof s->path, "%s/%ld.sock", folder, (long)getpid());
+        else snprintf(s->path, sizeof s->path, "%s/%ld-%d.sock", folder, (long)getpid(), i);
+        if (strlen(s->path) >= sizeof address.sun_path) {
+            s->path[0] = '\0';
+            return MT_FAIL(IO, "the path of %s is too long for a socket; set XDG_RUNTIME_DIR to a shorter one", folder);
+        }
+        memcpy(address.sun_path, s->path, strlen(s->path) + 1);
+        if (i == NAMES_MAX || !is_taken(&address)) break;
     }
-    memcpy(address.sun_path, s->path, strlen(s->path) + 1);
     unlink(s->path);   // of an earlier process of this number
     s->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     // the folder lets nobody in; the mode is set before anybody can connect (listen)

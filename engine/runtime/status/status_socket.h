@@ -3,7 +3,7 @@
 //
 // The folder is $XDG_RUNTIME_DIR/manta, or /tmp/manta-UID where that is not set: mode 0700, and used only when it is a folder of this
 // user's that nobody else may enter (somebody else may have made it in /tmp before). A job's socket is PID.sock, mode 0600;
-// PID is rank 0's. Nothing listens on a network.
+// PID is rank 0's (PID-1.sock and so on where a job in another container has that number). Nothing listens on a network.
 //
 //     ask      "manta 1 json\n" or "manta 1 prometheus\n"              at most MT_STATUS_REQUEST_BYTES
 //     answer   "manta ok BYTES\n" and the text, or "manta error WORDS\n"
