@@ -23,9 +23,32 @@ typedef struct train_command {
     char command_line[4096];
 } train_command;
 
+// Bytes of the letter at `at`, 0 when it is none: not UTF-8, or cut.
+static size_t letter_bytes(const char *at) {
+    char letter[5] = "";
+    for (size_t n = 1; n <= 4 && at[n - 1]; n++) {
+        letter[n - 1] = at[n - 1];
+        if (mt_text_is_utf8(letter)) return n;
+    }
+    return 0;
+}
+
+// For run.json, which is UTF-8: cut between letters, and what is none becomes a question mark. 0: cut.
+static int append_word(const char *word, char *out, size_t bytes, size_t *used) {
+    while (*word) {
+        size_t n = letter_bytes(word), step = n ? n : 1;
+        if (*used + step >= bytes) return 0;
+        memcpy(out + *used, n ? word : "?", step);
+        word += step, *used += step;
+        out[*used] = 0;
+    }
+    return 1;
+}
+
 static void join_arguments(int argc, char **argv, char *out, size_t bytes) {
-    size_t used = (size_t)snprintf(out, bytes, "manta");
-    for (int i = 0; i < argc && used < bytes; i++) used += (size_t)snprintf(out + used, bytes - used, " %s", argv[i]);
+    size_t used = 0;
+    int fits = append_word("manta", out, bytes, &used);
+    for (int i = 0; i < argc && fits; i++) fits = append_word(" ", out, bytes, &used) && append_word(argv[i], out, bytes, &used);
 }
 
 static mt_status check_algorithm(const char *name) {
@@ -102,7 +125,7 @@ static mt_status run(int argc, char **argv) {
     int abandoned = 0;
     mt_status status = train(c, argc, argv, &abandoned);
     if (status == MT_DEADLINE && c)   // the floors below know of a deadline and not where it comes from
-        status = MT_FAIL(DEADLINE, "%s When it is only slow (environments, evaluation, a busy machine), give more than --timeout %g (seconds; 0: no limit)",
+        status = MT_FAIL(DEADLINE, "%s. When it is only slow (environments, evaluation, a busy machine), give more than --timeout %g (seconds; 0: no limit)",
             mt_last_error(), c->train.job.timeout);
     if (abandoned) return status;
     if (c) mt_options_fini(&c->options);

@@ -228,7 +228,7 @@ runtime_commands=()
 started() {
     local status=0
     heading "runtime: $*"
-    runtime_commands+=("$*")
+    runtime_commands+=("${*//"$scratch/"/}")
     timeout --signal=INT --kill-after=10 400 "$@" </dev/null || status=$?
     [ "$status" -eq 0 ] || failed+=("runtime ($*)")
 }

@@ -4,6 +4,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/signal.h"
 #include "engine/base/thread.h"
+#include "scheduler/actor_failure.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@ typedef struct env_runner {
     const mt_rank_setup *setup;      // borrowed
     int number, first, count;        // its workers
     mt_rollout_worker **workers;     // owned (count): NULL for one without environments
-    char (*failure)[512];            // owned (count): what a worker said in the running collect; empty: nothing
+    mt_status *status;               // owned (count): how a worker's part of the running collect ended
+    char (*failure)[512];            // owned (count): and what it said
     mt_workers *threads;             // owned
     mt_arena arena;
     mt_weights weights;
@@ -22,7 +24,7 @@ typedef struct env_runner {
     size_t news_bytes;               // of one worker
 } env_runner;
 
-static int fail(manta_context *c) { return manta_fail(c, "%s", mt_last_error()); }
+static int fail(manta_context *c, mt_status status) { return mt_actor_fail(c, status, mt_last_error()); }
 
 // ---- creating
 
@@ -45,15 +47,14 @@ static mt_status make_workers(env_runner *r) {
 
 static mt_status build(env_runner *r) {
     const mt_rank_setup *s = r->setup;
-    const mt_ppo_config *p = s->ppo;
     r->first = mt_layout_runner_first(&s->layout, r->number);
     r->count = mt_layout_runner_first(&s->layout, r->number + 1) - r->first;
     r->workers = calloc((size_t)r->count, sizeof *r->workers);
     r->failure = calloc((size_t)r->count, sizeof *r->failure);
-    if (!r->workers || !r->failure) return MT_FAIL(NO_MEMORY, "cannot allocate %d workers", r->count);
+    r->status = calloc((size_t)r->count, sizeof *r->status);
+    if (!r->workers || !r->failure || !r->status) return MT_FAIL(NO_MEMORY, "cannot allocate %d workers", r->count);
     mt_weights_register(&r->weights, s->policy, &r->arena);
-    mt_normaliser_register(&r->normaliser, s->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
-        (float)p->clip_obs, (float)p->clip_reward, &r->arena);
+    mt_rank_setup_register_normaliser(s, &r->normaliser, &r->arena);
     MT_TRY(mt_arena_commit(&r->arena));
     mt_normaliser_reset(&r->normaliser);
     r->news_bytes = mt_worker_news_bytes(mt_normaliser_doubles(&r->normaliser));
@@ -64,7 +65,8 @@ static mt_status build(env_runner *r) {
 static int create(manta_context *c) {
     env_runner *r = manta_state(c);
     r->setup = manta_user(c), r->number = (int)manta_i64_of(c, 0);
-    return build(r) == MT_OK ? MANTA_OK : fail(c);
+    mt_status status = build(r);
+    return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 
 static void destroy(void *state) {
@@ -74,6 +76,7 @@ static void destroy(void *state) {
     mt_arena_fini(&r->arena);
     free(r->workers);
     free(r->failure);
+    free(r->status);
 }
 
 // ---- collecting
@@ -84,10 +87,12 @@ static void collect_worker(void *context, int index, int thread) {
     mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)index);
     mt_rollout_worker *worker = r->workers[index];
     memset(news, 0, r->news_bytes);
-    r->failure[index][0] = 0;
+    r->status[index] = MT_OK;
     if (!worker) return;
     mt_rollout_worker_bind(worker, r->segments + mt_rank_setup_segment_at(r->setup, r->first + index));
-    if (mt_rollout_worker_collect(worker, &r->weights) != MT_OK) {
+    r->status[index] = mt_rollout_worker_collect(worker, &r->weights);
+    if (r->status[index] == MT_NUMERIC) r->status[index] = MT_ENV;   // its numbers, not the learner's
+    if (r->status[index] != MT_OK) {
         // the message is this thread's
         snprintf(r->failure[index], sizeof r->failure[index], "%.500s", mt_last_error());
         return;
@@ -116,9 +121,9 @@ static int collect(manta_context *c) {
     for (int i = 0; i < r->count; i++) {
         mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)i);
         int w = r->first + i, first = mt_layout_first_env(&r->setup->layout, w);
-        if (r->failure[i][0])
-            return manta_fail(c, "rollout worker %d (environments %d to %d, rank %d) failed: %s", w, first,
-                first + mt_layout_worker_envs(&r->setup->layout, w) - 1, manta_rank(c), r->failure[i]);
+        if (r->status[i] != MT_OK)
+            return fail(c, mt_fail(r->status[i], __FILE__, __LINE__, "rollout worker %d (environments %d to %d, rank %d) failed: %s", w, first,
+                first + mt_layout_worker_envs(&r->setup->layout, w) - 1, manta_rank(c), r->failure[i]));
         news->signal = mt_signal_pending();
         news->seconds = 1e-9 * (double)(mt_clock_ns() - began);
     }
@@ -146,9 +151,28 @@ static int save(manta_context *c) {
     mt_text all = {0};
     mt_status status = MT_OK;
     for (int i = 0; i < r->count && status == MT_OK; i++) status = put_blob(&all, r->workers[i]);
-    int code = status == MT_OK ? manta_return(c, manta_bytes(all.data, all.length)) : fail(c);
+    int code = status == MT_OK ? manta_return(c, manta_bytes(all.data, all.length)) : fail(c, status);
     mt_text_fini(&all);
     return code;
+}
+
+// one worker's part of the state from *at on
+static mt_status load_worker(env_runner *r, int i, const char **at, const char *end, int *exact) {
+    uint64_t bytes = 0;
+    if ((size_t)(end - *at) >= sizeof bytes) memcpy(&bytes, *at, sizeof bytes), *at += sizeof bytes;
+    else return MT_FAIL(CORRUPT, "the state of %d workers ends too early", r->count);
+    if ((uint64_t)(end - *at) < bytes) return MT_FAIL(CORRUPT, "the state of %d workers ends too early", r->count);
+    if (r->workers[i]) {
+        int restored = 0;
+        char source[32];
+        snprintf(source, sizeof source, "worker-%05d.blob", r->first + i);
+        mt_blob_reader reader = mt_blob_read(*at, bytes, source);
+        MT_TRY(mt_rollout_worker_load(r->workers[i], &reader, &restored));
+        MT_TRY(mt_blob_end(&reader));
+        *exact &= restored;
+    }
+    *at += bytes;
+    return MT_OK;
 }
 
 static int load(manta_context *c) {
@@ -157,20 +181,8 @@ static int load(manta_context *c) {
     const char *at = all.data, *end = at + all.bytes;
     int exact = 1;
     for (int i = 0; i < r->count; i++) {
-        uint64_t bytes = 0;
-        if ((size_t)(end - at) < sizeof bytes) return manta_fail(c, "the state of %d workers ends too early", r->count);
-        memcpy(&bytes, at, sizeof bytes);
-        at += sizeof bytes;
-        if ((uint64_t)(end - at) < bytes) return manta_fail(c, "the state of %d workers ends too early", r->count);
-        if (r->workers[i]) {
-            int restored = 0;
-            char source[32];
-            snprintf(source, sizeof source, "worker-%05d.blob", r->first + i);
-            mt_blob_reader reader = mt_blob_read(at, bytes, source);
-            if (mt_rollout_worker_load(r->workers[i], &reader, &restored) != MT_OK || mt_blob_end(&reader) != MT_OK) return fail(c);
-            exact &= restored;
-        }
-        at += bytes;
+        mt_status status = load_worker(r, i, &at, end, &exact);
+        if (status != MT_OK) return fail(c, status);
     }
     return manta_return(c, manta_i64(exact));
 }

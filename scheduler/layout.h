@@ -21,6 +21,13 @@ mt_status mt_layout_init(mt_layout *layout, const mt_train_config *train, const 
 int mt_layout_learner_rank(const mt_layout *layout, int learner);   // where it stands when no placement is asked for
 int mt_layout_runner_rank(const mt_layout *layout, int runner);
 
+// With a placement: where those stand that reserve nothing. Ranks are taken host by host (pack) or one of each host in turn
+// (spread), learners first, runners on ranks of their own as far as there are any: no two learners ever share one.
+// node_of (ranks): each rank's host; order (ranks): the ranks as they are taken.
+void mt_layout_order(const mt_layout *layout, mt_placement placement, const int *node_of, int *order);
+int mt_layout_placed_learner(const mt_layout *layout, const int *order, int learner);
+int mt_layout_placed_runner(const mt_layout *layout, const int *order, int runner);
+
 static inline int mt_layout_runner_first(const mt_layout *l, int runner) { return (int)((int64_t)l->workers * runner / l->runners); }
 static inline int mt_layout_runner_of(const mt_layout *l, int worker) {
     int r = (int)((int64_t)worker * l->runners / l->workers);
@@ -28,6 +35,9 @@ static inline int mt_layout_runner_of(const mt_layout *l, int worker) {
     return r;
 }
 static inline int mt_layout_learner_workers(const mt_layout *l) { return l->workers / l->learners; }
+
+// Of `threads`, those that the workers of one learner or runner can use.
+int mt_layout_threads(const mt_layout *layout, int threads);
 
 // Environments are numbered through the job; worker w has those from n·w/W on.
 static inline int mt_layout_first_env(const mt_layout *l, int worker) { return (int)((int64_t)l->envs * worker / l->workers); }

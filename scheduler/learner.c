@@ -27,7 +27,6 @@ enum {
 // what belongs to one worker whose shares are computed here
 typedef struct share_worker {
     const mt_segment *segment;   // of the running update
-    mt_segment mirror;           // of a worker of the pair's other rank: what it collected
     int envs;
     int64_t rows;                // T·envs
     int32_t *order;              // (epochs, rows)
@@ -89,10 +88,6 @@ static int64_t moment_count(const mt_learner *l) {
 
 // ---- creating
 
-static int is_own(const mt_learner *l, int share) {
-    return share >= l->own && share < l->own + l->desc.local_workers;
-}
-
 // which nets of which workers are computed here
 static mt_status divide(mt_learner *l) {
     const mt_learner_desc *d = &l->desc;
@@ -132,9 +127,6 @@ static mt_status allocate(mt_learner *l) {
             if (rows > most) most = rows;
         }
         MT_ARENA_ADD(arena, w->order, epochs * w->rows);
-        mt_segment_shape shape = d->shape;
-        shape.envs = w->envs;
-        if (!is_own(l, i)) mt_segment_register(&w->mirror, &shape, arena);
         mt_ppo_space_register(&w->space, d->policy, &d->shape, most < ROWS_AT_ONCE ? (most ? most : 1) : ROWS_AT_ONCE, arena);
     }
     l->word_count = (most_rows + 3) / 4 * 4;
@@ -146,11 +138,16 @@ static mt_status allocate(mt_learner *l) {
     return MT_OK;
 }
 
-static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
-    MT_TRY(divide(l));
+static mt_status allocate_lists(mt_learner *l, const mt_learner_desc *desc) {
     l->worker_envs = malloc(sizeof *l->worker_envs * (size_t)desc->workers);
     l->share = calloc((size_t)l->shares, sizeof *l->share);
-    if (!l->worker_envs || !l->share) return MT_FAIL(NO_MEMORY, "cannot allocate a learner of %d workers", desc->workers);
+    return l->worker_envs && l->share ? MT_OK : MT_FAIL(NO_MEMORY, "cannot allocate a learner of %d workers", desc->workers);
+}
+
+// What one rank cannot allocate, all learn before they make the next thing together.
+static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
+    MT_TRY(divide(l));
+    MT_TRY(mt_agree(desc->comm, allocate_lists(l, desc)));
     memcpy(l->worker_envs, desc->worker_envs, sizeof *l->worker_envs * (size_t)desc->workers);
     for (int w = 0; w < desc->workers; w++) l->total_envs += l->worker_envs[w];
     int64_t rows = desc->shape.steps * l->total_envs;
@@ -164,9 +161,9 @@ static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
 mt_status mt_learner_create(const mt_learner_desc *desc, mt_learner **out) {
     *out = NULL;
     mt_learner *l = calloc(1, sizeof *l);
-    if (!l) return MT_FAIL(NO_MEMORY, "cannot allocate a learner");
-    l->desc = *desc;
-    mt_status status = build(l, desc);
+    mt_status status = mt_agree(desc->comm, l ? MT_OK : MT_FAIL(NO_MEMORY, "cannot allocate a learner"));
+    if (l) l->desc = *desc;
+    if (status == MT_OK) status = build(l, desc);
     if (status != MT_OK) {
         mt_learner_destroy(l);
         return status;
@@ -235,13 +232,12 @@ static void prepare_worker(void *context, int index, int thread) {
     variance_sums(w, w->moments + moment_count(l) - VARIANCE_DOUBLES);
 }
 
-// what the pair's workers collected, and in which order it is gone through, is known to both of its ranks
+// in which order the rows of the pair's workers are gone through is known to both of its ranks
 static mt_status share_rows(mt_learner *l) {
     for (int i = 0; l->pair.two && i < l->shares; i++) {
         share_worker *w = &l->share[i];
         int from = i / l->desc.local_workers;
         if (!w->rows) continue;
-        MT_TRY(mt_pair_send_segment(&l->pair, from, w->segment));
         MT_TRY(mt_pair_send(&l->pair, from, w->order, sizeof *w->order * (size_t)(l->desc.config.n_epochs * w->rows)));
     }
     return MT_OK;
@@ -411,7 +407,7 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
     l->coef = (mt_ppo_coefficients){.clip_range = (float)report->clip_range, .clip_range_vf = (float)report->clip_range_vf,
         .ent_coef = (float)c->ent_coef, .vf_coef = (float)c->vf_coef};
     l->iteration = iteration;
-    for (int i = 0; i < l->shares; i++) l->share[i].segment = is_own(l, i) ? segments[i - l->own] : &l->share[i].mirror;
+    for (int i = 0; i < l->shares; i++) l->share[i].segment = segments[i];
 
     // order of rows and the advantage's moments, then every rank knows every minibatch's
     mt_workers_run(l->desc.threads, prepare_worker, l, l->desc.local_workers);
@@ -436,6 +432,8 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
 // ---- state
 
 const mt_weights *mt_learner_weights(const mt_learner *l) { return &l->weights; }
+
+mt_learner_reads mt_learner_reads_of(const mt_learner *l) { return (mt_learner_reads){.first = l->first_worker, .count = l->shares}; }
 
 mt_learner_state mt_learner_state_get(mt_learner *l) {
     return (mt_learner_state){.param = l->weights.param, .m = l->m, .v = l->v, .step = l->step};

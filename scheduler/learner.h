@@ -53,7 +53,13 @@ typedef struct mt_learner mt_learner;
 mt_status mt_learner_create(const mt_learner_desc *desc, mt_learner **out);
 void mt_learner_destroy(mt_learner *learner);   // Nullable
 
-// segments (local_workers): NULL for a worker without environments. `iteration` keys the minibatch order; `remaining` is 1
+// The workers whose shares are computed here, [first, first + count): this rank's own, or those of both ranks of a pair (pair.h).
+typedef struct mt_learner_reads {
+    int first, count;
+} mt_learner_reads;
+mt_learner_reads mt_learner_reads_of(const mt_learner *learner);
+
+// segments (mt_learner_reads): NULL for a worker without environments. `iteration` keys the minibatch order; `remaining` is 1
 // at the start of training and 0 at its end. MT_NUMERIC when the gradient is not finite (the weights are then unchanged).
 mt_status mt_learner_update(mt_learner *learner, const mt_segment *const *segments, uint64_t iteration, double remaining,
     mt_learner_report *report);

@@ -4,6 +4,9 @@
 #include "engine/base/clock.h"
 #include "engine/base/signal.h"
 #include "engine/base/thread.h"
+#include "scheduler/actor_failure.h"
+#include "scheduler/agree.h"
+#include "scheduler/pair.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,13 +17,15 @@ typedef struct learner_actor {
     mt_comm *comm;                   // owned
     mt_workers *threads;             // owned
     mt_learner *learner;             // owned
+    int *ranks;                      // owned (L): of all learners
     int *worker_envs;                // owned (W)
-    mt_segment *segments;            // owned (workers of this learner): views into the runners' objects
+    mt_learner_reads reads;          // the workers whose segments it reads
+    mt_segment *segments;            // owned (twice the workers of this learner): views into the runners' objects, reads.count of them
     const mt_segment **pointers;     // owned: to them, or NULL
     manta_value *objects;            // owned (R)
 } learner_actor;
 
-static int fail(manta_context *c) { return manta_fail(c, "%s", mt_last_error()); }
+static int fail(manta_context *c, mt_status status) { return mt_actor_fail(c, status, mt_last_error()); }
 
 static int create(manta_context *c) {
     learner_actor *l = manta_state(c);
@@ -28,13 +33,14 @@ static int create(manta_context *c) {
     const mt_layout *layout = &l->setup->layout;
     size_t mine = (size_t)mt_layout_learner_workers(layout);
     l->worker_envs = calloc((size_t)layout->workers, sizeof *l->worker_envs);
-    l->segments = calloc(mine, sizeof *l->segments);
-    l->pointers = calloc(mine, sizeof *l->pointers);
+    l->ranks = calloc((size_t)layout->learners, sizeof *l->ranks);
+    l->segments = calloc(2 * mine, sizeof *l->segments);
+    l->pointers = calloc(2 * mine, sizeof *l->pointers);
     l->objects = calloc((size_t)layout->runners, sizeof *l->objects);
-    if (!l->worker_envs || !l->segments || !l->pointers || !l->objects) return manta_fail(c, "out of memory for a learner");
+    if (!l->ranks || !l->worker_envs || !l->segments || !l->pointers || !l->objects)
+        return fail(c, MT_FAIL(NO_MEMORY, "cannot allocate a learner of %zu of %d workers", mine, layout->workers));
     for (int w = 0; w < layout->workers; w++) l->worker_envs[w] = mt_layout_worker_envs(layout, w);
-    int threads = l->setup->threads;
-    return mt_workers_create(threads, MT_WORKERS_SPIN_AUTO, &l->threads) == MT_OK ? MANTA_OK : fail(c);
+    return MANTA_OK;
 }
 
 static void destroy(void *state) {
@@ -42,38 +48,46 @@ static void destroy(void *state) {
     mt_learner_destroy(l->learner);
     mt_workers_destroy(l->threads);
     mt_comm_destroy(l->comm);
+    free(l->ranks);
     free(l->worker_envs);
     free(l->segments);
     free(l->pointers);
     free(l->objects);
 }
 
+// What one learner cannot have, all learn: none waits for one that has given up.
 static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count) {
     const mt_rank_setup *s = l->setup;
-    int *list = malloc(sizeof *list * (size_t)count);
-    if (!list) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", count);
-    for (int i = 0; i < count; i++) list[i] = (int)ranks[i];
-    mt_status status = mt_comm_group(s->world, list, count, 1, NULL, &l->comm);
-    free(list);
-    MT_TRY(status);
-    return mt_learner_create(&(mt_learner_desc){
+    MT_ASSERT(count == s->layout.learners);
+    for (int i = 0; i < count; i++) l->ranks[i] = (int)ranks[i];
+    MT_TRY(mt_comm_group(s->world, l->ranks, count, 1, NULL, &l->comm));
+    // one for each share that is computed here: those of its workers, or of the pair's
+    int shares = mt_layout_learner_workers(&s->layout) * (mt_pair_pays(l->comm, s->policy) ? 2 : 1);
+    MT_TRY(mt_agree(l->comm, mt_workers_create(s->threads < shares ? s->threads : shares, MT_WORKERS_SPIN_AUTO, &l->threads)));
+    MT_TRY(mt_learner_create(&(mt_learner_desc){
         .policy = s->policy, .kernels = s->kernels, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
         .shape = s->shape, .workers = s->layout.workers, .local_workers = mt_layout_learner_workers(&s->layout),
         .worker_envs = l->worker_envs, .seed = (uint64_t)s->train->seed, .pulse = s->pulse,
-    }, &l->learner);
+    }, &l->learner));
+    l->reads = mt_learner_reads_of(l->learner);
+    return MT_OK;
 }
 
 static int connect(manta_context *c) {
+    learner_actor *l = manta_state(c);
     manta_value ranks = manta_argument(c, 0);
-    return make_learner(manta_state(c), ranks.data, (int)ranks.shape[0]) == MT_OK ? MANTA_OK : fail(c);
+    mt_status status = make_learner(l, ranks.data, (int)ranks.shape[0]);
+    if (status != MT_OK) return fail(c, status);
+    const int64_t reads[] = {l->reads.first, l->reads.count};
+    return manta_return(c, manta_vector(MANTA_TYPE_I64, 2, reads));
 }
 
 // ---- updating
 
-// The objects of this learner's runners: values among the arguments, or to be fetched.
+// The objects of the runners that it reads: values among the arguments, or to be fetched.
 static int find_objects(manta_context *c, learner_actor *l) {
     int first, end;
-    mt_learner_runners(&l->setup->layout, l->number, &first, &end);
+    mt_learner_runners(&l->setup->layout, l->reads, &first, &end);
     manta_value refs = manta_argument(c, 2);
     for (int r = first; r < end; r++) {
         int code = MANTA_OK;
@@ -84,17 +98,17 @@ static int find_objects(manta_context *c, learner_actor *l) {
     return MANTA_OK;
 }
 
-// This learner's workers' segments, where the runners wrote them.
+// The segments that it reads, where the runners wrote them.
 static int find_segments(manta_context *c, learner_actor *l) {
     const mt_rank_setup *s = l->setup;
-    int mine = mt_layout_learner_workers(&s->layout), code = find_objects(c, l);
-    for (int i = 0; i < mine && code == MANTA_OK; i++) {
-        int w = mine * l->number + i, runner = mt_layout_runner_of(&s->layout, w);
+    int code = find_objects(c, l);
+    for (int i = 0; i < l->reads.count && code == MANTA_OK; i++) {
+        int w = l->reads.first + i, runner = mt_layout_runner_of(&s->layout, w);
         mt_segment_shape shape = mt_rank_setup_shape(s, w);
         int64_t at = mt_rank_setup_segment_at(s, w);
         l->pointers[i] = l->worker_envs[w] ? &l->segments[i] : NULL;
         if (at + mt_segment_block_bytes(&shape) > (int64_t)l->objects[runner].bytes)
-            return manta_fail(c, "the segments of environment runner %d are too short; does every rank run the same options?", runner);
+            return fail(c, MT_FAIL(CONFIG, "the segments of environment runner %d are too short; does every rank run the same options?", runner));
         mt_segment_bind(&l->segments[i], &shape, (char *)l->objects[runner].data + at);
     }
     return code;
@@ -143,7 +157,7 @@ static int load(manta_context *c) {
     float *slabs[] = {s.param, s.m, s.v};
     for (int i = 0; i < 3; i++) {
         manta_value v = manta_argument(c, i);
-        if (v.shape[0] != l->setup->policy->sizes.params) return manta_fail(c, "parameters of another network");
+        if (v.shape[0] != l->setup->policy->sizes.params) return fail(c, MT_FAIL(CONFIG, "parameters of another network"));
         memcpy(slabs[i], v.data, v.bytes);
     }
     mt_learner_state_set(l->learner, manta_i64_of(c, 3));
@@ -151,7 +165,7 @@ static int load(manta_context *c) {
 }
 
 static const manta_method methods[] = {
-    {"connect", connect, "u32[n]"},
+    {"connect", connect, "u32[n] -> i64[2]"},
     {"update", update, "i64, f64, any, ... -> bytes[...], f32[?]"},
     {"weights", weights, "-> f32[n]"},
     {"save", save, "-> f32[n], f32[n], f32[n], i64"},

@@ -1,7 +1,8 @@
 // The learner as an actor: one on each of L ranks, whose communicator sums their gradients. Its methods:
 //
 //     connect   u32[L] ranks of all learners, in order; all are called at the same time
-//     update    i64 iteration, f64 remaining, then either the segments of this learner's runners as values, and behind them anything
+//               → i64[2] the workers whose segments it reads: the first, how many
+//     update    i64 iteration, f64 remaining, then either the segments of those workers' runners as values, and behind them anything
 //               else that has to be there first; or ref[R], the segments of all runners
 //               → bytes (mt_learner_news), f32[?] parameters (of learner 0; of the others none)
 //     weights   → f32[n] parameters
@@ -23,11 +24,10 @@ typedef struct mt_learner_news {
     char message[512];           // when status is not MT_OK
 } mt_learner_news;
 
-// The runners whose segments learner l reads: [first, end).
-static inline void mt_learner_runners(const mt_layout *layout, int learner, int *first, int *end) {
-    int mine = mt_layout_learner_workers(layout);
-    *first = mt_layout_runner_of(layout, mine * learner);
-    *end = mt_layout_runner_of(layout, mine * (learner + 1) - 1) + 1;
+// The runners of the workers that a learner reads: [first, end).
+static inline void mt_learner_runners(const mt_layout *layout, mt_learner_reads reads, int *first, int *end) {
+    *first = mt_layout_runner_of(layout, reads.first);
+    *end = mt_layout_runner_of(layout, reads.first + reads.count - 1) + 1;
 }
 
 extern const manta_class mt_learner_class;   // created with: i64 its number

@@ -14,7 +14,7 @@ static int64_t weights_of(const mt_mlp *mlp) {
 
 // Sharing pays when neither rank waits long for the other: nets of about the same size, at most a tenth above their mean.
 // A trunk belongs to both nets. On several nodes ranks of a pair might be on different ones, and rows would cross the network.
-static int pays(const mt_comm *comm, const mt_policy *policy) {
+int mt_pair_pays(const mt_comm *comm, const mt_policy *policy) {
     int64_t actor = weights_of(&policy->pi), critic = weights_of(&policy->vf), larger = actor > critic ? actor : critic;
     return mt_comm_size(comm) % 2 == 0 && mt_comm_node_count(comm) == 1 && policy->trunk.depth == 0 &&
            20 * larger <= 11 * (actor + critic);
@@ -22,7 +22,7 @@ static int pays(const mt_comm *comm, const mt_policy *policy) {
 
 mt_status mt_pair_init(mt_pair *pair, mt_comm *comm, const mt_policy *policy) {
     *pair = (mt_pair){0};
-    if (!pays(comm, policy)) return MT_OK;
+    if (!mt_pair_pays(comm, policy)) return MT_OK;
     mt_comm_desc desc = {.timeout_ns = mt_comm_timeout_ns(comm)};
     int rank = mt_comm_rank(comm);
     MT_TRY(mt_comm_split(comm, rank / 2, rank, &desc, &pair->two));
@@ -42,15 +42,6 @@ int mt_pair_parts(const mt_pair *pair) {
 
 mt_status mt_pair_send(const mt_pair *pair, int from, void *data, size_t bytes) {
     return pair->two && bytes > 0 ? mt_comm_broadcast(pair->two, data, bytes, from) : MT_OK;
-}
-
-mt_status mt_pair_send_segment(const mt_pair *pair, int from, const mt_segment *segment) {
-    const mt_segment_shape *s = &segment->shape;
-#define MT_X(field, type, rows, width)                                                                                 \
-    MT_TRY(mt_pair_send(pair, from, segment->field, sizeof(type) * (size_t)((rows)*s->envs * (int64_t)(width))));
-    MT_SEGMENT_FIELDS(MT_X)
-#undef MT_X
-    return MT_OK;
 }
 
 mt_status mt_pair_add(const mt_pair *pair, double *sums, int count) {

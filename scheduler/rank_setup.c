@@ -1,11 +1,11 @@
 // What the actors of one rank find there.
 #include "scheduler/rank_setup.h"
 
-#include "scheduler/flows/on_policy.h"
+#include "scheduler/policy_probe.h"
 
 mt_status mt_rank_setup_probe(mt_rank_setup *s) {
     mt_codec codec;
-    MT_TRY(mt_on_policy_probe(s->ppo, s->environment.desc, s->environment.options, s->environment.option_count, &codec, &s->policy));
+    MT_TRY(mt_policy_probe(s->ppo, s->environment.desc, s->environment.options, s->environment.option_count, &codec, &s->policy));
     s->shape = (mt_segment_shape){.steps = s->ppo->n_steps, .obs = codec.obs, .action = codec.action_count, .logits = codec.logits,
         .masked = (s->environment.desc->capabilities & MANTA_ENV_HAS_ACTION_MASK) != 0};
     return MT_OK;
@@ -17,6 +17,12 @@ void mt_rank_setup_fini(mt_rank_setup *s) {
     mt_policy_destroy(s->policy);
     mt_environment_close(&s->environment);
     s->policy = NULL;
+}
+
+void mt_rank_setup_register_normaliser(const mt_rank_setup *s, mt_normaliser *normaliser, mt_arena *arena) {
+    const mt_ppo_config *p = s->ppo;
+    mt_normaliser_register(normaliser, s->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward, (float)p->clip_obs,
+        (float)p->clip_reward, arena);
 }
 
 static int64_t bytes_between(const mt_rank_setup *s, int first, int end) {

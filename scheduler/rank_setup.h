@@ -5,6 +5,7 @@
 
 #include "engine/collective/collective.h"
 #include "rollout/codec.h"
+#include "rollout/normaliser.h"
 #include "scheduler/config.h"
 #include "scheduler/environment.h"
 #include "scheduler/layout.h"
@@ -25,6 +26,9 @@ typedef struct mt_rank_setup {
 // The policy and the shape, found out with an instance of one environment.
 mt_status mt_rank_setup_probe(mt_rank_setup *setup);
 void mt_rank_setup_fini(mt_rank_setup *setup);
+
+// The job's normaliser, as every holder of one registers it.
+void mt_rank_setup_register_normaliser(const mt_rank_setup *setup, mt_normaliser *normaliser, mt_arena *arena);
 
 // Of worker w's segment.
 static inline mt_segment_shape mt_rank_setup_shape(const mt_rank_setup *s, int worker) {

@@ -2,7 +2,7 @@
 #include "scheduler/saved_run.h"
 
 #include "engine/base/file.h"
-#include "scheduler/flows/on_policy.h"
+#include "scheduler/policy_probe.h"
 #include "scheduler/report/run_folder.h"
 #include "scheduler/weights_file.h"
 
@@ -24,7 +24,7 @@ static mt_status load_config(const char *folder, mt_saved_run *run) {
 // the policy's shape follows from the environment's spaces
 static mt_status make_policy(mt_saved_run *run) {
     mt_codec codec;
-    MT_TRY(mt_on_policy_probe(&run->ppo, run->environment.desc, run->environment.options, run->environment.option_count, &codec,
+    MT_TRY(mt_policy_probe(&run->ppo, run->environment.desc, run->environment.options, run->environment.option_count, &codec,
         &run->policy));
     mt_weights_register(&run->weights, run->policy, &run->arena);
     mt_normaliser_register(&run->normaliser, codec.obs, run->ppo.normalize && run->ppo.norm_obs, 0, (float)run->ppo.clip_obs,

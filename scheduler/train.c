@@ -26,6 +26,9 @@
 #include <time.h>
 #include <unistd.h>
 
+// A job's end that not all ranks reach is told by rank 0, after it has waited for them and for its own threads (2 s each, node.c).
+#define HEAD_SPEAKS_NS (5 * MT_SECOND_NS)
+
 typedef struct training {
     const mt_train_desc *desc;
     const mt_train_config *train;
@@ -86,7 +89,6 @@ static mt_status agree_on_job(training *t) {
     MT_TRY(mt_comm_allreduce(t->comm, least, least, 2, MT_I64, MT_REDUCE_MIN, 0));
     s->kernels = mt_kernels_cpu((mt_isa)least[1]);
     MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, (int)least[0]));
-    if (s->threads > s->layout.workers / t->ranks && s->layout.workers >= t->ranks) s->threads = s->layout.workers / t->ranks;
     char workers[32];
     snprintf(workers, sizeof workers, "%d", s->layout.workers);
     return mt_options_set_text(t->desc->options, "n_workers", workers, MT_FROM_COMMAND_LINE, "chosen at the start");
@@ -129,7 +131,7 @@ static mt_status write_run_info(training *t, const char *outcome) {
         snprintf(digest, sizeof digest, "%016llx", (unsigned long long)t->result->weights_digest);
     MT_TRY(mt_run_folder_file(&t->folder, MT_RUN_INFO, path, sizeof path));
     json_t *info = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:f, s:s, s:s}", "program", "manta " MANTA_VERSION,
-        "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", t->setup.threads,
+        "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", mt_layout_threads(&t->setup.layout, t->setup.threads),
         "workers", t->setup.layout.workers, "kernels", t->setup.kernels->name, "env", t->setup.environment.desc->id, "steps", (json_int_t)t->result->steps,
         "seconds", seconds_now(t), "outcome", outcome, "weights_xxh3", digest);
     char *text = info ? json_dumps(info, JSON_INDENT(2)) : NULL;
@@ -159,11 +161,12 @@ static void announce(const training *t) {
     const mt_train_config *c = t->train;
     const mt_layout *l = &t->setup.layout;
     char apart[80] = "";
+    int threads = mt_layout_threads(l, t->setup.threads);
     if (c->verbose == 0) return;
     if (l->learners != t->ranks || l->runners != t->ranks)
         snprintf(apart, sizeof apart, "%d learner%s, %d environment runner%s, ", l->learners, l->learners > 1 ? "s" : "", l->runners, l->runners > 1 ? "s" : "");
     fprintf(t->desc->out, "%s on %s: %d rank%s x %d thread%s, %s%d worker%s, %d environment%s, %lld parameters, %s%s\nrun folder: %s\n", c->algo,
-        t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", t->setup.threads, t->setup.threads > 1 ? "s" : "", apart,
+        t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", threads, threads > 1 ? "s" : "", apart,
         l->workers, l->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
         (long long)mt_policy_parameter_count(t->setup.policy), t->setup.kernels->name,
         t->desc->preset_found ? ", preset of RL Baselines3 Zoo" : "", t->folder.path);
@@ -188,15 +191,12 @@ static mt_status open_reports(training *t) {
 }
 
 static mt_status load_checkpoint(training *t) {
-    int exact = 1;
-    mt_status status = mt_train_checkpoint_load(t->checkpoints, t->flow, t->setup.policy, &t->setup.layout, &t->progress, &exact);
-    if (status == MT_NOT_FOUND) {
-        mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
-        return MT_OK;
-    }
-    if (status == MT_OK && !exact)
+    int found = 0, exact = 1;
+    MT_TRY(mt_train_checkpoint_load(t->checkpoints, t->flow, t->setup.policy, &t->setup.layout, &t->progress, &found, &exact));
+    if (!found) mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
+    else if (!exact)
         mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->setup.environment.desc->id);
-    return status;
+    return MT_OK;
 }
 
 static mt_status set_up_driver(training *t, manta_context *context) {
@@ -363,7 +363,14 @@ static int driver(manta_context *context) {
     return MANTA_OK;
 }
 
-// Every rank: what the driver's run came to is everybody's.
+// What the driver's run came to is everybody's; when it went well, another rank's own failure is.
+static mt_status agree_on_end(training *t, mt_status status, const char *message) {
+    if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
+    MT_TRY(mt_agree_on_root(t->comm, t->rank == 0 ? status : MT_OK, NULL, 0));
+    return mt_agree(t->comm, status);
+}
+
+// Every rank.
 static mt_status run_job(training *t) {
     const manta_class classes[] = {mt_learner_class, mt_env_runner_class};
     manta_program program = {.classes = classes, .class_count = MT_COUNT(classes), .driver = driver, .user = &t->setup};
@@ -378,11 +385,15 @@ static mt_status run_job(training *t) {
     snprintf(message, sizeof message, "%s", mt_last_error());
     mt_status stopped = mt_job_stop(job);
     t->result->abandoned = stopped != MT_OK;
+    if (stopped != MT_OK && status == MT_OK && t->rank > 0) {
+        // whoever leaves first ends the job: rank 0 knows why it came to this
+        mt_log(MT_LOG_WARN, "%s", mt_last_error());
+        mt_sleep_ns(HEAD_SPEAKS_NS);
+    }
     // a job that could not end is most often the consequence: the driver's failure is the one to tell
     if (broken || (stopped != MT_OK && status != MT_OK)) return mt_fail(status, __FILE__, __LINE__, "%s", message);
     MT_TRY(stopped);
-    if (status != MT_OK) mt_fail(status, __FILE__, __LINE__, "%s", message);
-    return mt_agree_on_root(t->comm, status, NULL, 0);
+    return agree_on_end(t, status, message);
 }
 
 static void tear_down(training *t) {

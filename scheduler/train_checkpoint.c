@@ -127,11 +127,14 @@ static mt_status load_workers(const mt_checkpoint *c, mt_on_policy *flow, const 
 }
 
 mt_status mt_train_checkpoint_load(const char *folder, mt_on_policy *flow, const mt_policy *policy, const mt_layout *layout,
-    mt_train_progress *progress, int *exact) {
+    mt_train_progress *progress, int *found, int *exact) {
     mt_checkpoint *c = NULL;
     mt_learner_state state;
-    *exact = 1;
-    MT_TRY(mt_checkpoint_open_newest(folder, &c));
+    *found = 0, *exact = 1;
+    mt_status opened = mt_checkpoint_open_newest(folder, &c);
+    if (opened == MT_NOT_FOUND) return MT_OK;
+    MT_TRY(opened);
+    *found = 1;   // what is missing from here on is missing in a generation
     uint64_t generation = c->generation;
     mt_status status = mt_on_policy_learner_state(flow, &state);
     if (status == MT_OK) status = read_parameters(c, policy, &state);

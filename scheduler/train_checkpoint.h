@@ -24,9 +24,9 @@ typedef struct mt_train_progress {   // what the driver keeps beside the flow
 mt_status mt_train_checkpoint_save(const char *folder, int keep, mt_on_policy *flow, const mt_policy *policy,
     const mt_train_progress *progress, uint64_t *generation);
 
-// Loads the newest generation that verifies. MT_NOT_FOUND when there is none; *exact is 0 when environments without
-// snapshots began new episodes. workers: W.
+// Loads the newest generation that verifies. *found is 0 when there is no generation at all, which is no failure; *exact is 0
+// when environments without snapshots began new episodes.
 mt_status mt_train_checkpoint_load(const char *folder, mt_on_policy *flow, const mt_policy *policy, const mt_layout *layout,
-    mt_train_progress *progress, int *exact);
+    mt_train_progress *progress, int *found, int *exact);
 
 #endif

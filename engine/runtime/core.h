@@ -184,6 +184,8 @@ int mt_core_wait(mt_core *core, mt_waiter *waiter, const manta_ref *refs, int co
 // Without waiting: ready (count) and how many are. -1: one of them is not known here yet, so that only a wait can tell.
 int mt_core_peek(const mt_core *core, const manta_ref *refs, int count, bool *ready);
 void mt_core_wait_end(mt_core *core, mt_wait_link *links, int count);
+// Why a reference is not ready, as far as this rank knows: "its call wants 1 CPU, and no rank has that free". Returns out.
+const char *mt_core_why(mt_core *core, manta_ref ref, char *out, size_t bytes);
 void mt_core_look(mt_core *core, manta_ref ref, mt_look *out);   // of a reference that is held
 
 // Names. The answer comes through ops->named with the same question.
@@ -219,8 +221,8 @@ typedef struct mt_core_stats {
 } mt_core_stats;
 void mt_core_stats_get(const mt_core *core, mt_core_stats *out);
 int mt_core_rank_is_dead(const mt_core *core, int rank);
-// Calls visit for every actor hosted here.
-typedef struct mt_core_actor_info { manta_ref actor; uint32_t class_number; int queued, running; const char *name; } mt_core_actor_info;
+// Calls visit for every actor hosted here. Its name is the head's to know (mt_core_visit_names).
+typedef struct mt_core_actor_info { manta_ref actor; uint32_t class_number; int queued, running; } mt_core_actor_info;
 void mt_core_visit_actors(const mt_core *core, void (*visit)(void *context, const mt_core_actor_info *info), void *context);
 
 // Calls visit for every actor's name there is. The head's: others know none.

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "engine/base/clock.h"
 #include "engine/base/cpu.h"
+#include "engine/base/last_words.h"
 #include "engine/base/log.h"
 #include "engine/collective/agree.h"
 #include "engine/collective/collective.h"
@@ -247,6 +248,7 @@ static mt_status node_start(mt_job *job) {
 }
 
 static mt_status job_start(mt_job *job) {
+    mt_last_words_start(job->rank);
     mt_status status = mt_program_create(job->desc, &job->program);
     if (status == MT_OK) job->mine.digest = job->program->digest;
     MT_KEEP(status, look_round(job));

@@ -211,7 +211,7 @@ typedef struct manta_options {
     int on_rank;                        /* MANTA_ON_RANK(r) */
     const manta_placement *placement;   /* Nullable: inside this group */
     int bundle;                         /* of the group, from 0; with MANTA_NONE any */
-    const char *name;                   /* of an actor: found by manta_find_actor; of a task: in status and timeline */
+    const char *name;                   /* of an actor: found by manta_find_actor, shown by manta status. Tasks have none */
     /* actors */
     bool detached;                      /* lives until manta_kill or the job's end */
     int max_restarts;                   /* 0: none */
@@ -255,7 +255,9 @@ void *manta_result(manta_context *c, int i, manta_type type, int ndim, const int
 void *manta_state(manta_context *c);             /* of the actor; NULL in a task */
 manta_actor manta_self(const manta_context *c);  /* the actor's own handle */
 bool manta_cancelled(const manta_context *c);    /* somebody cancelled this call: end soon */
-int manta_gpu_count(const manta_context *c);     /* devices given to this task or actor; the first is selected */
+/* Devices given to this task or actor, and their numbers on this host (-1: there is no i-th). None is selected: the body does it,
+ * for instance with cudaSetDevice(manta_gpu(c, 0)). */
+int manta_gpu_count(const manta_context *c);
 int manta_gpu(const manta_context *c, int i);
 int manta_rank(const manta_context *c);
 int manta_rank_count(const manta_context *c);

@@ -116,8 +116,9 @@ typedef struct mt_wire_value {
     manta_ref ref;
     uint32_t state, adopted;  // adopted 1: the answer to an ADOPT
     int32_t code;
-    uint32_t error_rank, text_bytes, spare;
-    uint64_t spare2;
+    uint32_t error_rank, text_bytes;
+    int32_t max_pending;      // PENDING, an actor that is being made: of its callers; they learn the rest with its place
+    uint64_t spare;
 } mt_wire_value;
 _Static_assert(sizeof(mt_wire_value) % 16 == 0, "what follows begins on 16 bytes");
 

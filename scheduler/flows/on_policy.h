@@ -35,8 +35,8 @@ typedef struct mt_on_policy mt_on_policy;
 mt_status mt_on_policy_create(manta_context *context, const mt_rank_setup *setup, mt_on_policy **out);
 void mt_on_policy_destroy(mt_on_policy *flow);   // Nullable. The actors end
 
-// One iteration. `remaining` as for mt_learner_update, at the iteration's end. A rollout that fails is MT_ENV with the
-// worker and the rank named.
+// One iteration. `remaining` as for mt_learner_update, at the iteration's end. A failure has the status of the actor that met it
+// (a rollout's mostly MT_ENV) and names the worker and the rank.
 mt_status mt_on_policy_iterate(mt_on_policy *flow, double remaining, mt_on_policy_report *report);
 
 int64_t mt_on_policy_steps_per_iteration(const mt_on_policy *flow);   // T·n_envs
@@ -53,10 +53,5 @@ mt_status mt_on_policy_load_workers(mt_on_policy *flow, void *const *blobs, cons
 // The driver's counters and windows.
 void mt_on_policy_save(const mt_on_policy *flow, mt_blob *blob);
 mt_status mt_on_policy_load(mt_on_policy *flow, mt_blob_reader *reader);
-
-// The policy that a configuration and an environment's spaces give, found out with an instance of one environment; shared
-// with evaluation. codec: its sizes are set, its spaces are NULL.
-mt_status mt_on_policy_probe(const mt_ppo_config *config, const manta_env_desc *env, const manta_env_option *options,
-    uint32_t option_count, mt_codec *codec, mt_policy **policy);
 
 #endif

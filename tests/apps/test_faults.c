@@ -1,8 +1,10 @@
 // Everything a user can get wrong, and everything that can be broken under him: each gives a message with what, where and
 // what to do, the right exit status, and loses nothing.
+#include "scheduler/checkpoint.h"
 #include "tests/apps/run.h"
 
 #include <criterion/criterion.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +131,54 @@ Test(faults, a_damaged_checkpoint_falls_back_to_an_older_one_and_names_the_file)
     EXPECT(6, "manifest.json");
 }
 
+// A newer generation of a run, in which one file has other bytes (NULL: is not there), and every digest is right.
+static void forge(const char *run_name, const char *name, const void *data, size_t bytes) {
+    char folder[256];
+    mt_checkpoint *from = NULL;
+    mt_checkpoint_writer *to = NULL;
+    snprintf(folder, sizeof folder, "%s/%s/checkpoints", run_folder(), run_name);
+    cr_assert_eq(mt_checkpoint_open_newest(folder, &from), MT_OK, "%s", mt_last_error());
+    mt_checkpoint_desc desc = {.folder = folder, .generation = from->generation + 1, .steps = from->steps, .build_id = from->build_id, .keep = 9};
+    cr_assert_eq(mt_checkpoint_begin(&desc, &to), MT_OK, "%s", mt_last_error());
+    for (size_t i = 0; i < from->file_count; i++) {
+        void *own = NULL;
+        size_t own_bytes = 0;
+        int forged = strcmp(from->files[i].name, name) == 0;
+        if (forged && !data) continue;
+        cr_assert_eq(mt_checkpoint_read(from, from->files[i].name, &own, &own_bytes), MT_OK, "%s", mt_last_error());
+        cr_assert_eq(mt_checkpoint_add_bytes(to, from->files[i].name, forged ? data : own, forged ? bytes : own_bytes), MT_OK, "%s", mt_last_error());
+        free(own);
+    }
+    cr_assert_eq(mt_checkpoint_commit(to), MT_OK, "%s", mt_last_error());
+    mt_checkpoint_close(from);
+}
+
+Test(faults, a_checkpoint_that_lacks_a_file_is_no_missing_checkpoint) {
+    static const char *const files[] = {"state.blob", "worker-00000.blob", "optimiser.safetensors"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "lacks%zu", i);
+        make_run(name);
+        forge(name, files[i], NULL, 0);
+        run(&r, run_folder(), 60, "$MANTA train --resume %s -n 2048 --verbose 0", name);
+        expect_output(3, &files[i], 1);
+    }
+}
+
+// a failure inside an actor is no environment's only because an actor met it
+Test(faults, what_actors_meet_keeps_its_status) {
+    make_run("y");
+    forge("y", "worker-00000.blob", "garbage", 7);
+    run(&r, run_folder(), 60, "$MANTA train --resume y -n 2048 --verbose 0");
+    EXPECT(6, "worker-00000.blob");
+    // 4 TB of shuffled rows, asked for by the learners alone
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        run(&r, run_folder(), 60, "ASAN_OPTIONS=$ASAN_OPTIONS:allocator_may_return_null=1 $MPIRUN -n %d $MANTA train --env CartPole-v1 --run-folder z%d "
+            "-params n_steps:1000000 batch_size:1000000 n_epochs:1000000", ranks, ranks);
+        EXPECT(7, "learner", "cannot allocate");
+    }
+}
+
 Test(faults, damaged_weights_are_refused) {
     make_run("w");
     run(&r, run_folder(), 60, "truncate -s 100 w/policy.safetensors; $MANTA eval w");
@@ -145,6 +195,30 @@ Test(faults, a_full_disk_leaves_the_older_generation_and_training_goes_on) {
     EXPECT(0, "No space left", "free", "no checkpoint at");
     run(&r, run_folder(), 60, "$MANTA train --resume d -n 5120 --verbose 0");
     EXPECT(0, "");
+}
+
+// run.json's command is cut between two letters: one of these two lines had it cut inside one
+Test(faults, long_command_lines_of_any_letters) {
+    static const char *const names[] = {"long", "longx"};
+    for (int i = 0; i < 2; i++) {
+        run(&r, run_folder(), 60, "words=$(for i in $(seq 60); do printf -- '--tensorboard-log=%%s ' $(printf '\xc3\xa4%%.0s' $(seq 40)); done); "
+            "$MANTA train --env CartPole-v1 --run-folder %s $words " SMALL " && iconv -f utf-8 -t utf-8 %s/run.json | grep -c done", names[i], names[i]);
+        EXPECT(0, "1\n");
+    }
+}
+
+// what the driver holds does not grow with every checkpoint that could not be written
+Test(faults, checkpoints_that_fail_leave_no_objects) {
+    make_run("l");
+    setenv("XDG_RUNTIME_DIR", run_folder(), 1);
+    pid_t group = run_start(run_folder(), "MANTA_FAILPOINTS=file.fsync:ENOSPC@12+ exec $MANTA train --resume l -n 1e9 --save-freq 128 "
+        "--verbose 0 2>l.log");
+    run(&r, run_folder(), 60, "for i in $(seq 500); do [ $(grep -c 'no checkpoint at' l.log) -gt 100 ] && break; sleep 0.1; done; $MANTA status --json");
+    const char *owned = strstr(r.output, "\"owned\":");
+    cr_expect_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect(owned && atoi(owned + strlen("\"owned\":")) < 50, "%s", r.output);
+    kill(group, SIGUSR1);
+    cr_expect_eq(run_wait(group, 30), 5);
 }
 
 Test(faults, environments_that_break_their_word) {
@@ -236,6 +310,20 @@ Test(faults, an_environment_that_never_returns_ends_with_the_deadline) {
             MANTA_PLUGINS, ranks);
         EXPECT(11, "deadline passed", "--timeout 2");
         cr_expect_null(strstr(r.output, "Segmentation"), "%s", r.output);
+    }
+}
+
+// a failure is heard while the driver waits for others, and is not lost in their deadline: whichever rank fails, whichever hangs
+Test(faults, one_failure_is_heard_before_another_deadline) {
+    static const char *const fate[] = {"-x WALK_SLOW_SECONDS=60", "-x WALK_SLOW_NAN=1"};
+    for (int bad = 0; bad < 2; bad++) {
+        char worker[32];
+        snprintf(worker, sizeof worker, "rollout worker %d", bad);
+        run(&r, run_folder(), 60, "manta=\"$MANTA train --env %s/walk_slow.so --timeout 25 --end-timeout 1 --run-folder f%d " SMALL "\"; "
+            "$MPIRUN -n 1 %s $manta : -n 1 %s $manta; code=$?; echo after $SECONDS; exit $code", MANTA_PLUGINS, bad, fate[bad == 0], fate[bad == 1]);
+        expect_output(9, (const char *const[]){worker, "after "}, 2);
+        const char *after = strstr(r.output, "after ");
+        cr_expect(after && atoi(after + strlen("after ")) < 20, "%s", r.output);
     }
 }
 

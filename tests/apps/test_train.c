@@ -97,6 +97,54 @@ Test(train, learners_and_environment_runners_apart_have_the_same_bits) {
     }
 }
 
+Test(train, deterministic_alone_has_the_same_bits_apart) {
+    static const struct { int ranks; const char *options; } layouts[] = {
+        {1, ""}, {2, ""}, {4, "--num-learners 1 --num-env-runners 3"}, {3, "--num-learners 1 --num-env-runners 2"},
+    };
+    const char *folder = run_folder();
+    char first[32], other[32], name[32], all[1024];
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        snprintf(name, sizeof name, "alone%zu", i);
+        snprintf(all, sizeof all, "-n 2048 --env CartPole-v1 --seed 5 --verbose 0 --deterministic --save-interval 0 %s "
+            "-params n_envs:6 n_steps:64 n_epochs:2", layouts[i].options);
+        train(folder, layouts[i].ranks, name, all);
+        digest(folder, name, i ? other : first);
+        if (i) cr_expect_str_eq(other, first, "%d ranks with %s differ", layouts[i].ranks, layouts[i].options);
+    }
+}
+
+// ranks without one of the two leave their threads' work to nobody: the threads are divided by an actor's workers
+Test(train, an_actor_has_a_thread_for_each_of_its_workers) {
+    const char *folder = run_folder();
+    static run_result r;
+    run(&r, folder, 60, "$MPIRUN -n 2 --bind-to none bash -c 'echo $$ >pid.$OMPI_COMM_WORLD_RANK; exec $MANTA train --env CartPole-v1 --run-folder th -n 1e9 "
+        "--threads 4 --num-learners 1 --num-env-runners 1 --n-workers 4 -params n_envs:8 n_steps:32' >th.log 2>&1 & "
+        "for i in $(seq 500); do [ -s th/progress.csv ] && break; sleep 0.1; done; cat /proc/$(cat pid.1)/task/*/comm | grep -c manta-w; "
+        "kill -USR1 $(cat pid.0); wait; cat th.log");
+    cr_expect_geq(atoi(r.output), 3, "the runner's rank has %s", r.output);   // beside the executor's own
+    cr_expect(strstr(r.output, "2 ranks x 4 threads"), "%s", r.output);
+}
+
+Test(train, placements_need_no_reservations) {
+    static const struct { int ranks; const char *options; } layouts[] = {
+        {1, ""}, {2, "--placement pack"}, {2, "--placement spread"}, {4, "--placement pack"}, {4, "--placement spread"},
+        {4, "--placement pack --num-learners 1 --num-env-runners 3"}, {4, "--placement pack --num-env-runners 2 --num-cpus-per-env-runner 0.5"},
+    };
+    const char *folder = run_folder();
+    static run_result r;
+    char first[32], other[32], name[32], all[1024];
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        snprintf(name, sizeof name, "placed%zu", i);
+        snprintf(all, sizeof all, "-n 1024 --threads 1 " CARTPOLE " %s", layouts[i].options);
+        train(folder, layouts[i].ranks, name, all);
+        digest(folder, name, i ? other : first);
+        if (i) cr_expect_str_eq(other, first, "%d ranks with %s differ", layouts[i].ranks, layouts[i].options);
+    }
+    run(&r, folder, 60, "$MPIRUN -n 2 $MANTA train --env CartPole-v1 --run-folder two --placement pack --resources cpu=4 --num-cpus-per-learner 1");
+    cr_expect_eq(r.exit_code, 2, "%s", r.output);
+    cr_expect(strstr(r.output, "two learners on rank 0") && strstr(r.output, "more than half of what a rank has"), "%s", r.output);
+}
+
 Test(train, an_experiment_file_says_who_does_what_and_the_timeline_shows_it) {
     const char *folder = run_folder();
     static run_result r;

@@ -115,6 +115,20 @@ static inline void cluster_at_rest(cluster *k, int rank) {
     }
 }
 
+// Objects, actors and runs that the ranks still have.
+static inline uint64_t cluster_left(const cluster *k) {
+    uint64_t left = 0;
+    for (int r = 0; r < k->size; r++) {
+        mt_core_stats s;
+        if (!k->node[r]) continue;
+        mt_node_enter(k->node[r]);
+        mt_core_stats_get(k->node[r]->core, &s);
+        mt_node_leave(k->node[r]);
+        left += s.objects + s.borrowed + s.actors + s.stored + s.queued_runs + s.running_runs + s.pending_tasks;
+    }
+    return left;
+}
+
 // Runs the driver on rank 0 and ends the job. The driver's code; k->status says how the ranks ended. check: nothing may be left.
 static inline int cluster_run(cluster *k, manta_function *driver, int check) {
     for (int r = 1; r < k->size; r++) {
@@ -130,7 +144,8 @@ static inline int cluster_run(cluster *k, manta_function *driver, int check) {
     mt_context_release_all(c);
     mt_node_leave(k->node[0]);
     mt_context_destroy(c);
-    if (check) mt_sleep_ns(100 * MT_MILLISECOND_NS);   // the last releases are on their way
+    if (check) mt_sleep_ns(100 * MT_MILLISECOND_NS);   // the last releases are on their way; longer on a machine that is busy
+    for (int i = 0; check && i < 300 && cluster_left(k); i++) mt_sleep_ns(10 * MT_MILLISECOND_NS);
     for (int r = 0; check && r < k->size; r++) {
         if (!k->node[r]) continue;
         mt_node_enter(k->node[r]);

@@ -189,7 +189,19 @@ static int counter_where(manta_context *c) { return where(c); }
 static int counter_self(manta_context *c) { return manta_return(c, manta_handle(manta_self(c))); }
 static int counter_fail(manta_context *c) { return manta_fail(c, "this method fails"); }
 
+static int flood(manta_context *c) {   // "actor -> i64": how many of the first calls are accepted when 50 are made at once; opens the gate
+    manta_ref refs[50];
+    int64_t accepted = 0;
+    for (int i = 0; i < 50; i++) refs[i] = manta_tell(c, manta_actor_of(c, 0), "add", manta_i64(1));
+    atomic_store(&gate, 1);
+    while (accepted < 50 && manta_get(c, refs[accepted], NULL) == MANTA_OK) accepted++;
+    for (int i = (int)accepted; i < 50; i++)
+        if (manta_get(c, refs[i], NULL) != MANTA_FULL) return manta_fail(c, "call %d of 50 is not refused for being too many: %s", i, manta_error(c).message);
+    return manta_return(c, manta_i64(accepted));
+}
+
 static const manta_task test_tasks[] = {
+    {"flood", flood, "actor -> i64"},
     {"add", add, "i64, i64 -> i64"},
     {"fib", fib, "i64 -> i64"},
     {"nap", nap, "f64 -> f64"},

@@ -40,6 +40,18 @@ static void on_1_2_4(manta_function *driver) {
 
 // ---- tasks
 
+static int threadless(manta_context *c) {
+    size_t before;
+    cr_assert_eq(pthread_attr_getstacksize(&c->node->thread_attributes, &before), 0);
+    cr_assert_eq(pthread_attr_setstacksize(&c->node->thread_attributes, (size_t)1 << 50), 0);
+    manta_ref sum = manta_call(c, "add", manta_i64(1), manta_i64(2));
+    FAILS(manta_get_within(c, sum, 0.2, NULL), DEADLINE, "");
+    cr_assert_eq(pthread_attr_setstacksize(&c->node->thread_attributes, before), 0);
+    cr_assert_eq(number(c, sum), 3);
+    return MANTA_OK;
+}
+Test(runtime, a_thread_that_the_system_refused_is_tried_again) { run(threadless, (cluster_options){.size = 1, .timeout = 10}); }
+
 static int calls(manta_context *c) {
     manta_ref three = manta_call(c, "add", manta_i64(1), manta_i64(2));
     manta_ref ten = manta_call(c, "add", manta_from(three), manta_i64(7));
@@ -284,6 +296,20 @@ static int limited(manta_context *c) {
     return MANTA_OK;
 }
 Test(runtime, pending_calls_have_a_limit) { on_1_2_4(limited); }
+
+// Callers on other ranks, while there is no actor yet: all CPUs of its rank are taken until they have made their calls.
+static int limited_early(manta_context *c) {
+    int last = manta_rank_count(c) - 1;
+    manta_ref takes = manta_call_with(c, "hold", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(0), .num_cpus = 4));
+    while (!atomic_load(&bodies_begun)) mt_sleep_ns(MT_MILLISECOND_NS);
+    manta_actor a = manta_new(c, "Counter", MANTA_OPTIONS(.max_pending_calls = 3, .on_rank = MANTA_ON_RANK(0)), manta_i64(0));
+    int64_t accepted = number(c, manta_call_with(c, "flood", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(last)), manta_handle(a)));
+    cr_assert_eq(accepted, 3, "%d calls were accepted", (int)accepted);
+    return manta_get(c, takes, NULL);
+}
+Test(runtime, pending_calls_have_a_limit_before_the_actor_is_there) {
+    for (int size = 2; size <= 4; size += 2) run(limited_early, (cluster_options){.size = size, .hosts = size / 2});
+}
 
 static int detached(manta_context *c) {
     atomic_store(&destroyed, 0);

@@ -146,6 +146,49 @@ Test(runtime_group, a_member_that_ends_leaves_and_keeps_nobody) {
     run(ended, (cluster_options){.size = 2});
 }
 
+
+static void send_block(uint64_t id, size_t bytes) {
+    static const char data[100000];
+    mt_node_enter(k.node[0]);
+    mt_core_shell_send(k.node[0]->core, 1, MT_TOPIC_GROUP, id, data, bytes);
+    mt_node_leave(k.node[0]);
+}
+
+static size_t early_bytes(void) {
+    mt_node_enter(k.node[1]);
+    size_t bytes = k.node[1]->early_bytes;
+    mt_node_leave(k.node[1]);
+    return bytes;
+}
+
+static int belated(manta_context *c) {
+    manta_actor a[2];
+    manta_ref refs[2];
+    for (int i = 0; i < 2; i++) a[i] = manta_new(c, "Member", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(i)));
+    manta_ref group = manta_group_create(c, a, 2);
+    for (int i = 0; i < 2; i++) refs[i] = manta_tell(c, a[i], "join", manta_reference(group), manta_i64(i), manta_f64(20));
+    OK(manta_get_all(c, refs, 2, 30, NULL));
+    mt_node_enter(k.node[1]);
+    uint64_t id = k.node[1]->teams->id;
+    mt_node_leave(k.node[1]);
+    for (int i = 0; i < 2; i++) refs[i] = manta_tell(c, a[i], "leave");
+    OK(manta_get_all(c, refs, 2, 30, NULL));
+    no_teams(c);
+    // blocks for a team that was left are dropped; those of one that may yet be are kept, and the oldest give way
+    send_block(id, 1000);
+    send_block(id + 1, 999);
+    for (int i = 0; i < 5000 && early_bytes() < 999; i++) mt_sleep_ns(MT_MILLISECOND_NS);
+    cr_assert_eq(early_bytes(), 999);
+    for (int i = 0; i < 350; i++) send_block(id + 2, 100000);
+    send_block(id + 3, 10);
+    for (int i = 0; i < 5000 && early_bytes() % 100000 != 10; i++) mt_sleep_ns(MT_MILLISECOND_NS);
+    cr_assert_eq(early_bytes() % 100000, 10, "the newest is lost");
+    cr_assert_leq(early_bytes(), 32 << 20);
+    cr_assert_geq(early_bytes(), 31 << 20);
+    return MANTA_OK;
+}
+Test(runtime_group, blocks_for_groups_that_are_gone_take_no_room) { run(belated, (cluster_options){.size = 2}); }
+
 Test(runtime_group, what_goes_wrong_is_said) {
     run(wrong, (cluster_options){.size = 1});
     run(wrong, (cluster_options){.size = 2, .timeout = 3});

@@ -124,6 +124,25 @@ Test(runtime_objects, what_does_not_fit_goes_to_disk_and_comes_back) {
     run_and_check(spilled, (cluster_options){.heap_bytes = UINT64_C(64) << 20, .spill = 1}, 1);
 }
 
+static int no_disk(manta_context *c) {
+    static const char big[2 << 20];
+    // the disk's thread cannot be started: nobody has this much for a stack
+    cr_assert_eq(pthread_attr_setstacksize(&c->node->thread_attributes, (size_t)1 << 50), 0);
+    int64_t begin_ns = mt_clock_ns();
+    int code = MANTA_OK;
+    manta_ref refs[12], last = {0};
+    int count = 0;
+    while (count < 12 && code == MANTA_OK) code = manta_get(c, last = refs[count++] = manta_put(c, manta_bytes(big, sizeof big)), NULL);
+    cr_assert_eq(code, MANTA_NO_MEMORY, "%s", manta_error(c).message);
+    cr_assert_lt(mt_clock_ns() - begin_ns, 5 * MT_SECOND_NS, "waited for a disk that there is not");
+    for (int i = 0; i < count; i++) manta_release(c, refs[i]);
+    OK(manta_get(c, manta_put(c, manta_bytes(big, sizeof big)), NULL));
+    return MANTA_OK;
+}
+Test(runtime_objects, without_a_thread_for_the_disk_memory_is_full_and_nothing_hangs) {
+    run_and_check(no_disk, (cluster_options){.heap_bytes = UINT64_C(16) << 20, .spill = 1}, 1);
+}
+
 // ---- resources
 
 static int resources(manta_context *c) {

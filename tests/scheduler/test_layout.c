@@ -32,6 +32,20 @@ Test(layout, deterministic_workers_never_come_from_the_threads) {
             cr_expect_eq(workers_of(0, 1, 64, 64, ranks[i], threads), expected[i], "%d ranks, %d threads", ranks[i], threads);
 }
 
+Test(layout, deterministic_workers_are_as_many_wherever_a_layout_can_have_them) {
+    const struct { int ranks, learners, runners, expected; } cases[] = {
+        {4, 1, 3, 4}, {4, 2, 2, 4}, {4, 1, 1, 4}, {2, 1, 4, 4}, {4, 2, 3, 4}, {3, 2, 1, 4},
+        {4, 3, 1, 3}, {2, 1, 5, 5}, {4, 2, 5, 10},   // those that cannot
+    };
+    for (size_t i = 0; i < MT_COUNT(cases); i++) {
+        mt_train_config train = {.deterministic = 1, .num_learners = cases[i].learners, .num_env_runners = cases[i].runners};
+        mt_ppo_config ppo = {.n_envs = 64, .learner.batch_size = 64};
+        mt_layout l;
+        cr_assert_eq(mt_layout_init(&l, &train, &ppo, cases[i].ranks, 8), MT_OK, "%s", mt_last_error());
+        cr_expect_eq(l.workers, cases[i].expected, "case %zu: %d", i, l.workers);
+    }
+}
+
 // every worker has one learner and one runner, every environment one worker
 Test(layout, everything_is_done_once) {
     for (int ranks = 1; ranks <= 9; ranks++)
@@ -60,11 +74,41 @@ Test(layout, everything_is_done_once) {
             }
 }
 
+Test(layout, threads_are_as_many_as_the_workers_of_one_actor) {
+    const struct { int learners, runners, workers, threads, expected; } cases[] = {
+        {1, 1, 4, 4, 4}, {1, 1, 4, 8, 4}, {1, 3, 4, 8, 4}, {2, 2, 4, 8, 2}, {4, 2, 4, 8, 2}, {4, 3, 4, 8, 2}, {4, 4, 4, 8, 1}, {1, 1, 4, 1, 1},
+    };
+    for (size_t i = 0; i < MT_COUNT(cases); i++) {
+        mt_layout l = {.ranks = 4, .learners = cases[i].learners, .runners = cases[i].runners, .workers = cases[i].workers};
+        cr_expect_eq(mt_layout_threads(&l, cases[i].threads), cases[i].expected, "case %zu", i);
+    }
+}
+
+// two hosts with two ranks each, and ranks that go round them
+Test(layout, placements_take_hosts_one_by_one_or_in_turn) {
+    static const int by_slot[] = {0, 0, 1, 1}, by_node[] = {0, 1, 0, 1};
+    const struct { mt_placement placement; const int *node_of; int expected[4]; } cases[] = {
+        {MT_PLACEMENT_PACK, by_slot, {0, 1, 2, 3}}, {MT_PLACEMENT_PACK, by_node, {0, 2, 1, 3}},
+        {MT_PLACEMENT_SPREAD, by_slot, {0, 2, 1, 3}}, {MT_PLACEMENT_SPREAD, by_node, {0, 1, 2, 3}},
+    };
+    for (size_t i = 0; i < MT_COUNT(cases); i++) {
+        int order[4];
+        mt_layout apart = {.ranks = 4, .learners = 1, .runners = 3}, together = {.ranks = 4, .learners = 4, .runners = 6};
+        mt_layout_order(&apart, cases[i].placement, cases[i].node_of, order);
+        cr_expect_arr_eq(order, cases[i].expected, sizeof order, "case %zu", i);
+        for (int r = 0; r < 3; r++)
+            cr_expect_neq(mt_layout_placed_runner(&apart, order, r), mt_layout_placed_learner(&apart, order, 0), "case %zu", i);
+        for (int l = 0; l < 4; l++) cr_expect_eq(mt_layout_placed_learner(&together, order, l), cases[i].expected[l]);
+        for (int r = 0; r < 6; r++) cr_expect_eq(mt_layout_placed_runner(&together, order, r), cases[i].expected[r % 4]);
+    }
+}
+
 Test(layout, what_does_not_divide_is_refused) {
     mt_layout l;
     mt_ppo_config ppo = {.n_envs = 8, .learner.batch_size = 64};
     cr_expect_eq(mt_layout_init(&l, &(mt_train_config){.num_learners = 3}, &ppo, 2, 1), MT_CONFIG);
     cr_expect(strstr(mt_last_error(), "num_learners 3 on 2 ranks"), "%s", mt_last_error());
+    cr_expect(!strstr(mt_last_error(), "threads"), "threads give no room for a learner: %s", mt_last_error());
     cr_expect_eq(mt_layout_init(&l, &(mt_train_config){.n_workers = 6}, &ppo, 4, 1), MT_CONFIG);
     cr_expect(strstr(mt_last_error(), "n_workers 6 over 4 ranks"), "%s", mt_last_error());
     cr_expect_eq(mt_layout_init(&l, &(mt_train_config){.n_workers = 2, .num_learners = 1, .num_env_runners = 3}, &ppo, 4, 1), MT_CONFIG);

@@ -1,7 +1,7 @@
 // Reading a run back: its options, its environment, the weights that were meant, and what is said when something is missing.
 #include "scheduler/saved_run.h"
 
-#include "scheduler/flows/on_policy.h"
+#include "scheduler/policy_probe.h"
 #include "scheduler/report/run_folder.h"
 #include "scheduler/weights_file.h"
 #include "test_report_common.h"
@@ -32,7 +32,7 @@ static void write_weights(const char *name, const char *env, int normalise, floa
     CHECK_OK(mt_options_set_text(&options, "env", env, MT_FROM_COMMAND_LINE, ""));
     CHECK_OK(mt_options_set_text(&options, "net_arch", "[8]", MT_FROM_COMMAND_LINE, ""));
     CHECK_OK(mt_environment_open(&environment, &train));
-    CHECK_OK(mt_on_policy_probe(&ppo, environment.desc, environment.options, environment.option_count, &codec, &policy));
+    CHECK_OK(mt_policy_probe(&ppo, environment.desc, environment.options, environment.option_count, &codec, &policy));
     mt_weights_register(&weights, policy, &arena);
     mt_normaliser_register(&normaliser, codec.obs, normalise, 0, 10, 10, &arena);
     CHECK_OK(mt_arena_commit(&arena));

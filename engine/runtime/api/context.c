@@ -8,8 +8,6 @@
 #include <string.h>
 #include "engine/base/clock.h"
 
-#define ROOM_LOOK_NS (200 * MT_MICROSECOND_NS)
-
 // ---- life
 
 manta_context *mt_context_create(mt_node *node, int number) {
@@ -128,15 +126,24 @@ static void *draft_large(manta_context *c, mt_draft *draft, const manta_arg *arg
     mt_node *node = c->node;
     draft->head = mt_value_head_of(arg);
     memcpy(draft->shape, arg->value.shape, sizeof draft->shape);
-    // objects that are on their way to disk make room; the disk thread and the background thread see to it
-    for (int64_t deadline = 0;;) {
-        mt_node_enter(node);
+    // objects that are on their way to disk make room
+    int64_t deadline = 0;
+    mt_node_enter(node);
+    for (;;) {
         draft->offset = mt_core_allocate(node->core, draft->head.bytes);
-        int soon = draft->offset == MT_HEAP_NO_OFFSET && mt_core_making_room(node->core);
-        mt_node_leave(node);
-        if (!soon || (deadline && mt_deadline_passed(deadline))) break;
+        if (draft->offset != MT_HEAP_NO_OFFSET || !mt_core_making_room(node->core) || node->ending) break;
         if (!deadline) deadline = mt_context_deadline(c, MANTA_DEFAULT_TIMEOUT);
-        mt_sleep_ns(ROOM_LOOK_NS);
+        else if (mt_deadline_passed(deadline)) break;
+        mt_bell_reset(&c->bell);
+        c->wants_room = 1;
+        mt_context_wait(c, deadline);
+        c->wants_room = 0;
+    }
+    int ending = node->ending;
+    mt_node_leave(node);
+    if (draft->offset == MT_HEAP_NO_OFFSET && ending) {
+        mt_context_fail(c, MANTA_SHUTDOWN, "the job ends: no room is made for %llu bytes any more", (unsigned long long)draft->head.bytes);
+        return NULL;
     }
     if (draft->offset == MT_HEAP_NO_OFFSET) {
         mt_heap_stats heap = mt_heap_stats_get(node->heap);
@@ -212,7 +219,8 @@ int64_t mt_context_deadline(const manta_context *c, double seconds) {
 int mt_context_wait(manta_context *c, int64_t deadline_ns) {
     mt_node *node = c->node;
     if (node->ending) return mt_bell_rung(&c->bell);
-    mt_waiting waiting = {.next = node->waiting, .previous = &node->waiting, .bell = &c->bell};
+    mt_waiting waiting = {.next = node->waiting, .previous = &node->waiting, .bell = &c->bell, .room = c->wants_room};
+    node->room_waiters += waiting.room;
     if (waiting.next) waiting.next->previous = &waiting.next;
     node->waiting = &waiting;
     mt_node_not_soon(node, c);
@@ -230,6 +238,7 @@ int mt_context_wait(manta_context *c, int64_t deadline_ns) {
         mt_core_unblocked(node->core, c->run);
         mt_node_blocked(node, -1);
     }
+    node->room_waiters -= waiting.room;
     *waiting.previous = waiting.next;
     if (waiting.next) waiting.next->previous = waiting.previous;
     return rung;

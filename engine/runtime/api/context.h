@@ -28,6 +28,7 @@ struct manta_context {
     int number;                    // of its executor; 0: the driver's
     mt_timeline_ring *ring;        // Nullable
     mt_bell bell;
+    int wants_room;                // what it waits for is memory in the heap
     // the run, or NULL in the driver
     mt_run *run;
     const mt_function *function;   // Nullable with it

@@ -86,10 +86,14 @@ static int failure_of(manta_context *c, const mt_look *look) {
     return look->code;
 }
 
-static int unsatisfied(manta_context *c, int count, int satisfied) {
+// Lock held. Says what the first that is missing waits for.
+static int unsatisfied(manta_context *c, const manta_ref *refs, const mt_wait_link *links, int links_count, int count, int satisfied) {
+    char why[256] = "";
     if (c->node->ending) return mt_context_fail(c, MANTA_SHUTDOWN, "the job ends: what was waited for does not come any more");
-    return mt_context_fail(c, MANTA_DEADLINE, "%d of %d references were not ready in time; wait longer, or see what they wait for",
-        count - satisfied, count);
+    for (int i = 0; i < links_count && !*why; i++)
+        if (!links[i].satisfied) mt_core_why(c->node->core, refs[i], why, sizeof why);
+    return mt_context_fail(c, MANTA_DEADLINE, "%d of %d references were not ready in time%s%s", count - satisfied, count,
+        *why ? "; of the first that is missing: " : "", why);
 }
 
 static int check_refs(manta_context *c, const manta_ref *refs, int count) {
@@ -132,7 +136,7 @@ int manta_get_all(manta_context *c, const manta_ref *refs, int count, double sec
         else if (done) code = view_of(c, &look, out ? &out[i] : &unused);
         if (done && out) mt_context_keep_view(c, refs[i]);
     }
-    if (code == MANTA_OK && !done) code = unsatisfied(c, count, waiter.satisfied);
+    if (code == MANTA_OK && !done) code = unsatisfied(c, refs, links, count, count, waiter.satisfied);
     mt_core_wait_end(node->core, links, count);
     mt_node_leave(node);
     if (links != few) free(links);
@@ -224,7 +228,7 @@ int manta_wait(manta_context *c, const manta_ref *refs, int count, int wanted, d
     int done = mt_core_wait(node->core, &waiter, refs, count, links);
     if (!done && waiter.satisfied < wanted) mt_context_wait(c, mt_context_deadline(c, seconds));
     for (int i = 0; i < count; i++) ready[i] = links[i].satisfied;
-    if (waiter.satisfied < wanted) code = unsatisfied(c, wanted, waiter.satisfied);
+    if (waiter.satisfied < wanted) code = unsatisfied(c, refs, links, count, wanted, waiter.satisfied);
     mt_core_wait_end(node->core, links, count);
     mt_node_leave(node);
     if (links != few) free(links);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
+#include "engine/base/last_words.h"
 #include "engine/runtime/api/context.h"
 
 static mt_status arguments_check(manta_context *c, const mt_run *run, const mt_function *f) {
@@ -73,7 +74,9 @@ void mt_context_run(manta_context *c, mt_run *run) {
         return;
     }
     int64_t begin = mt_clock_ns();
+    const char *before = mt_last_words_doing(f->name);
     c->end_code = body(c, run, f);
+    mt_last_words_doing(before);
     int64_t end = mt_clock_ns();
     c->run_ns = end - begin;
     if (__builtin_expect(c->ring != NULL, 0))

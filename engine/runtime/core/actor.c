@@ -8,6 +8,7 @@
 //     host:    CREATE runs ──▶ alive: methods in order, max_concurrency at a time ──ACTOR_END──▶ ending ──▶ destroyed
 #include "engine/runtime/core/state.h"
 
+#include <stddef.h>
 #include <stdio.h>
 
 size_t mt_actor_encode_place(const mt_core *c, const mt_wire_call *w, void *out) {
@@ -168,7 +169,8 @@ static void owner_rank_dead(mt_core *c, mt_object *o, int rank) {
     mt_actor *a = o->more ? o->more->actor : NULL;
     if (!a || !a->alive || a->rank != rank) return;
     a->alive = 0, a->rank = -1;
-    if (a->restarts > 0 && a->creation) {
+    int bound = a->creation && a->creation->on_rank == rank;   // it may live nowhere else
+    if (a->restarts > 0 && a->creation && !bound) {
         if (a->restarts != MANTA_ALWAYS) a->restarts--;
         a->creation->call->incarnation = ++a->incarnation;
         mt_object_set_pending(c, o);
@@ -176,7 +178,7 @@ static void owner_rank_dead(mt_core *c, mt_object *o, int rank) {
         return;
     }
     char text[128];
-    snprintf(text, sizeof text, "rank %d, where it lived, died%s", rank, a->incarnation ? "; it has no restarts left" : "");
+    snprintf(text, sizeof text, "rank %d, where it lived, died%s", rank, bound ? "; it may live on no other" : a->incarnation ? "; it has no restarts left" : "");
     bury(c, a, o->ref, MANTA_ACTOR_DIED, rank, text);
 }
 
@@ -208,6 +210,38 @@ static void pump(mt_core *c, mt_link *l) {
     mt_object_release(c, actor);
 }
 
+static mt_link *link_of(mt_core *c, mt_object *actor) {
+    if (actor->link) return actor->link;
+    mt_link *l = actor->link = mt_take(c, sizeof *l);
+    l->actor = actor, l->rank = -1, l->last = &l->first, l->sent_last = &l->sent;
+    return l;
+}
+
+int mt_actor_max_pending(const mt_object *o) {
+    const mt_actor *a = o->owned && o->more ? o->more->actor : NULL;
+    return a && a->creation ? a->creation->call->max_pending : 0;
+}
+
+static void fail_full(mt_core *c, const mt_link *l, mt_task *t) {
+    char text[160];
+    snprintf(text, sizeof text, "%d calls of this rank to the actor are pending, its max_pending_calls", l->max_pending);
+    mt_task_fail(c, t, MANTA_FULL, c->rank, text);
+}
+
+// The caller learns the limit: of the calls that were made before, the last are too many. The actor is held.
+static void limit(mt_core *c, mt_link *l, int max_pending) {
+    int32_t rank = l->rank;
+    l->max_pending = max_pending > 0 ? max_pending : 0;
+    l->rank = -1;   // a call that fails lets others go: not those that are too many
+    while (l->max_pending && l->first && l->queued + l->in_flight > (uint32_t)l->max_pending)
+        fail_full(c, l, (mt_task *)(void *)((char *)l->last - offsetof(mt_task, next)));
+    l->rank = rank;
+}
+
+void mt_actor_limit(mt_core *c, mt_object *o, int max_pending) {
+    if (max_pending > 0) limit(c, link_of(c, o), max_pending);
+}
+
 void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor) {
     mt_actor_place place = {0};
     if (actor->state == MT_STATE_FAILED) {
@@ -216,18 +250,11 @@ void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor) {
         mt_task_fail(c, t, actor->code, (int)actor->error_rank, text);
         return;
     }
-    mt_link *l = actor->link;
-    if (!l) {
-        l = actor->link = mt_take(c, sizeof *l);
-        l->actor = actor, l->rank = -1, l->last = &l->first, l->sent_last = &l->sent;
-    }
-    if (read_place(c, actor, &place)) l->rank = (int32_t)place.rank, l->incarnation = place.incarnation;
-    else if (actor->owned && actor->more && actor->more->actor && actor->more->actor->creation)
-        place.max_pending = actor->more->actor->creation->call->max_pending;
-    if (place.max_pending > 0 && l->queued + l->in_flight >= (uint32_t)place.max_pending) {
-        char text[160];
-        snprintf(text, sizeof text, "%u calls of this rank to the actor are pending, its max_pending_calls", l->queued + l->in_flight);
-        mt_task_fail(c, t, MANTA_FULL, c->rank, text);
+    mt_link *l = link_of(c, actor);
+    if (read_place(c, actor, &place)) l->rank = (int32_t)place.rank, l->incarnation = place.incarnation, l->max_pending = place.max_pending;
+    else if (actor->owned) l->max_pending = mt_actor_max_pending(actor);
+    if (l->max_pending > 0 && l->queued + l->in_flight >= (uint32_t)l->max_pending) {
+        fail_full(c, l, t);
         return;
     }
     mt_object_hold(actor);
@@ -313,6 +340,7 @@ void mt_actor_changed(mt_core *c, mt_object *o) {
         mt_object_hold(o);
         if (l->sent && l->incarnation != place.incarnation) send_again(c, l, &place);
         l->rank = (int32_t)place.rank, l->incarnation = place.incarnation;
+        limit(c, l, place.max_pending);
         pump(c, l);
         mt_object_drop(c, o);
     }
@@ -472,5 +500,5 @@ void mt_actor_rank_dead(mt_core *c, int rank) {
 void mt_core_visit_actors(const mt_core *c, void (*visit)(void *context, const mt_core_actor_info *info), void *context) {
     for (const mt_hosted *h = c->hosted; h; h = h->next)
         visit(context, &(mt_core_actor_info){.actor = h->ref, .class_number = h->class_number, .queued = (int)h->queued,
-            .running = h->running, .name = h->name});
+            .running = h->running});
 }

@@ -152,6 +152,7 @@ static void tell(mt_core *c, mt_object *o, int rank, int adopted) {
     mt_piece piece = {0};
     if (o->state == MT_STATE_READY && !o->evicted) piece = (mt_piece){o->encoded, o->encoded_bytes};
     else if (o->state == MT_STATE_READY) m.state = MT_STATE_PENDING;
+    else if (o->state == MT_STATE_PENDING) m.max_pending = mt_actor_max_pending(o);
     else if (o->state == MT_STATE_FAILED) {
         m.code = o->code, m.error_rank = o->error_rank;
         if (o->message) piece = (mt_piece){o->message, m.text_bytes = (uint32_t)strlen(o->message)};
@@ -371,6 +372,7 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     } else {
         if (o->state != MT_STATE_PENDING) mt_object_set_pending(c, o);
         else give_calls_back(c, o);
+        if (o->is_actor) mt_actor_limit(c, o, m->max_pending);
         mt_wait_changed(c, o);   // adopted: calls that pass the reference on may go
     }
     mt_core_run_deferred(c);

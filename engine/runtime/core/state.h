@@ -211,7 +211,6 @@ struct mt_hosted {
     int gpus[MT_GPUS_MAX], gpu_count, gpu_units;
     mt_run_core *first, **last;          // methods waiting their turn
     uint32_t queued;
-    char name[MT_ACTOR_NAME_BYTES];
     mt_hosted *next, **previous;
 };
 
@@ -234,6 +233,7 @@ struct mt_actor {
 struct mt_link {
     mt_object *actor;                    // held while calls are pending
     int32_t rank;                        // -1: not known (yet, or any more)
+    int32_t max_pending;                 // 0: no limit, or not known yet
     uint32_t incarnation, class_number;
     mt_task *first, **last;              // not sent, in order
     mt_task *sent, **sent_last;          // sent, in order
@@ -472,6 +472,8 @@ void mt_actor_let_go(mt_core *core, mt_object *actor);           // nobody holds
 void mt_actor_object_freed(mt_core *core, mt_object *o);
 void mt_actor_changed(mt_core *core, mt_object *o);              // caller: its object's state changed
 void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor);
+int mt_actor_max_pending(const mt_object *o);                    // owner: of an actor that is being made; 0: no limit
+void mt_actor_limit(mt_core *core, mt_object *o, int max_pending);   // caller: its owner says so before it has a place
 void mt_actor_call_ready(mt_core *core, mt_task *task);
 void mt_actor_call_done(mt_core *core, mt_task *task);
 void mt_actor_rank_dead(mt_core *core, int rank);

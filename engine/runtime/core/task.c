@@ -488,15 +488,16 @@ void mt_task_lost(mt_core *c, mt_task *t, int rank) {
         mt_task_fail(c, t, MANTA_CANCELLED, c->rank, "cancelled, and its rank died");
         return;
     }
-    if (t->call_kind == MT_CALL_CREATE || t->retries > 0) {
+    int bound = t->on_rank == rank;   // it may run nowhere else
+    if (!bound && (t->call_kind == MT_CALL_CREATE || t->retries > 0)) {
         if (t->call_kind == MT_CALL_TASK && t->retries != MANTA_ALWAYS) t->retries--;
         c->stats.retried++;
         wait_for_arguments(c, t);
         return;
     }
     char text[128];
-    snprintf(text, sizeof text, "rank %d died while it ran, and it had no retries left", rank);
-    mt_task_fail(c, t, MANTA_TASK_FAILED, rank, text);
+    snprintf(text, sizeof text, "rank %d died while it ran or waited there, and it %s", rank, bound ? "may run on no other" : "had no retries left");
+    mt_task_fail(c, t, t->call_kind == MT_CALL_CREATE ? MANTA_ACTOR_DIED : MANTA_TASK_FAILED, rank, text);
 }
 
 static void revive(mt_core *c, mt_task *t) {

@@ -1,5 +1,6 @@
 // The disk thread: objects to files and back. It starts when the first object has to go. The core asks under the lock and is
 // answered by this thread under the lock; the copying is done without it (the core leaves an object that is on its way alone).
+// Every question is answered: when the system gives no thread, with a no, by whoever leaves the lock next (mt_disk_refuse).
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,10 @@
 #include "engine/runtime/node/node.h"
 #include "engine/runtime/node/timeline.h"
 
-enum { DISK_THREAD = 1000000 };   // its number in the timeline, behind all executors
+enum {
+    DISK_THREAD = 1000000,   // its number in the timeline, behind all executors
+    RESERVE = 64,            // jobs for when memory has run out, which is when objects go to disk
+};
 
 typedef enum job_kind { JOB_SPILL, JOB_RESTORE, JOB_DROP } job_kind;
 
@@ -22,6 +26,8 @@ struct mt_disk {
     mt_node *node;       // borrowed
     // under the node's lock
     job *head, **tail;
+    job *reserve;        // free ones of `spare`
+    job spare[RESERVE];
     int started, stop, failed;
     // the thread's own
     mt_bell bell;
@@ -35,8 +41,47 @@ mt_status mt_disk_create(mt_node *node, mt_disk **out) {
     if (!disk) return MT_FAIL(NO_MEMORY, "out of memory for the node");
     disk->node = node;
     disk->tail = &disk->head;
+    for (int i = 0; i < RESERVE; i++) disk->spare[i].next = disk->reserve, disk->reserve = &disk->spare[i];
     return MT_OK;
 }
+
+// ---- jobs, with the lock held
+
+static job *job_new(mt_disk *disk) {
+    job *j = malloc(sizeof *j);
+    if (j || !disk->reserve) return j;
+    j = disk->reserve;
+    disk->reserve = j->next;
+    return j;
+}
+
+static void job_free(mt_disk *disk, job *j) {
+    if (j < disk->spare || j >= disk->spare + RESERVE) {
+        free(j);
+        return;
+    }
+    j->next = disk->reserve;
+    disk->reserve = j;
+}
+
+static job *job_take(mt_disk *disk) {
+    job *j = disk->head;
+    if (!j) return NULL;
+    disk->head = j->next;
+    if (!disk->head) disk->tail = &disk->head;
+    return j;
+}
+
+static void job_answer(mt_disk *disk, job *j, int ok) {
+    mt_node *node = disk->node;
+    job done = *j;
+    job_free(disk, j);
+    if (done.kind == JOB_SPILL) mt_core_spilled(node->core, done.ticket, done.file, ok);
+    if (done.kind == JOB_RESTORE) mt_core_restored(node->core, done.ticket, ok);
+    mt_node_room(node);
+}
+
+// ---- the thread
 
 static int do_spill(mt_disk *disk, job *j) {
     mt_node *node = disk->node;
@@ -69,9 +114,7 @@ static void do_job(mt_disk *disk, job *j) {   // lock held on entry and on retur
         mt_timeline_add(disk->ring, MT_TIMELINE_TRANSFER, j->kind == JOB_SPILL ? "to disk" : "from disk", begin_ns, mt_clock_ns(),
             ok ? MANTA_OK : MANTA_IO, j->bytes);
     mt_node_enter(node);
-    if (j->kind == JOB_SPILL) mt_core_spilled(node->core, j->ticket, j->file, ok);
-    if (j->kind == JOB_RESTORE) mt_core_restored(node->core, j->ticket, ok);
-    free(j);
+    job_answer(disk, j, ok);
 }
 
 static void *disk_main(void *argument) {
@@ -80,10 +123,8 @@ static void *disk_main(void *argument) {
     disk->ring = mt_timeline_ring_create(node->timeline, DISK_THREAD, "disk");
     mt_node_enter(node);
     for (;;) {
-        job *j = disk->head;
+        job *j = job_take(disk);
         if (j) {
-            disk->head = j->next;
-            if (!disk->head) disk->tail = &disk->head;
             do_job(disk, j);
             continue;
         }
@@ -104,17 +145,28 @@ static void start(mt_disk *disk) {
     disk->started = pthread_create(&disk->thread, &disk->node->thread_attributes, disk_main, disk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (disk->started) pthread_setname_np(disk->thread, "manta-disk");
+    else if (!disk->failed) {
+        disk->failed = 1;
+        mt_log_warn("rank %d cannot move objects to disk: no thread for it; allow more processes (ulimit -u)", disk->node->rank);
+    }
+}
+
+void mt_disk_refuse(mt_disk *disk) {
+    disk->node->disk_refuses = 0;
+    for (job *j; !disk->started && (j = job_take(disk));) job_answer(disk, j, 0);
 }
 
 static void add(mt_disk *disk, job what) {
     if (!disk->started) start(disk);   // once; tried again with the next object when there was no thread to be had
-    job *j = malloc(sizeof *j);
-    if (!j) return;   // without 48 bytes nothing goes to disk: the object stays where it is
+    job *j = job_new(disk);
+    if (!j && what.kind == JOB_DROP) return;   // the file stays until the job ends
+    MT_ASSERT(j);   // as for the core's own records
     *j = what;
     j->next = NULL;
     *disk->tail = j;
     disk->tail = &j->next;
-    mt_node_ring(disk->node, &disk->bell);
+    if (disk->started) mt_node_ring(disk->node, &disk->bell);
+    else disk->node->disk_refuses = disk->node->later = 1;   // the core is asking: not now
 }
 
 void mt_disk_spill(mt_disk *disk, uint64_t ticket, uint64_t offset, uint64_t bytes) {
@@ -136,7 +188,7 @@ void mt_disk_destroy(mt_disk *disk) {
     int started = disk->started;
     mt_node_leave(node);
     if (started) pthread_join(disk->thread, NULL);
-    for (job *j = disk->head, *next; j; j = next) next = j->next, free(j);
+    for (job *j = disk->head, *next; j; j = next) next = j->next, job_free(disk, j);
     mt_spill_close(disk->spill);
     free(disk);
 }

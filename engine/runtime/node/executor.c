@@ -322,7 +322,8 @@ static int start_one(mt_node *node, int number) {
     return 0;
 }
 
-// When the system gives no more threads, those there are go on alone: what is queued waits for them.
+// When the system gives no more threads, those there are go on alone and what is queued waits for them; there may be none, so the
+// background thread tries again with every tick.
 void mt_node_start_executors(mt_node *node) {
     for (;;) {
         mt_node_enter(node);
@@ -339,6 +340,7 @@ void mt_node_start_executors(mt_node *node) {
         node->starting--;
         node->executors--;
         mt_lock_give(&node->lock);
+        atomic_store(&node->threads_refused, 1);
         return;
     }
 }

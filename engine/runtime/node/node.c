@@ -32,7 +32,13 @@ void mt_node_ring(mt_node *node, mt_bell *bell) {
     node->later = 1;
 }
 
+void mt_node_room(mt_node *node) {
+    for (mt_waiting *w = node->room_waiters ? node->waiting : NULL; w; w = w->next)
+        if (w->room) mt_node_ring(node, w->bell);
+}
+
 void mt_node_leave_slow(mt_node *node) {
+    if (node->disk_refuses) mt_disk_refuse(node->disk);
     if (node->census_asker >= 0) mt_census_answer(node);
     _Atomic uint32_t *wakes[MT_NODE_WAKES];
     uint32_t count = node->wake_count;
@@ -64,7 +70,12 @@ static void op_destroy_actor(void *shell, uint32_t class_number, void *state) {
 }
 
 static uint64_t op_heap_alloc(void *shell, uint64_t bytes) { return mt_heap_alloc(((mt_node *)shell)->heap, bytes); }
-static void op_heap_free(void *shell, uint64_t offset) { mt_heap_free(((mt_node *)shell)->heap, offset); }
+static void op_heap_free(void *shell, uint64_t offset) {
+    mt_node *node = shell;
+    mt_heap_free(node->heap, offset);
+    mt_node_room(node);
+}
+
 static void *op_heap_at(void *shell, uint64_t offset) { return mt_heap_at(((mt_node *)shell)->heap, offset); }
 
 static void op_spill(void *shell, uint64_t ticket, uint64_t offset, uint64_t bytes) {

@@ -86,6 +86,7 @@ typedef struct mt_actor_state {
 typedef struct mt_waiting {
     struct mt_waiting *next, **previous;
     mt_bell *bell;
+    int room;                   // for memory in the heap: rung when some may have come back
 } mt_waiting;
 
 // Topics of SHELL messages.
@@ -103,7 +104,7 @@ typedef struct mt_question {
     uint64_t round;
 } mt_question;
 
-enum { MT_NODE_WAKES = 24 };
+enum { MT_NODE_WAKES = 24, MT_NODE_TEAMS_GONE = 64 };
 
 struct mt_node {
     // guarded by the lock
@@ -122,11 +123,16 @@ struct mt_node {
     int ring_later;             // the background thread is to look at the quiet runs
     mt_actor_state *actors;
     mt_waiting *waiting;
+    int room_waiters;           // of them
+    int disk_refuses;           // there is no thread for what is to go to disk: it is answered when the lock is given back
     mt_question *questions;
     manta_placement *placements;
     struct mt_team *teams;      // groups that members on this rank have joined
     struct mt_team_early *early;
     size_t early_bytes;
+    int early_dropped;          // said once
+    uint64_t teams_gone[MT_NODE_TEAMS_GONE];   // the last that were left: what still comes for them is dropped
+    uint32_t teams_gone_count;
     mt_holds retained;          // by manta_retain outside actors
     uint64_t last_question;
     int ending, stopping, bye;
@@ -148,6 +154,7 @@ struct mt_node {
     _Atomic uint32_t background_stop;
     _Atomic uint32_t ending_seen;         // a copy of `ending` for threads without the lock
     _Atomic uint32_t quiet_seen;          // of `quiet` != 0
+    _Atomic uint32_t threads_refused;     // the system gave no thread for a run: the background thread tries again
 
     // const after create
     alignas(64) mt_transport *transport;
@@ -177,6 +184,7 @@ static inline void mt_node_leave(mt_node *node) {
 
 // With the lock held: rings, and owes the futex call when the thread sleeps.
 void mt_node_ring(mt_node *node, mt_bell *bell);
+void mt_node_room(mt_node *node);   // with the lock held: memory in the heap may have come back, or will not
 
 // Questions, with the lock held: put on the list with a number of its own; taken off again, answered or not.
 void mt_node_ask(mt_node *node, mt_question *question);
@@ -217,5 +225,6 @@ void mt_disk_destroy(mt_disk *disk);   // Nullable; no lock held
 void mt_disk_spill(mt_disk *disk, uint64_t ticket, uint64_t offset, uint64_t bytes);
 void mt_disk_restore(mt_disk *disk, uint64_t ticket, uint64_t file, uint64_t offset, uint64_t bytes);
 void mt_disk_drop(mt_disk *disk, uint64_t file);
+void mt_disk_refuse(mt_disk *disk);    // outside the core: what waits for a thread that cannot be made has failed
 
 #endif

@@ -235,6 +235,7 @@ static void *background_main(void *argument) {
             look_out(node);
             look_out_ns = now + LOOK_OUT_NS;
         }
+        if (atomic_exchange(&node->threads_refused, 0)) mt_node_start_executors(node);
         bool quiet = atomic_load(&node->quiet_seen);
         if (quiet) {
             watch_quiet(node, &watch, now);

@@ -7,13 +7,15 @@
 // can send one that belongs there again.
 // Between ranks of a host only the place of a block is sent: it is written into the sender's heap (the window, two sets as well)
 // and read there.
-// A block may come before this rank's members have: it is kept until the team is there (early).
+// A block may come before this rank's members have: it is kept until the team is there (early). For teams that were left nothing is
+// kept; of those that never come to be (a join that ran into its deadline) the oldest blocks give way.
 #include "engine/runtime/node/team.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "engine/base/clock.h"
+#include "engine/base/log.h"
 
 enum {
     CHUNK_BYTES = 64 * 1024,
@@ -154,6 +156,7 @@ void mt_team_release(mt_team *team) {
     mt_team **at = &team->node->teams;
     while (*at != team) at = &(*at)->next;
     *at = team->next;
+    team->node->teams_gone[team->node->teams_gone_count++ % MT_NODE_TEAMS_GONE] = team->id;
     window_close(team);
     team_free(team);
 }
@@ -189,7 +192,16 @@ void mt_team_rank_dead(mt_node *node, int rank) {
 // ---- what comes
 
 static void keep_early(mt_node *node, int source, uint64_t id, const void *data, size_t bytes) {
-    early *e = node->early_bytes + bytes <= EARLY_BYTES_MAX ? malloc(sizeof *e + bytes) : NULL;
+    for (uint32_t i = 0; i < MT_NODE_TEAMS_GONE && i < node->teams_gone_count; i++)
+        if (node->teams_gone[i] == id) return;
+    while (node->early && node->early_bytes + bytes > EARLY_BYTES_MAX) {
+        early *oldest = node->early;
+        if (!node->early_dropped++) mt_log_warn("rank %d drops blocks for groups that nobody here has joined", node->rank);
+        node->early = oldest->next;
+        node->early_bytes -= oldest->bytes;
+        free(oldest);
+    }
+    early *e = malloc(sizeof *e + bytes);
     if (!e) return;   // its receiver runs into its deadline
     *e = (early){.id = id, .source = source, .bytes = bytes};
     memcpy(e->data, data, bytes);

@@ -31,7 +31,6 @@ static void list_actor(void *context, const mt_core_actor_info *info) {
     if (l->entry->listed == MT_CENSUS_ACTORS_MAX) return;
     mt_actor_entry *a = &l->actors[l->entry->listed++];
     *a = (mt_actor_entry){.actor = info->actor, .class_number = info->class_number, .queued = info->queued, .running = info->running};
-    if (info->name) snprintf(a->name, sizeof a->name, "%s", info->name);
 }
 
 static void describe(mt_node *node, mt_rank_entry *entry, mt_actor_entry *actors) {

@@ -104,7 +104,9 @@ static int misbehave(manta_env *env, const manta_env_batch *batch, uint64_t call
 #ifdef FAULT_PRINTS
     if (call == 17) printf("step %d\n", (int)call), fflush(stdout);
 #endif
-#ifdef FAULT_SLOW /* no fault for the checker: a step that takes WALK_SLOW_SECONDS, which each rank may have its own of */
+#ifdef FAULT_SLOW /* no fault for the checker: a step that takes WALK_SLOW_SECONDS, which each rank may have its own of,
+                   * or WALK_SLOW_NAN, which one rank alone may fail by */
+    if (call == 17 && getenv("WALK_SLOW_NAN")) ((float *)batch->obs)[0] = (float)sqrt(-1.0 - (double)call);
     if (call == 17 && getenv("WALK_SLOW_SECONDS")) thrd_sleep(&(struct timespec){.tv_sec = atoi(getenv("WALK_SLOW_SECONDS"))}, NULL);
 #endif
 #ifdef FAULT_NAN
