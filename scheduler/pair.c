@@ -2,8 +2,8 @@
 //
 // What it is for, measured on PPO CartPole-v1, 2x64 nets, minibatches of 64 rows, 2 ranks (Zen 4, medians of 94,000
 // minibatches): whole gradients summed over both ranks and applied on both took 24.0 us a minibatch (gradient 18.2, sum 1.7,
-// clip, Adam and packing 4.0); nets shared take 21.1 us (18.2, 1.2, 1.5). Rows, parameters and moments go across in 70 us an
-// iteration of 320 minibatches.
+// clip, Adam and packing 4.0); nets shared take 21.1 us (18.2, 1.2, 1.5). Rows, their order, parameters and moments went across in
+// 70 us an iteration of 320 minibatches; now each rank reads the rows where their runner wrote them.
 #include "scheduler/pair.h"
 
 static int64_t weights_of(const mt_mlp *mlp) {

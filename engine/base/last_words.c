@@ -1,5 +1,4 @@
-// Last words. The handler is async-signal-safe: it writes from a buffer on its stack and raises the signal again, whose default
-// action SA_RESETHAND has restored. A stack that overflowed leaves no room to speak on, but for threads with an alternate one: there
+// Last words. The handler is async-signal-safe: it writes from a buffer on its stack, and puts back who handled the signal before. A stack that overflowed leaves no room to speak on, but for threads with an alternate one: there
 // the death stays mute.
 #include "engine/base/last_words.h"
 
@@ -35,7 +34,13 @@ static const char *name_of(int signal_number) {
     }
 }
 
-static void speak(int signal_number) {
+enum { FAULTS = 5 };
+static const int faults[FAULTS] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+static struct sigaction before[FAULTS];
+
+// Then whoever handled it before has it: what faults does so again, what was sent is sent again.
+static void speak(int signal_number, siginfo_t *info, void *context) {
+    (void)context;
     char line[400], *at = line;
     const char *end = line + sizeof line - 1, *what = doing;
     at = add(at, end, "manta: rank ");
@@ -48,20 +53,25 @@ static void speak(int signal_number) {
     *at++ = '\n';
     ssize_t written = write(STDERR_FILENO, line, (size_t)(at - line));
     (void)written;
-    raise(signal_number);
+    for (int i = 0; i < FAULTS; i++)
+        if (faults[i] == signal_number) sigaction(signal_number, &before[i], NULL);
+    if (info->si_code <= 0) raise(signal_number);
 }
 
 void mt_last_words_start(int rank) {
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     own_rank = rank;
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        struct sigaction now, words = {.sa_handler = speak, .sa_flags = SA_RESETHAND | SA_NODEFER | SA_ONSTACK};
-        if (sigaction(signals[i], NULL, &now) == 0 && now.sa_handler == SIG_DFL) sigaction(signals[i], &words, NULL);
+    for (int i = 0; i < FAULTS; i++) {
+        struct sigaction words = {.sa_sigaction = speak, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+        struct sigaction now;
+        sigemptyset(&words.sa_mask);
+        if (sigaction(faults[i], NULL, &now) != 0 || now.sa_sigaction == speak) continue;
+        before[i] = now;
+        sigaction(faults[i], &words, NULL);
     }
 }
 
 const char *mt_last_words_doing(const char *what) {
-    const char *before = doing;
+    const char *previous = doing;
     doing = what;
-    return before;
+    return previous;
 }

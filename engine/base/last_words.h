@@ -2,7 +2,7 @@
 // what its thread was doing, in one line on standard error. Then it dies of the same signal, as it would have. mpirun says of a
 // dead rank only which signal it was.
 //
-// Where somebody handles such a signal already (a sanitizer, the host program) its handler stays.
+// Whoever handled such a signal before (Open MPI's backtrace, a sanitizer, the host program) handles it next.
 #ifndef MANTA_ENGINE_BASE_LAST_WORDS_H
 #define MANTA_ENGINE_BASE_LAST_WORDS_H
 

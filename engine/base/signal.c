@@ -44,3 +44,11 @@ void mt_signal_clear(void) {
     atomic_store(&pending, 0);
     atomic_store(&interrupts, 0);
 }
+
+void mt_signal_block(sigset_t *before) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+    sigset_t all;
+    sigfillset(&all);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &all, before);
+}

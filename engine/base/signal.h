@@ -3,6 +3,7 @@
 #ifndef MANTA_ENGINE_BASE_SIGNAL_H
 #define MANTA_ENGINE_BASE_SIGNAL_H
 
+#include <signal.h>
 #include "engine/base/status.h"
 
 #ifdef __cplusplus
@@ -13,6 +14,10 @@ mt_status mt_signal_start(void);      // installs the handlers; main thread, bef
 int mt_signal_pending(void);          // the first signal that arrived; 0 = none. Any thread; one load
 const char *mt_signal_name(int signal_number);   // "SIGINT"
 void mt_signal_clear(void);           // forget it (tests)
+
+// Blocks the calling thread's signals but those of its own faults (see last_words.h: a fault whose signal is blocked kills in
+// silence), and tells what was blocked before. Around the making of a thread, which inherits the mask: signals are the main thread's.
+void mt_signal_block(sigset_t *before);
 
 #ifdef __cplusplus
 }

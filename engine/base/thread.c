@@ -22,6 +22,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/cpu.h"
 #include "engine/base/futex.h"
+#include "engine/base/signal.h"
 
 enum { LINE_BYTES = 64, SPINS_PER_LOOK = 64, AUTO_SPIN_NS = 50000 };
 
@@ -118,10 +119,8 @@ void mt_workers_run(mt_workers *pool, mt_work_fn fn, void *context, int count) {
 int mt_workers_count(const mt_workers *pool) { return pool ? pool->count : 1; }
 
 static mt_status start_threads(mt_workers *pool, int wanted) {
-    // signals are the main thread's: threads inherit this mask
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    mt_signal_block(&before);
     int error = 0;
     for (int i = 1; i < wanted && error == 0; i++) {
         worker *w = &pool->workers[i - 1];

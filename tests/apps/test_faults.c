@@ -294,15 +294,6 @@ Test(faults, a_slow_rank_is_waited_for_as_long_as_the_timeout_says) {
     EXPECT(2, "timeout", "0 to 1e9", "wait");
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // these need more addresses than the limit leaves
-Test(faults, one_rank_without_memory) {
-    run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA train --env CartPole-v1 --run-folder m " SMALL
-        " : -n 1 bash -c 'ulimit -v 400000; exec $MANTA train --env CartPole-v1 --run-folder m " SMALL "'");
-    EXPECT(7, "manta: rank 1: ", "ulimit -v");
-    cr_expect_null(strstr(r.output, "see its message"), "%s", r.output);
-}
-#endif
-
 // a body that never returns keeps its thread, and whatever that thread uses: the deadline is what is told
 Test(faults, an_environment_that_never_returns_ends_with_the_deadline) {
     for (int ranks = 1; ranks <= 2; ranks++) {
@@ -326,6 +317,15 @@ Test(faults, one_failure_is_heard_before_another_deadline) {
         cr_expect(after && atoi(after + strlen("after ")) < 20, "%s", r.output);
     }
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)   // these need more addresses than the limit leaves
+Test(faults, one_rank_without_memory) {
+    run(&r, run_folder(), 60, "$MPIRUN -n 1 $MANTA train --env CartPole-v1 --run-folder m " SMALL
+        " : -n 1 bash -c 'ulimit -v 400000; exec $MANTA train --env CartPole-v1 --run-folder m " SMALL "'");
+    EXPECT(7, "manta: rank 1: ", "ulimit -v");
+    cr_expect_null(strstr(r.output, "see its message"), "%s", r.output);
+}
+#endif
 
 Test(faults, more_ranks_than_slots) {
     run(&r, run_folder(), 60, "mpirun -n 512 $MANTA train --env CartPole-v1 --run-folder slots " SMALL);

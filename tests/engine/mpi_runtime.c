@@ -78,6 +78,12 @@ static int die(manta_context *c) {
     return MANTA_OK;
 }
 
+static int crash(manta_context *c) {
+    (void)c;
+    raise(SIGSEGV);
+    return MANTA_OK;
+}
+
 static int driver(manta_context *c) {
     int count;
     char **args = manta_program_args(c, &count);
@@ -94,6 +100,8 @@ static int driver(manta_context *c) {
         mt_sleep_ns(100 * MT_MILLISECOND_NS);
         return MANTA_OK;
     }
+    if (strcmp(mode, "crash") == 0)
+        return manta_get(c, manta_call_with(c, "crash", MANTA_OPTIONS(.on_rank = MANTA_ON_RANK(manta_rank_count(c) - 1))), NULL);
     if (strcmp(mode, "die") == 0) {
         int64_t who = atoll(args[1]);
         if (who == 0) kill(getpid(), SIGKILL);
@@ -124,9 +132,10 @@ static mt_status embedded(int node_ranks_max, int argc, char **argv, const manta
 }
 
 int main(int argc, char **argv) {
-    manta_task tasks[MT_COUNT(test_tasks) + 1];
+    manta_task tasks[MT_COUNT(test_tasks) + 2];
     memcpy(tasks, test_tasks, sizeof test_tasks);
     tasks[MT_COUNT(test_tasks)] = (manta_task){"die", die, "i64"};
+    tasks[MT_COUNT(test_tasks) + 1] = (manta_task){"crash", crash, ""};
     manta_program program = test_program;
     program.tasks = tasks;
     program.task_count = MT_COUNT(tasks);

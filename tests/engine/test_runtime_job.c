@@ -106,6 +106,16 @@ Test(runtime_job, a_killed_rank_ends_the_job) {
     }
 }
 
+Test(runtime_job, a_rank_that_crashes_says_who_it_was_and_what_it_ran) {
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        START(ranks, 40, "crash");
+        cr_assert_neq(result.status, 0);
+        cr_assert_neq(result.status, -1, "it hung:\n%s", result.output);
+        SAYS(ranks == 1 ? "manta: rank 0 (process " : "manta: rank 1 (process ");
+        SAYS("SIGSEGV (a wrong address) while it runs crash");
+    }
+}
+
 Test(runtime_job, the_timeline_has_every_rank) {
     char path[] = "/tmp/manta-job-timeline-XXXXXX", *text;
     int fd = mkstemp(path);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/base/signal.h"
 #include "engine/runtime/node/node.h"
 #include "engine/runtime/node/timeline.h"
 
@@ -139,9 +140,8 @@ static void *disk_main(void *argument) {
 }
 
 static void start(mt_disk *disk) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    mt_signal_block(&before);
     disk->started = pthread_create(&disk->thread, &disk->node->thread_attributes, disk_main, disk) == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (disk->started) pthread_setname_np(disk->thread, "manta-disk");

@@ -21,6 +21,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/futex.h"
+#include "engine/base/signal.h"
 #include "engine/runtime/api/context.h"
 
 // ---- with the lock held
@@ -291,7 +292,7 @@ static void *executor_main(void *argument) {
 }
 
 static int start_one(mt_node *node, int number) {
-    sigset_t all, before;
+    sigset_t before;
     mt_executor *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
     if (!e) return 0;
     memset(e, 0, sizeof *e);
@@ -306,9 +307,7 @@ static int start_one(mt_node *node, int number) {
     e->all_next = node->all;
     node->all = e;
     mt_node_leave(node);
-    // signals are the main thread's: threads inherit this mask
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    mt_signal_block(&before);
     int error = pthread_create(&e->thread, &node->thread_attributes, executor_main, e);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error == 0) return 1;

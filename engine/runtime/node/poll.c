@@ -28,6 +28,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/futex.h"
+#include "engine/base/signal.h"
 
 enum { ASLEEP, DROWSY, HELD, STATES = 3, EPOCH = 4 };
 enum { BATCH = 64, PASS_BATCH = 16, SPINS_PER_LOOK = 32, PENALTY_MAX = 4096 };
@@ -269,9 +270,8 @@ static void *background_main(void *argument) {
 }
 
 mt_status mt_node_background_start(mt_node *node) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    mt_signal_block(&before);
     int error = pthread_create(&node->background, &node->thread_attributes, background_main, node);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error) return MT_FAIL(NO_MEMORY, "cannot start the message thread: %s; allow more processes (ulimit -u)", strerror(error));

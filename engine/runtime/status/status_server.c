@@ -19,6 +19,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "engine/base/log.h"
+#include "engine/base/signal.h"
 #include "engine/runtime/status/census.h"
 #include "engine/runtime/status/status_socket.h"
 
@@ -192,13 +193,12 @@ static void read_command(char *out, size_t bytes) {
 
 static mt_status start(mt_status_server *s) {
     pthread_attr_t attributes;
-    sigset_t all, before;
+    sigset_t before;
     s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (s->stop < 0) return MT_FAIL(IO, "no descriptor for the status thread: %s", strerror(errno));
     if (pthread_attr_init(&attributes) != 0) return MT_FAIL(NO_MEMORY, "out of memory for the status thread");
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    mt_signal_block(&before);
     int error = pthread_create(&s->thread, &attributes, serve, s);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
