@@ -143,8 +143,8 @@ Test(launch, a_killed_mpirun_leaves_nothing_behind_and_the_run_goes_on) {
 }
 
 Test(launch, a_stopped_rank_is_a_hung_job) {
-    whole("24576");
-    pid_t group = start("h", 2, "--hang-timeout 3", "-n 24576 --save-freq 1024 --timeout 0");
+    whole("262144");   // mpirun wakes it a second before it tells it to end: the run must be longer than that
+    pid_t group = start("h", 2, "--hang-timeout 3", "-n 262144 --save-freq 4096 --timeout 0");
     pid_t rank = find("manta", "OMPI_COMM_WORLD_RANK=1");
     cr_assert_gt(rank, 0);
     kill(rank, SIGSTOP);
