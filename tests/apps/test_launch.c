@@ -143,14 +143,16 @@ Test(launch, a_killed_mpirun_leaves_nothing_behind_and_the_run_goes_on) {
 }
 
 Test(launch, a_stopped_rank_is_a_hung_job) {
-    whole("262144");   // mpirun wakes it a second before it tells it to end: the run must be longer than that
-    pid_t group = start("h", 2, "--hang-timeout 3", "-n 262144 --save-freq 4096 --timeout 0");
+    whole("65536");
+    pid_t group = start("h", 2, "--hang-timeout 3", "-n 65536 --save-freq 2048 --timeout 0");
     pid_t rank = find("manta", "OMPI_COMM_WORLD_RANK=1");
     cr_assert_gt(rank, 0);
-    kill(rank, SIGSTOP);
+    // again and again: mpirun wakes it a second before it kills it, and the run would end well in that second
+    pid_t keeper = run_start(run_folder(), "while kill -STOP %d 2>/dev/null; do sleep 0.002; done", (int)rank);
     end(group, "h", 0, "relaunching from generation");
     cr_expect_not_null(strstr(r.output, "no sign of life: rank 1"), "%s", r.output);
     cr_expect_not_null(strstr(r.output, "is stopped"), "%s", r.output);
+    run_wait(keeper, 5);
     expect_equal_digests("whole", "h");
     expect_nothing_left();
 }
