@@ -235,6 +235,14 @@ uint32_t mt_ledger_causes(mt_ledger *l, int record) {
     return causes(l, record);
 }
 
+// An actor that only finished tasks have among their arguments is over, and one of these may run again (lineage): it finds it dead.
+static int given_to_one_that_ran_again(const mt_ledger *l, int record) {
+    for (int i = 0; i < l->plan_count; i++)
+        for (int k = 0; l->plans[i].runs > 1 && k < l->plans[i].argument_count; k++)
+            if (l->plans[i].argument[k].form >= MT_GIVE_REFERENCE && l->plans[i].argument[k].record == record) return 1;
+    return 0;
+}
+
 // Whether `rank` itself can vouch for the object whatever becomes of the others: it owns it, and can make it again.
 static int reliable(const mt_ledger *l, int number, int rank, int depth) {
     const mt_entry *r = &l->records[number];
@@ -250,6 +258,7 @@ static int reliable(const mt_ledger *l, int number, int rank, int depth) {
         if (a->killed || a->name >= 0 || a->max_restarts != MANTA_ALWAYS || a->max_task_retries != MANTA_ALWAYS) return 0;
         if (p->fails || p->cancelled || (r->content == MT_CONTENT_DATA && r->bytes > MT_INLINE_BYTES)) return 0;
         if (p->kind == MT_CALL_METHOD && !reliable(l, a->record, rank, depth + 1)) return 0;
+        if (given_to_one_that_ran_again(l, a->record)) return 0;
     }
     mt_resources beyond = p->demand;
     beyond.amount[MT_RESOURCE_CPU] -= MT_RESOURCE_UNIT;
