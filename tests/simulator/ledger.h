@@ -2,7 +2,7 @@
 // actor and group when it makes them, together with what they will be worth; virtual ranks report what they run, read and free.
 // The ledger sees all ranks at once, which no rank can: that is its whole advantage over the core.
 //
-// What it holds (/work/shared/design/reliability.md):
+// What it holds (docs/runtime.md draws who promises what):
 //   value     a reference gives the value that its maker meant, byte for byte, or an error for which there is a cause
 //   once      a task runs once; again only when the rank that ran it is gone (or has lost its result to the disk)
 //   order     calls of one rank to an actor begin in their order, on one instance at a time, at most once unless asked
