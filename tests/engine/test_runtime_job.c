@@ -112,7 +112,7 @@ Test(runtime_job, a_rank_that_crashes_says_who_it_was_and_what_it_ran) {
         cr_assert_neq(result.status, 0);
         cr_assert_neq(result.status, -1, "it hung:\n%s", result.output);
         SAYS(ranks == 1 ? "manta: rank 0 (process " : "manta: rank 1 (process ");
-        SAYS("SIGSEGV (a wrong address) while it runs crash");
+        SAYS("SIGABRT (an abort or a failed assertion) while it runs crash");
     }
 }
 
