@@ -1,11 +1,12 @@
-// Last words. The handler is async-signal-safe: it writes from a buffer on its stack, and puts back who handled the signal before. A stack that overflowed leaves no room to speak on, but for threads with an alternate one: there
-// the death stays mute.
+// Last words. The handler is async-signal-safe: it writes from a buffer on its stack, and puts back who handled the signal before.
+// A stack that overflowed leaves no room to speak on, but for threads with an alternate one: there the death stays mute.
 #include "engine/base/last_words.h"
 
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
+#include "engine/base/signal.h"
 
 static int own_rank;
 static _Thread_local const char *volatile doing;
@@ -34,9 +35,7 @@ static const char *name_of(int signal_number) {
     }
 }
 
-enum { FAULTS = 5 };
-static const int faults[FAULTS] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-static struct sigaction before[FAULTS];
+static struct sigaction before[MT_FAULT_SIGNALS];
 
 // Then whoever handled it before has it: what faults does so again, what was sent is sent again.
 static void speak(int signal_number, siginfo_t *info, void *context) {
@@ -53,20 +52,20 @@ static void speak(int signal_number, siginfo_t *info, void *context) {
     *at++ = '\n';
     ssize_t written = write(STDERR_FILENO, line, (size_t)(at - line));
     (void)written;
-    for (int i = 0; i < FAULTS; i++)
-        if (faults[i] == signal_number) sigaction(signal_number, &before[i], NULL);
+    for (int i = 0; i < MT_FAULT_SIGNALS; i++)
+        if (mt_fault_signals[i] == signal_number) sigaction(signal_number, &before[i], NULL);
     if (info->si_code <= 0) raise(signal_number);
 }
 
 void mt_last_words_start(int rank) {
     own_rank = rank;
-    for (int i = 0; i < FAULTS; i++) {
+    for (int i = 0; i < MT_FAULT_SIGNALS; i++) {
         struct sigaction words = {.sa_sigaction = speak, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
         struct sigaction now;
         sigemptyset(&words.sa_mask);
-        if (sigaction(faults[i], NULL, &now) != 0 || now.sa_sigaction == speak) continue;
+        if (sigaction(mt_fault_signals[i], NULL, &now) != 0 || now.sa_sigaction == speak) continue;
         before[i] = now;
-        sigaction(faults[i], &words, NULL);
+        sigaction(mt_fault_signals[i], &words, NULL);
     }
 }
 

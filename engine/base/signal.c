@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+const int mt_fault_signals[MT_FAULT_SIGNALS] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+
 static atomic_int pending;      // first signal; 0 none
 static atomic_int interrupts;   // SIGINTs so far
 
@@ -46,9 +48,8 @@ void mt_signal_clear(void) {
 }
 
 void mt_signal_block(sigset_t *before) {
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     sigset_t all;
     sigfillset(&all);
-    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&all, faults[i]);
+    for (int i = 0; i < MT_FAULT_SIGNALS; i++) sigdelset(&all, mt_fault_signals[i]);
     pthread_sigmask(SIG_SETMASK, &all, before);
 }

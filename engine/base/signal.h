@@ -15,6 +15,10 @@ int mt_signal_pending(void);          // the first signal that arrived; 0 = none
 const char *mt_signal_name(int signal_number);   // "SIGINT"
 void mt_signal_clear(void);           // forget it (tests)
 
+// The signals of a thread's own faults: SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT.
+enum { MT_FAULT_SIGNALS = 5 };
+extern const int mt_fault_signals[MT_FAULT_SIGNALS];
+
 // Blocks the calling thread's signals but those of its own faults (see last_words.h: a fault whose signal is blocked kills in
 // silence), and tells what was blocked before. Around the making of a thread, which inherits the mask: signals are the main thread's.
 void mt_signal_block(sigset_t *before);
