@@ -10,20 +10,9 @@
 #include <unistd.h>
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
+#include "tests/engine/mpi_check.h"
 
-static int rank, size;
 static mt_comm_desc desc = {.timeout_ns = 60 * MT_SECOND_NS};
-
-#define CHECK(cond, ...)                                                                                               \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            fprintf(stderr, "rank %d of %d: %s:%d: %s: ", rank, size, __FILE__, __LINE__, #cond);                      \
-            fprintf(stderr, __VA_ARGS__);                                                                              \
-            fprintf(stderr, "\n  last error: %s (%s)\n", mt_last_error(), mt_last_error_where());                      \
-            mt_mpi_abort(1);                                                                                           \
-        }                                                                                                              \
-    } while (0)
-#define OK(expr) CHECK((expr) == MT_OK, "failed")
 
 // value i of contributor w in round `round`: floats of very different size, so that the order of a sum shows
 static float value(int w, size_t i, unsigned round) {

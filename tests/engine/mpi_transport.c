@@ -18,21 +18,10 @@
 #include "engine/collective/collective.h"
 #include "engine/collective/mpi.h"
 #include "engine/runtime/transport/transport.h"
+#include "tests/engine/mpi_check.h"
 
-static int rank, size;
 static mt_transport *t;
 static mt_comm_desc desc = {.timeout_ns = 60 * MT_SECOND_NS};
-
-#define CHECK(cond, ...)                                                                                               \
-    do {                                                                                                               \
-        if (!(cond)) {                                                                                                 \
-            fprintf(stderr, "rank %d of %d: %s:%d: %s: ", rank, size, __FILE__, __LINE__, #cond);                      \
-            fprintf(stderr, __VA_ARGS__);                                                                              \
-            fprintf(stderr, "\n  last error: %s (%s)\n", mt_last_error(), mt_last_error_where());                      \
-            mt_mpi_abort(1);                                                                                           \
-        }                                                                                                              \
-    } while (0)
-#define OK(expr) CHECK((expr) == MT_OK, "failed")
 
 // ---- MPI's profiling interface: how often the transport's calls are made
 static atomic_long mpi_calls;
