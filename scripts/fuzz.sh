@@ -20,8 +20,7 @@ findings=$build/findings
 
 case ${1:-} in
 -h | --help)
-    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
-    exit 0
+    usage
     ;;
 esac
 seconds=${1:-${FUZZ_SECONDS:-60}}

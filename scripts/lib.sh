@@ -15,6 +15,12 @@ die() {
     exit 1
 }
 
+# --help: the script's own opening comment
+usage() {
+    sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
+    exit 0
+}
+
 # $SECONDS as people read it
 duration() {
     if [ "$1" -lt 60 ]; then printf '%d s' "$1"; else printf '%d min %02d s' $(($1 / 60)) $(($1 % 60)); fi

@@ -17,8 +17,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -h | --help)
-        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
-        exit 0
+        usage
         ;;
     *) die "unknown argument $1 (--seed N, --help)" ;;
     esac

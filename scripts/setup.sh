@@ -17,8 +17,7 @@ for argument; do
     --tests) tests=yes ;;
     --check) check=yes ;;
     -h | --help)
-        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
-        exit 0
+        usage
         ;;
     *) die "unknown argument $argument (--tests, --check, --help)" ;;
     esac

@@ -23,8 +23,7 @@ for argument; do
     tests | asan | tsan | fuzz) parts+=("$argument") ;;
     --fast) parts+=(tests) ;;
     -h | --help)
-        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
-        exit 0
+        usage
         ;;
     *) die "unknown argument $argument (tests, asan, tsan, fuzz, --fast, --help)" ;;
     esac

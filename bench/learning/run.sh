@@ -52,8 +52,7 @@ while [ $# -gt 0 ]; do
     --no-times) times=0 ;;
     --table) train=0 ;;
     -h | --help)
-        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
-        exit 0
+        usage
         ;;
     *) die "unknown argument $1 (--help lists them)" ;;
     esac

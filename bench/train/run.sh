@@ -34,8 +34,7 @@ while [ $# -gt 0 ]; do
     --quick) rounds=1 seconds=2 until_seeds='1 2 3' until_peers='' peer_seconds=3 ;;
     --no-peers) peers=0 ;;
     -h | --help)
-        sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"
-        exit 0
+        usage
         ;;
     *) die "unknown argument $1 (--help lists them)" ;;
     esac
