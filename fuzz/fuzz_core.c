@@ -7,7 +7,7 @@
 #include "engine/runtime/wire.h"
 #include "fuzz/fuzz.h"
 
-enum { RANKS = 4, RUNS = 64, BLOCKS = 64, BLOCK_BYTES = 1 << 16, BODY_MAX = 2048, REFS = 32 };
+enum { RANKS = 4, RUNS = 4096, BLOCKS = 64, BLOCK_BYTES = 1 << 16, BODY_MAX = 2048, REFS = 32 };
 
 typedef struct host {
     mt_core *core;

@@ -48,7 +48,7 @@ fuzzer_works() {
 
 # run TARGET: fuzzes it and prints its line; its output is in build-fuzz/TARGET.log
 run() {
-    local target=$1 corpus=$build/corpus/$1 log=$build/$1.log status=0 executions count
+    local target=$1 corpus=$build/corpus/$1 log=$build/$1.log status=0 executions count finding
     mkdir -p "$corpus" "$findings"
     rm -f "$findings/$target"-*
     ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-} \
@@ -63,6 +63,10 @@ run() {
     fi
     say "failed $target (${executions:-0} executions, $count findings in $findings, status $status)"
     grep -m 12 -E 'ERROR:|SUMMARY:|runtime error|assertion failed|^    #[0-7] ' "$log" >&2 || tail -n 12 "$log" >&2
+    # the input itself, so that what is left of a run is enough to see it again: base64 -d >FILE
+    for finding in "$findings/$target"-*; do
+        if [ -f "$finding" ]; then printf '%s, base64: %s\n' "${finding##*/}" "$(base64 -w 0 "$finding")" >&2; fi
+    done
     return 1
 }
 

@@ -63,13 +63,24 @@ int mt_resources_zero(const mt_resources *a) {
     return 1;
 }
 
-int64_t mt_resource_units(double amount) {
-    double units = amount * MT_RESOURCE_UNIT;
+int mt_resources_in_range(const mt_resources *a) {
+    for (int i = 0; i < MT_RESOURCES; i++)
+        if (a->amount[i] < 0 || a->amount[i] > MT_RESOURCE_MOST) return 0;
+    return 1;
+}
+
+static int64_t units_of(int number, double amount) {
+    double units = number == MT_RESOURCE_MEMORY ? amount : amount * MT_RESOURCE_UNIT;
     if (!(units > 0)) return 0;   // NaN, too
-    if (units >= 0x1p62) return INT64_C(1) << 62;
+    if (units >= (double)MT_RESOURCE_MOST) return MT_RESOURCE_MOST;
     // what was asked for, however little, is not nothing
     int64_t rounded = (int64_t)floor(units + 0.5);
     return rounded > 0 ? rounded : 1;
+}
+
+void mt_resources_ask(mt_resources *a, int number, double amount) {
+    int64_t sum = a->amount[number] + units_of(number, amount);
+    a->amount[number] = sum < MT_RESOURCE_MOST ? sum : MT_RESOURCE_MOST;
 }
 
 static const struct {
@@ -107,7 +118,7 @@ static mt_status parse_bytes(const char *text, int64_t *out) {
     }
     while (length && number[length - 1] == ' ') number[--length] = '\0';
     double amount;
-    if (mt_parse_f64(number, &amount) != MT_OK || amount < 0 || amount * factor >= 0x1p60)
+    if (mt_parse_f64(number, &amount) != MT_OK || amount < 0 || amount * factor > (double)MT_RESOURCE_MOST)
         return MT_FAIL(CONFIG, "\"%s\" is no amount of memory; write for example 512M, 2G or 1.5GiB", text);
     *out = (int64_t)(amount * factor);
     return MT_OK;
@@ -127,7 +138,7 @@ static mt_status parse_entry(char *entry, mt_resource_names *names, mt_resources
     if (number == MT_RESOURCE_GPU && (value != floor(value) || value > MT_GPUS_MAX))
         return MT_FAIL(CONFIG, "%s=%s: a rank has whole devices, 0 to %d; write for example %s=1, and let tasks ask for a part of one", entry,
             amount, MT_GPUS_MAX, entry);
-    out->amount[number] = mt_resource_units(value);
+    out->amount[number] = units_of(number, value);
     return MT_OK;
 }
 

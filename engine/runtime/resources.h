@@ -2,7 +2,8 @@
 //
 // Amounts are integers, so that taking and giving back balances to zero: CPUs, GPUs and custom resources in ten-thousandths,
 // memory in bytes. The first three kinds are fixed; custom ones get the numbers behind them when the job starts, alike on
-// every rank (mt_resource_names).
+// every rank (mt_resource_names). No rank has, and no call wants, more than MT_RESOURCE_MOST of anything, so that sums over a
+// job's ranks do not overflow.
 #ifndef MANTA_ENGINE_RUNTIME_RESOURCES_H
 #define MANTA_ENGINE_RUNTIME_RESOURCES_H
 
@@ -13,6 +14,7 @@
 enum { MT_RESOURCE_CPU, MT_RESOURCE_GPU, MT_RESOURCE_MEMORY, MT_RESOURCE_CUSTOM, MT_RESOURCES = 8 };
 enum { MT_RESOURCE_UNIT = 10000, MT_RESOURCE_NAME_BYTES = 32 };
 enum { MT_GPUS_MAX = 16 };   // devices of a rank
+#define MT_RESOURCE_MOST (INT64_C(1) << 48)   // 256 TiB of memory
 
 typedef struct mt_resources {
     int64_t amount[MT_RESOURCES];
@@ -32,8 +34,11 @@ int mt_resources_fit(const mt_resources *wanted, const mt_resources *have);   //
 void mt_resources_add(mt_resources *a, const mt_resources *b);
 void mt_resources_subtract(mt_resources *a, const mt_resources *b);
 int mt_resources_zero(const mt_resources *a);
+int mt_resources_in_range(const mt_resources *a);   // what another rank speaks of: each from 0 to MT_RESOURCE_MOST
 
-int64_t mt_resource_units(double amount);   // to ten-thousandths, rounded; saturates
+// Adds what a user asks for: a number from 0, in bytes for memory. Rounded to the unit, but what is not nothing stays so;
+// saturates at MT_RESOURCE_MOST.
+void mt_resources_ask(mt_resources *a, int number, double amount);
 // Amount as a user writes it: "2", "0.5", "1.5 GiB" for memory.
 void mt_resource_format(int number, int64_t amount, char *out, size_t out_bytes);
 

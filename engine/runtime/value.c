@@ -97,9 +97,10 @@ void mt_value_encode_place(const mt_value_head *head, const int64_t *shape, cons
 
 // ---- reading
 
-// The payload's size agrees with type and shape.
+// The payload's size agrees with type and shape, and is one that a shape could have.
 static int size_fits(const mt_value_head *head, const int64_t *shape) {
     uint64_t content = head->bytes, dense;
+    if (content > INT64_MAX) return 0;
     if (head->type == MANTA_TYPE_TEXT && content-- == 0) return 0;
     if (head->type == MANTA_TYPE_NONE && head->ndim) return 0;
     if (!mt_shape_bytes((manta_type)head->type, head->ndim, shape, &dense)) return 0;

@@ -58,8 +58,8 @@ static inline void cluster_start(cluster *k, const manta_program *program, const
     CLUSTER_TRY(mt_transport_local_create(k->size, o->hosts ? o->hosts : 1, k->transport));
     CLUSTER_TRY(mt_heap_local_create(k->size, heap, k->heap));
     for (int r = 0; r < k->size; r++) {
-        k->totals[r].amount[MT_RESOURCE_CPU] = mt_resource_units(o->cpus > 0 ? o->cpus : 4);
-        k->totals[r].amount[MT_RESOURCE_GPU] = mt_resource_units(o->gpus);
+        mt_resources_ask(&k->totals[r], MT_RESOURCE_CPU, o->cpus > 0 ? o->cpus : 4);
+        mt_resources_ask(&k->totals[r], MT_RESOURCE_GPU, o->gpus);
         k->totals[r].amount[MT_RESOURCE_MEMORY] = INT64_C(1) << 30;
     }
     if (o->custom) {

@@ -44,12 +44,20 @@ Test(resources, arithmetic) {
 }
 
 Test(resources, units) {
-    cr_assert_eq(mt_resource_units(1), MT_RESOURCE_UNIT);
-    cr_assert_eq(mt_resource_units(0.1) * 10, MT_RESOURCE_UNIT);
-    cr_assert_eq(mt_resource_units(1e-9), 1, "not nothing");
-    cr_assert_eq(mt_resource_units(-3), 0);
-    cr_assert_eq(mt_resource_units(NAN), 0);
-    cr_assert_gt(mt_resource_units(INFINITY), INT64_C(1) << 61);
+    static const struct { double amount; int64_t units; } cases[] = {{1, MT_RESOURCE_UNIT}, {0.1, MT_RESOURCE_UNIT / 10},
+        {1e-9, 1}, {-3, 0}, {NAN, 0}, {INFINITY, MT_RESOURCE_MOST}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mt_resources a = {0};
+        mt_resources_ask(&a, MT_RESOURCE_CPU, cases[i].amount);
+        cr_assert_eq(a.amount[MT_RESOURCE_CPU], cases[i].units, "%g", cases[i].amount);
+    }
+    mt_resources much = {0};
+    for (int i = 0; i < 3; i++) mt_resources_ask(&much, MT_RESOURCE_MEMORY, 0x1p47);
+    cr_assert_eq(much.amount[MT_RESOURCE_MEMORY], MT_RESOURCE_MOST, "saturates");
+    cr_assert(mt_resources_in_range(&much));
+    much.amount[MT_RESOURCE_MEMORY]++;
+    cr_assert(!mt_resources_in_range(&much));
+    cr_assert(!mt_resources_in_range(&(mt_resources){{0, -1}}));
 }
 
 Test(resources, format) {

@@ -54,7 +54,7 @@ Test(runtime_job, reads_its_own_options_and_leaves_the_drivers) {
 
 // rank 0 prints for all: what another rank could not do, it says in that rank's words
 Test(runtime_job, what_one_rank_could_not_set_up_is_told) {
-    START(1, 60, "work", ":", "-n", "1", MPI_RUNTIME, "--object-memory", "1000000G", "work");
+    START(1, 60, "work", ":", "-n", "1", MPI_RUNTIME, "--object-memory", "100000G", "work");
     ENDS(2);
     SAYS("rank 1: object heap: ");
     cr_assert_null(strstr(result.output, "see its message"), "%s", result.output);

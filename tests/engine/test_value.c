@@ -167,6 +167,7 @@ Test(value, hostile_heads_are_refused) {
     refused((mt_value_head){.type = TEXT, .encoded_bytes = 16}, NULL);
     refused((mt_value_head){.type = TEXT, .encoded_bytes = 32, .bytes = 4}, NULL); // no NUL
     refused((mt_value_head){.type = TEXT, .form = MT_VALUE_PLACE, .encoded_bytes = 48}, NULL);
+    refused((mt_value_head){.type = TEXT, .form = MT_VALUE_PLACE, .encoded_bytes = 48, .bytes = 1ull << 63}, NULL);
     refused((mt_value_head){.encoded_bytes = 32, .bytes = 1}, NULL);
     refused((mt_value_head){.ndim = 1, .encoded_bytes = 32}, (int64_t[]){0});
     refused((mt_value_head){.type = F32, .ndim = 1, .encoded_bytes = 48, .bytes = 8}, (int64_t[]){-2});

@@ -40,10 +40,13 @@ static void demand_set(const manta_context *c, const manta_options *options, mt_
         FAIL_CALL(error, MANTA_INVALID, "%g CPUs and %g GPUs cannot be asked for; give numbers from 0, or MANTA_NO_CPU", cpus, gpus);
         return;
     }
-    if (cpus != 0) s->demand.amount[MT_RESOURCE_CPU] = mt_resource_units(cpus);
+    if (cpus != 0) {
+        s->demand.amount[MT_RESOURCE_CPU] = 0;   // in place of the default
+        mt_resources_ask(&s->demand, MT_RESOURCE_CPU, cpus);
+    }
     s->cpu_afterwards = cpus > 0;
-    s->demand.amount[MT_RESOURCE_GPU] = mt_resource_units(gpus);
-    s->demand.amount[MT_RESOURCE_MEMORY] = options->memory > INT64_MAX ? INT64_MAX : (int64_t)options->memory;
+    mt_resources_ask(&s->demand, MT_RESOURCE_GPU, gpus);
+    mt_resources_ask(&s->demand, MT_RESOURCE_MEMORY, (double)options->memory);
     for (int i = 0; i < options->resource_count; i++) {
         const manta_resource *r = &options->resources[i];
         int number = mt_resource_number(desc->names, r->name);
@@ -53,7 +56,7 @@ static void demand_set(const manta_context *c, const manta_options *options, mt_
             return;
         }
         if (isnan(r->amount) || r->amount < 0) FAIL_CALL(error, MANTA_INVALID, "resource \"%s\": %g cannot be asked for", r->name, r->amount);
-        s->demand.amount[number] += number == MT_RESOURCE_MEMORY ? (int64_t)r->amount : mt_resource_units(r->amount);
+        mt_resources_ask(&s->demand, number, r->amount);
     }
     if (!mt_resource_gpus_whole(s->demand.amount[MT_RESOURCE_GPU]))
         FAIL_CALL(error, MANTA_INVALID, "%g GPUs cannot be given: above 1 devices are whole; ask for %g, or for at most 1",

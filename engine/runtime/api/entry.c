@@ -55,7 +55,8 @@ static mt_status options_read(mt_job_options *out, int argc, char **argv, int *u
     return status;
 }
 
-static mt_status run(int argc, char **argv, const manta_program *program, int *driver_code) {
+// *started: the ranks have agreed that the job is up; from then on each may fail alone.
+static mt_status run(int argc, char **argv, const manta_program *program, int *driver_code, int *started) {
     static mt_job_options options;   // large: paths
     int used = 0;
     mt_comm *world = NULL;
@@ -64,6 +65,7 @@ static mt_status run(int argc, char **argv, const manta_program *program, int *d
     MT_TRY(options_read(&options, argc, argv, &used));
     MT_TRY(mt_comm_world(NULL, &world));
     mt_status status = mt_job_start(world, &options, program, argc - used - 1, argv + used + 1, &job);
+    *started = status == MT_OK;
     if (status == MT_OK) status = mt_job_rank(job) == 0 ? mt_job_run_driver(job, driver_code) : mt_job_serve(job);
     if (status == MT_OK && *driver_code != MANTA_OK)
         fprintf(stderr, "%s: %s\n", manta_code_name(*driver_code), mt_last_error());
@@ -90,12 +92,13 @@ static int exit_code_of(int code) {
 }
 
 int manta_main(int argc, char **argv, const manta_program *program) {
-    int code = MANTA_OK;
-    mt_status status = run(argc, argv, program, &code);
+    int code = MANTA_OK, started = 0;
+    mt_status status = run(argc, argv, program, &code, &started);
     int exit_code = code != MANTA_OK || status == MT_OK ? exit_code_of(code) : mt_status_exit_code(status);
     if (status != MT_OK) {
         // one message for what all ranks find alike
-        if (mt_mpi_rank() == 0 || status == MT_DEADLINE) fprintf(stderr, "manta: %s\n", mt_last_error());
+        if (started) fprintf(stderr, "manta: rank %d: %s\n", mt_mpi_rank(), mt_last_error());
+        else if (mt_mpi_rank() == 0 || status == MT_DEADLINE) fprintf(stderr, "manta: %s\n", mt_last_error());
         fflush(NULL);
         mt_mpi_abort(exit_code);
     }

@@ -19,15 +19,15 @@ static int bundle_units(manta_context *c, const manta_bundle *bundle, int number
     memset(out, 0, sizeof *out);
     if (!(bundle->num_cpus >= 0) || !(bundle->num_gpus >= 0))
         return mt_context_fail(c, MANTA_INVALID, "bundle %d asks for %g CPUs and %g GPUs; give numbers from 0", number, bundle->num_cpus, bundle->num_gpus);
-    out->amount[MT_RESOURCE_CPU] = mt_resource_units(bundle->num_cpus);
-    out->amount[MT_RESOURCE_GPU] = mt_resource_units(bundle->num_gpus);
-    out->amount[MT_RESOURCE_MEMORY] = bundle->memory > INT64_MAX ? INT64_MAX : (int64_t)bundle->memory;
+    mt_resources_ask(out, MT_RESOURCE_CPU, bundle->num_cpus);
+    mt_resources_ask(out, MT_RESOURCE_GPU, bundle->num_gpus);
+    mt_resources_ask(out, MT_RESOURCE_MEMORY, (double)bundle->memory);
     for (int i = 0; i < bundle->resource_count; i++) {
         const manta_resource *r = &bundle->resources[i];
         int k = mt_resource_number(c->node->desc.names, r->name);
         if (k < 0) return mt_context_fail(c, MANTA_INFEASIBLE, "bundle %d: no rank has the resource \"%.40s\"", number, r->name ? r->name : "(null)");
         if (!(r->amount >= 0)) return mt_context_fail(c, MANTA_INVALID, "bundle %d: resource \"%s\": %g cannot be asked for", number, r->name, r->amount);
-        out->amount[k] += k == MT_RESOURCE_MEMORY ? (int64_t)r->amount : mt_resource_units(r->amount);
+        mt_resources_ask(out, k, r->amount);
     }
     double gpus = (double)out->amount[MT_RESOURCE_GPU] / MT_RESOURCE_UNIT;
     if (!mt_resource_gpus_whole(out->amount[MT_RESOURCE_GPU]))

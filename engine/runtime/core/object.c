@@ -358,7 +358,7 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     if (m->state == MT_STATE_READY) {
         mt_value v;
         size_t used;
-        if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK && mt_place_in_range(c, &v)) {
+        if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK && mt_place_is_of(c, &v, o->ref)) {
             // a place that changed is read anew, unless it is in reach already
             if (o->pin != MT_PIN_NONE && !in_view(c, o)) mt_object_unpin(c, o);
             mt_object_set_value(c, o, m + 1, used);

@@ -185,6 +185,12 @@ static void try_waiting(mt_core *c) {
     }
 }
 
+static int bundles_in_range(const mt_group *g) {
+    for (uint32_t b = 0; b < g->count; b++)
+        if (!mt_resources_in_range(&g->bundle[b])) return 0;
+    return 1;
+}
+
 void mt_placement_on_group(mt_core *c, int source, const mt_wire_place_group *m, size_t bytes) {
     if (c->rank != MT_HEAD || (int)m->group.owner != source || find_group(c, m->group) || m->count == 0 || m->count > BUNDLES_MAX ||
         bytes < sizeof *m + sizeof(mt_resources) * m->count)
@@ -201,6 +207,11 @@ void mt_placement_on_group(mt_core *c, int source, const mt_wire_place_group *m,
     memcpy(g->bundle, m + 1, sizeof *g->bundle * g->count);
     g->next = c->groups;
     c->groups = g;
+    if (!bundles_in_range(g)) {
+        answer_asker(c, g, MANTA_INTERNAL, "its bundles arrived in a form that cannot be read");
+        forget_group(c, g);
+        return;
+    }
     if (!choose(c, g, c->desc.totals)) {
         char text[200];
         static const char *const names[] = {"PACK", "SPREAD", "STRICT_PACK", "STRICT_SPREAD"};
@@ -284,7 +295,7 @@ mt_reserved *mt_placement_find(const mt_core *c, manta_ref group, int bundle) {
 void mt_placement_on_reserve(mt_core *c, int source, const mt_wire_bundle *m) {
     mt_wire_bundle vote = *m;
     vote.wire = (mt_wire){.kind = MT_WIRE_GROUP_VOTE};
-    vote.argument = (uint32_t)mt_resources_fit(&m->resources, &c->available);
+    vote.argument = mt_resources_in_range(&m->resources) && mt_resources_fit(&m->resources, &c->available);
     if (vote.argument) {
         mt_reserved *r = mt_take(c, sizeof *r);
         *r = (mt_reserved){.group = m->group, .bundle = m->bundle, .total = m->resources, .available = m->resources, .next = c->reserved};

@@ -308,14 +308,18 @@ void mt_run_on_call(mt_core *c, int source, const mt_wire_call *m, size_t bytes)
         return;
     }
     mt_run_core *r = make_run(c, source, m, bytes);
+    int readable = mt_values_decode((const char *)r->call + head, bytes - head, m->argument_count, values) == MT_OK &&
+        arguments_in_order(c, values, m->argument_count);
     if (m->call_kind != MT_CALL_METHOD) {
-        memcpy(&r->demand, (const char *)r->call + head - sizeof r->demand, sizeof r->demand);
+        mt_resources demand;
+        memcpy(&demand, (const char *)r->call + head - sizeof demand, sizeof demand);
+        if (mt_resources_in_range(&demand)) r->demand = demand;
+        else readable = 0;
         r->arriving = source == c->rank && !m->placement_serial;
     }
-    if (mt_values_decode((const char *)r->call + head, bytes - head, m->argument_count, values) != MT_OK ||
-        !arguments_in_order(c, values, m->argument_count)) {
+    if (!readable) {
         r->run.argument_count = 0;
-        mt_run_refuse(c, r, MANTA_INTERNAL, "its arguments arrived in a form that cannot be read");
+        mt_run_refuse(c, r, MANTA_INTERNAL, "it arrived in a form that cannot be read");
         return;
     }
     for (int i = 0; i < m->argument_count; i++) r->run.arguments[i] = (mt_run_argument){.value = values[i], .view_rank = -1};

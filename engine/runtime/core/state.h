@@ -343,8 +343,11 @@ static inline void *mt_take(mt_core *c, size_t bytes) { return mt_pool_take(&c->
 static inline void mt_give(mt_core *c, void *block, size_t bytes) { mt_pool_give(&c->pool, block, bytes); }
 // A failure's code that another rank speaks of.
 static inline int mt_failure_code(int code) { return code > MANTA_OK && code < MANTA_CODE_COUNT ? code : MANTA_INTERNAL; }
-// A place that another rank speaks of.
+// A place that another rank speaks of: there is such a rank, and where the place is an object's value, it is that object's own.
 static inline int mt_place_in_range(const mt_core *c, const mt_value *v) { return v->head->form != MT_VALUE_PLACE || v->place.rank < (uint32_t)c->size; }
+static inline int mt_place_is_of(const mt_core *c, const mt_value *v, manta_ref object) {
+    return v->head->form != MT_VALUE_PLACE || (mt_place_in_range(c, v) && mt_ref_same(v->place.ref, object));
+}
 static inline size_t mt_up16(size_t n) { return (n + 15) & ~(size_t)15; }
 
 // ---- core.c

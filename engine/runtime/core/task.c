@@ -424,7 +424,9 @@ void mt_task_on_done(mt_core *c, int source, const mt_wire_done *m, size_t bytes
     for (uint32_t i = 0; i < count; i++) {
         at[i] = used;
         mt_value value;
-        if (mt_value_decode(encoded + used, rest - used, &value, &length[i]) != MT_OK || !mt_place_in_range(c, &value)) {
+        const mt_object *o = mine && i < t->result_count ? t->result[i] : NULL;
+        if (mt_value_decode(encoded + used, rest - used, &value, &length[i]) != MT_OK ||
+            !(o ? mt_place_is_of(c, &value, o->ref) : mt_place_in_range(c, &value))) {
             code = MANTA_INTERNAL, count = i;
             snprintf(text, sizeof text, "rank %d sent results that cannot be read", source);
             break;
