@@ -5,6 +5,8 @@
 //   sleep    rounds of question and answer between ranks that sleep in between: nobody may be missed
 //   idle     all sleep for a second: processor time is counted
 //   killed   the last rank dies by SIGKILL; the others of its node notice within a second
+//   slow     messages that take their time on the way are fetched by whoever asks twice before it polls, as a thread that takes
+//            over from another does
 //   quiet    after the start of a job of one node no MPI call is made (the profiling interface counts)
 #include <mpi.h>
 #include <pthread.h>
@@ -25,6 +27,7 @@ static mt_comm_desc desc = {.timeout_ns = 60 * MT_SECOND_NS};
 
 // ---- MPI's profiling interface: how often the transport's calls are made
 static atomic_long mpi_calls;
+static atomic_int on_the_way; // no receive finishes, as over a slow network
 
 int MPI_Isend(const void *buf, int count, MPI_Datatype type, int dst, int tag, MPI_Comm comm, MPI_Request *request) {
     atomic_fetch_add(&mpi_calls, 1);
@@ -44,6 +47,7 @@ int MPI_Testsome(int n, MPI_Request requests[], int *count, int indices[], MPI_S
 }
 int MPI_Test(MPI_Request *request, int *flag, MPI_Status *status) {
     atomic_fetch_add(&mpi_calls, 1);
+    if (atomic_load(&on_the_way)) return *flag = 0, MPI_SUCCESS;
     return PMPI_Test(request, flag, status);
 }
 
@@ -218,6 +222,33 @@ static void mode_killed(mt_comm *comm) {
     mt_mpi_abort(8);
 }
 
+// More messages than the transport receives at a time, none of which is there when it begins to.
+static void mode_slow(mt_comm *comm) {
+    enum { MESSAGES = 100 };
+    static unsigned char body[MT_MESSAGE_BYTES_MAX];
+    int64_t deadline = mt_deadline_after(20 * MT_SECOND_NS);
+    for (size_t i = 0; i < sizeof body; i++) body[i] = (unsigned char)i;
+    CHECK(size == 2 && t->node_count == 2, "two ranks on two nodes");
+    for (int n = 0; n < MESSAGES && rank == 0; n++) {
+        head h = {(uint64_t)n, rank, 0};
+        mt_piece pieces[2] = {{&h, sizeof h}, {body + (n & 255), length_of(0, 1, (uint64_t)n) - sizeof h}};
+        t->ops->send(t, 1, pieces, 2);
+    }
+    if (rank == 1) {
+        atomic_store(&on_the_way, 1);
+        int64_t until = mt_deadline_after(300 * MT_MILLISECOND_NS);
+        while (!mt_deadline_passed(until)) t->ops->poll(t, check_and_count, NULL, 64);
+        CHECK(received == 0, "%ld messages from nowhere", received);
+        atomic_store(&on_the_way, 0);
+    }
+    while (rank == 1 ? received < MESSAGES : t->ops->queued_bytes(t) > 0) {
+        CHECK(!mt_deadline_passed(deadline), "%ld of %d messages, %zu bytes queued", received, MESSAGES, t->ops->queued_bytes(t));
+        if (rank == 0 || (t->ops->pending(t) && t->ops->pending(t))) t->ops->poll(t, check_and_count, NULL, 64);
+        else mt_sleep_ns(20 * MT_MICROSECOND_NS);
+    }
+    OK(mt_comm_barrier(comm));
+}
+
 static void mode_quiet(void) {
     atomic_store(&mpi_calls, 0);
     mode_flood();
@@ -254,6 +285,7 @@ int main(int argc, char **argv) {
     else if (strcmp(mode, "sleep") == 0) mode_sleep(comm);
     else if (strcmp(mode, "idle") == 0) mode_idle(comm);
     else if (strcmp(mode, "killed") == 0) mode_killed(comm);
+    else if (strcmp(mode, "slow") == 0) mode_slow(comm);
     else if (strcmp(mode, "quiet") == 0) mode_quiet();
     else CHECK(0, "no mode %s", mode);
     // what MPI still has on its way needs everybody

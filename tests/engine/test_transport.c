@@ -475,4 +475,6 @@ static void noticed(const char *node_ranks_max) {
     cr_assert(result.seconds < 20, "took %.1f s", result.seconds);
 }
 
+Test(job, what_is_slow_on_its_way_is_fetched) { ranks_pass(2, "slow", "1"); }
+
 Test(job, a_killed_rank_is_noticed) { noticed(NULL), noticed("2"); }

@@ -25,19 +25,23 @@ void mt_sleeper_init(mt_sleeper *sleeper, mt_doorbell *door, int fenced) {
     sleeper->fenced = fenced;
     atomic_init(&sleeper->seen, 0);
     atomic_init(&sleeper->rung, 0);
+    atomic_init(&sleeper->idle, 0);
 }
 
 void mt_sleeper_set(mt_sleeper *sleeper, int asleep) {
     mt_doorbell *door = sleeper->door;
     if (!asleep) {
+        atomic_store_explicit(&sleeper->idle, 0, memory_order_relaxed);
         atomic_store_explicit(&door->asleep, 0, memory_order_relaxed);
         return;
     }
     atomic_store(&sleeper->seen, atomic_load(&door->bell));
     // still set: nobody has rung since the last barrier, and whoever published since then would have
-    if (atomic_load(&door->asleep)) return;
-    atomic_exchange(&door->asleep, 1);
-    if (!sleeper->fenced) mt_barrier_everywhere();
+    if (!atomic_load(&door->asleep)) {
+        atomic_exchange(&door->asleep, 1);
+        if (!sleeper->fenced) mt_barrier_everywhere();
+    }
+    atomic_store(&sleeper->idle, 1);
 }
 
 int mt_sleeper_sleep(mt_sleeper *sleeper, int64_t deadline_ns) {

@@ -8,6 +8,9 @@
 //   seen     the bell as it was before `asleep` was last set, or when the sleeper last woke: it waits for it to change. Not the
 //            bell at the moment of falling asleep: a ring may come between set_asleep by one thread and the sleep of another.
 //   rung     somebody in this process wants the sleeper to look; sticky, since a set_asleep in between reads the bell anew.
+//   idle     what set_asleep said last. Idle and not asleep any more: a ring that nobody has answered, even when its message
+//            lies nowhere any more (another thread read it between the sender's publishing and its ring). Whoever looks must
+//            set_asleep anew, or the next sender does not ring.
 //
 //   sleeper  seen = bell; asleep = 1; FULL BARRIER; look at all rings; sleep while bell == seen
 //   sender   publish; FULL BARRIER; if asleep and swap(asleep, 0) == 1: bell += 1; wake
@@ -35,7 +38,7 @@ typedef struct mt_doorbell {
 // the rank's own side
 typedef struct mt_sleeper {
     mt_doorbell *door;
-    _Atomic uint32_t seen, rung;
+    _Atomic uint32_t seen, rung, idle;
     int fenced;
 } mt_sleeper;
 
@@ -49,6 +52,14 @@ int mt_sleeper_sleep(mt_sleeper *sleeper, int64_t deadline_ns);   // one thread;
 void mt_sleeper_ring(mt_sleeper *sleeper);                        // any thread of this process
 
 void mt_doorbell_ring(mt_doorbell *door);
+
+static inline int mt_sleeper_idle(const mt_sleeper *sleeper) {
+    return atomic_load_explicit(&sleeper->idle, memory_order_relaxed) != 0;
+}
+// A ring is not answered yet.
+static inline int mt_sleeper_owes(const mt_sleeper *sleeper) {
+    return mt_sleeper_idle(sleeper) && !atomic_load_explicit(&sleeper->door->asleep, memory_order_relaxed);
+}
 
 // After publishing with mt_publish.
 static inline void mt_doorbell_knock(mt_doorbell *door) {

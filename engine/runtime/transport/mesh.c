@@ -396,6 +396,7 @@ static int sendable(mt_mesh *mesh) {
 }
 
 int mt_mesh_pending(mt_mesh *mesh) {
+    if (mt_sleeper_owes(&mesh->sleeper)) return 1;
     if (mesh->scan) {
         for (int m = 0; m < mesh->members; m++)
             if (m != mesh->member && mt_ring_waiting(&mesh->sources[m].from)) return 1;
@@ -410,7 +411,7 @@ int mt_mesh_pending(mt_mesh *mesh) {
 
 void mt_mesh_set_asleep(mt_mesh *mesh, int asleep) { mt_sleeper_set(&mesh->sleeper, asleep); }
 void mt_mesh_ring(mt_mesh *mesh) { mt_sleeper_ring(&mesh->sleeper); }
-int mt_mesh_asleep(const mt_mesh *mesh) { return atomic_load(&mesh->own->door.asleep) != 0; }
+int mt_mesh_asleep(const mt_mesh *mesh) { return mt_sleeper_idle(&mesh->sleeper); }
 size_t mt_mesh_queued_bytes(const mt_mesh *mesh) { return atomic_load(&mesh->queued); }
 
 int mt_mesh_nap(mt_mesh *mesh, int64_t deadline_ns) { return mt_sleeper_sleep(&mesh->sleeper, deadline_ns); }

@@ -18,7 +18,7 @@ enum {
 };
 #define BATCH_NS   (5 * MT_MICROSECOND_NS)
 #define ASK_NS     (2 * MT_MICROSECOND_NS)   // pending asks MPI at most so often
-#define STALL_NS   (50 * MT_MICROSECOND_NS)  // and says so often that a message is coming in
+#define STALL_NS   (50 * MT_MICROSECOND_NS)  // a message that is coming in is looked at so often
 #define GOODBYE_NS (200 * MT_MILLISECOND_NS)
 
 typedef struct remote {
@@ -54,7 +54,7 @@ struct mt_network {
     receive receives[RECEIVES_MAX]; // in the order of matching
     _Atomic int receiving, ready;   // receives not finished; messages left by a small budget
     // asking
-    _Atomic int64_t asked_ns, stalled_ns;
+    _Atomic int64_t asked_ns, looked_ns; // looked: poll, at what is coming in
     atomic_int broken;
 };
 
@@ -280,7 +280,10 @@ static int deliver_all(mt_network *n, mt_deliver_fn deliver, void *context, int 
 int mt_network_poll(mt_network *n, mt_deliver_fn deliver, void *context, int budget) {
     int delivered = 0;
     advance(n);
-    if (n->receiving) delivered = deliver_all(n, deliver, context, budget);
+    if (n->receiving) {
+        delivered = deliver_all(n, deliver, context, budget);
+        atomic_store_explicit(&n->looked_ns, mt_clock_ns(), memory_order_relaxed);
+    }
     while (delivered < budget && receive_start(n)) delivered += deliver_all(n, deliver, context, budget - delivered);
     int left = 0;
     for (int i = 0; i < n->receiving; i++) left |= n->receives[i].here;
@@ -309,10 +312,8 @@ int mt_network_pending(mt_network *n) {
     int64_t now = mt_clock_ns(), asked = atomic_load_explicit(&n->asked_ns, memory_order_relaxed);
     // what waits to be batched leaves before anybody sleeps
     if (atomic_load(&n->queued)) advance(n);
-    if (atomic_load(&n->receiving)) {
-        int64_t stalled = atomic_load(&n->stalled_ns);
-        if (now - stalled >= STALL_NS && atomic_compare_exchange_strong(&n->stalled_ns, &stalled, now)) return 1;
-    }
+    // until a poll has looked, for whoever asks: two may ask before one polls
+    if (atomic_load(&n->receiving) && now - atomic_load_explicit(&n->looked_ns, memory_order_relaxed) >= STALL_NS) return 1;
     if (now - asked < ASK_NS || !atomic_compare_exchange_strong(&n->asked_ns, &asked, now)) return 0;
     return mt_network_probe(n);
 }
