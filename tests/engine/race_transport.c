@@ -124,7 +124,11 @@ static void *waiter_main(void *context) {
             ops->set_asleep(self->t, 0);
             for (int i = 0; i < 50; i++) poll_once(self);
             ops->set_asleep(self->t, 1);
-            while (ops->pending(self->t)) poll_once(self);
+            while (ops->pending(self->t)) {
+                ops->set_asleep(self->t, 0);
+                poll_once(self);
+                ops->set_asleep(self->t, 1);
+            }
             // what came after that rings, and so wakes the background thread
             pthread_mutex_unlock(&self->token);
         }

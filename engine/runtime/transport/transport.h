@@ -14,7 +14,8 @@
 // send. sleep: the background thread alone. pending, ring, alive: any thread.
 //
 // Sleeping without losing a message: the thread that stops polling calls set_asleep(1) and then looks at pending() once
-// more; a sender publishes first and then looks at the receiver's flag. Both sides have a full fence between the two.
+// more; a sender publishes first and then looks at the receiver's flag. Both sides have a full fence between the two. When
+// pending() says yes he goes back to polling, from set_asleep(0) on: a ring may have come, and is not answered by poll alone.
 #ifndef MANTA_ENGINE_RUNTIME_TRANSPORT_H
 #define MANTA_ENGINE_RUNTIME_TRANSPORT_H
 
