@@ -1,7 +1,7 @@
 // The PPO learner. Called by one thread of a rank; the shares of its workers are computed on the thread pool.
 //
 // Where two ranks share the nets (pair.h), a rank computes one net's gradient for the workers of both; else both nets' for
-// its own. An update: every worker draws the order of its rows for all epochs and the advantage's moments of its share of every
+// its own, one net on each of two threads or one worker's share after the other on any number. An update: every worker draws the order of its rows for all epochs and the advantage's moments of its share of every
 // minibatch; one all-gather makes the moments the whole minibatch's; then for each minibatch: gradients of the shares into
 // registered slabs, one all-reduce, clipping, Adam, repacking. Behind the parameters each slab carries the loss's sums, so
 // that statistics and the target-KL test cost no message of their own.
@@ -31,7 +31,7 @@ typedef struct share_worker {
     int64_t rows;                // T·envs
     int32_t *order;              // (epochs, rows)
     double *moments;             // (epochs, minibatches, 2): Σ advantage, Σ advantage²; then VARIANCE_DOUBLES
-    mt_ppo_space space;
+    mt_ppo_space space[2];       // the second: the critic's, where each net has its thread
     float *slab;                 // of the running minibatch
 } share_worker;
 
@@ -45,6 +45,7 @@ struct mt_learner {
     mt_pair pair;
     mt_comm *column;             // borrowed: the ranks whose gradients are summed
     int parts;                   // the nets that this rank computes
+    int net_threads;             // 2: one thread each
     mt_policy_range range;       // and their parameters
     int first_worker, shares;    // the workers for which it does: its own, or those of the pair
     int own;                     // how many shares come before its own
@@ -63,6 +64,7 @@ struct mt_learner {
     int epoch;
     int64_t minibatch;
     mt_ppo_coefficients coef;
+    mt_adam adam;                // but for the slabs
 };
 
 // ---- how rows are shared out
@@ -95,6 +97,7 @@ static mt_status divide(mt_learner *l) {
     int paired = l->pair.two != NULL, first_own = mt_comm_rank(d->comm) * d->local_workers;
     l->column = paired ? l->pair.column : d->comm;
     l->parts = mt_pair_parts(&l->pair);
+    l->net_threads = l->parts == MT_POLICY_BOTH && mt_workers_count(d->threads) == 2 && mt_pair_balanced(d->policy) ? 2 : 1;
     l->range = mt_policy_range_of(d->policy, l->parts);
     l->shares = d->local_workers * (paired ? 2 : 1);
     l->own = paired ? d->local_workers * mt_comm_rank(l->pair.two) : 0;
@@ -127,7 +130,8 @@ static mt_status allocate(mt_learner *l) {
             if (rows > most) most = rows;
         }
         MT_ARENA_ADD(arena, w->order, epochs * w->rows);
-        mt_ppo_space_register(&w->space, d->policy, &d->shape, most < ROWS_AT_ONCE ? (most ? most : 1) : ROWS_AT_ONCE, arena);
+        for (int t = 0; t < l->net_threads; t++)
+            mt_ppo_space_register(&w->space[t], d->policy, &d->shape, most < ROWS_AT_ONCE ? (most ? most : 1) : ROWS_AT_ONCE, arena);
     }
     l->word_count = (most_rows + 3) / 4 * 4;
     MT_ARENA_ADD(arena, l->words, l->word_count * mt_workers_count(d->threads));
@@ -273,50 +277,78 @@ static void combine_moments(mt_learner *l, mt_learner_report *report) {
 
 // ---- the minibatches
 
-static void share_gradient(void *context, int index, int thread) {
-    (void)thread;
-    mt_learner *l = context;
-    share_worker *w = &l->share[index];
+// some parts of one share
+static void gradient_of(mt_learner *l, share_worker *w, int parts, mt_ppo_space *space) {
     int64_t first = share_start(l, w->envs, l->minibatch), end = share_start(l, w->envs, l->minibatch + 1);
     const double *scale = l->scale + 2 * (l->epoch * l->minibatches + l->minibatch);
     mt_ppo_share share = {
-        .parts = l->parts, .segment = w->segment, .index = w->order + w->rows * l->epoch + first, .rows = end - first,
+        .parts = parts, .segment = w->segment, .index = w->order + w->rows * l->epoch + first, .rows = end - first,
         .inv_rows = (float)(1.0 / (double)l->rows[l->minibatch]),
         .adv_mean = (float)scale[0], .adv_inv_std = (float)scale[1],
     };
     mt_ppo_stats stats = {0};
-    mt_ppo_gradient(l->desc.policy, l->desc.kernels, &l->weights, &share, &l->coef, &w->space, w->slab, &stats);
-    float *tail = w->slab + l->range.count;
-    tail[POLICY_LOSS] = (float)stats.policy_loss, tail[VALUE_LOSS] = (float)stats.value_loss;
-    tail[ENTROPY] = (float)stats.entropy, tail[APPROX_KL] = (float)stats.approx_kl, tail[CLIPPED] = (float)stats.clipped;
+    float *grad = w->slab + (mt_policy_range_of(l->desc.policy, parts).first - l->range.first), *tail = w->slab + l->range.count;
+    mt_ppo_gradient(l->desc.policy, l->desc.kernels, &l->weights, &share, &l->coef, space, grad, &stats);
+    int others = ~l->parts;   // computed nowhere here: zero
+    if ((parts | others) & MT_POLICY_ACTOR) {
+        tail[POLICY_LOSS] = (float)stats.policy_loss, tail[ENTROPY] = (float)stats.entropy;
+        tail[APPROX_KL] = (float)stats.approx_kl, tail[CLIPPED] = (float)stats.clipped;
+    }
+    if ((parts | others) & MT_POLICY_CRITIC) tail[VALUE_LOSS] = (float)stats.value_loss;
+}
+
+static void share_gradient(void *context, int index, int thread) {
+    (void)thread;
+    mt_learner *l = context;
+    gradient_of(l, &l->share[index], l->parts, &l->share[index].space[0]);
+}
+
+static int part_of(int net) { return net == 0 ? MT_POLICY_ACTOR : MT_POLICY_CRITIC; }
+
+static void net_gradient(void *context, int net, int thread) {
+    (void)thread;
+    mt_learner *l = context;
+    for (int i = 0; i < l->shares; i++) gradient_of(l, &l->share[i], part_of(net), &l->share[i].space[net]);
 }
 
 // Σ squares of the summed gradient, net by net, so that it is the same whoever computes which
 static double squares_of_sum(const mt_learner *l) {
     double squares = 0;
-    for (int part = MT_POLICY_ACTOR; part <= MT_POLICY_CRITIC; part <<= 1) {
-        if (!(l->parts & part)) continue;
-        mt_policy_range range = mt_policy_range_of(l->desc.policy, part);
+    for (int net = 0; net < 2; net++) {
+        if (!(l->parts & part_of(net))) continue;
+        mt_policy_range range = mt_policy_range_of(l->desc.policy, part_of(net));
         squares += l->desc.kernels->sum_squares(range.count, l->sum + (range.first - l->range.first));
     }
     return squares;
 }
 
+static void apply_parts(mt_learner *l, int parts) {
+    mt_policy_range range = mt_policy_range_of(l->desc.policy, parts);
+    mt_adam adam = l->adam;
+    adam.count = range.count, adam.grad = l->sum + (range.first - l->range.first);
+    adam.param = l->weights.param + range.first, adam.m = l->m + range.first, adam.v = l->v + range.first;
+    l->desc.kernels->adam(&adam);
+    mt_weights_pack(&l->weights, l->desc.policy, l->desc.kernels, parts);
+}
+
+static void apply_net(void *context, int net, int thread) {
+    (void)thread;
+    apply_parts(context, part_of(net));
+}
+
 // clips, steps, repacks; leaves everything as it was when the gradient is not finite
 static mt_status apply_gradient(mt_learner *l, double norm, float lr) {
-    const mt_kernels *k = l->desc.kernels;
     double max = l->desc.config.max_grad_norm;
     if (!isfinite(norm))
         return MT_FAIL(NUMERIC, "the gradient is not finite after %lld updates; lower learning_rate or check the "
             "environment's observations and rewards", (long long)l->step);
-    k->adam(&(mt_adam){
-        .count = l->range.count, .param = l->weights.param + l->range.first, .m = l->m + l->range.first,
-        .v = l->v + l->range.first, .grad = l->sum,
+    l->adam = (mt_adam){
         .grad_scale = max > 0 && norm > max ? (float)(max / (norm + 1e-6)) : 1.0f,
         .lr = lr, .beta1 = 0.9f, .beta2 = 0.999f, .eps = (float)l->desc.config.adam_eps,
         .weight_decay = (float)l->desc.config.weight_decay, .step = ++l->step,
-    });
-    mt_weights_pack(&l->weights, l->desc.policy, k, l->parts);
+    };
+    if (l->net_threads == 2) mt_workers_run(l->desc.threads, apply_net, l, 2);
+    else apply_parts(l, l->parts);
     l->weights.version++;
     return MT_OK;
 }
@@ -351,7 +383,8 @@ static mt_status minibatch_update(mt_learner *l, float lr, mt_learner_report *re
     if (!l->rows[l->minibatch]) return MT_OK;   // uneven shares can leave a minibatch without rows
     double total[TOTALS];
     for (int i = 0; i < l->shares; i++) l->share[i].slab = mt_comm_slab_buffer(l->slab, i);
-    mt_workers_run(l->desc.threads, share_gradient, l, l->shares);
+    if (l->net_threads == 2) mt_workers_run(l->desc.threads, net_gradient, l, 2);
+    else mt_workers_run(l->desc.threads, share_gradient, l, l->shares);
     int64_t before = mt_clock_ns();
     MT_TRY(sum_gradients(l, total));
     report->allreduce_seconds += 1e-9 * (double)(mt_clock_ns() - before);
@@ -416,7 +449,9 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
     MT_TRY(mt_comm_allgather(l->desc.comm, l->share[l->own].moments, l->all_moments, bytes));
     combine_moments(l, report);
 
+    mt_workers_pin(l->desc.threads);
     mt_status status = run_epochs(l, report);
+    mt_workers_unpin(l->desc.threads);
     if (status == MT_OK || status == MT_NUMERIC) MT_KEEP(status, complete_nets(l));   // all ranks saw the same gradient
     MT_TRY(status);
 

@@ -12,12 +12,16 @@ static int64_t weights_of(const mt_mlp *mlp) {
     return count;
 }
 
-// Sharing pays when neither rank waits long for the other: nets of about the same size, at most a tenth above their mean.
-// A trunk belongs to both nets. On several nodes ranks of a pair might be on different ones, and rows would cross the network.
-int mt_pair_pays(const mt_comm *comm, const mt_policy *policy) {
+// A trunk belongs to both nets; and none waits long for the other when they have about the same size, at most a tenth above
+// their mean.
+int mt_pair_balanced(const mt_policy *policy) {
     int64_t actor = weights_of(&policy->pi), critic = weights_of(&policy->vf), larger = actor > critic ? actor : critic;
-    return mt_comm_size(comm) % 2 == 0 && mt_comm_node_count(comm) == 1 && policy->trunk.depth == 0 &&
-           20 * larger <= 11 * (actor + critic);
+    return policy->trunk.depth == 0 && 20 * larger <= 11 * (actor + critic);
+}
+
+// On several nodes ranks of a pair might be on different ones, and rows would cross the network.
+int mt_pair_pays(const mt_comm *comm, const mt_policy *policy) {
+    return mt_comm_size(comm) % 2 == 0 && mt_comm_node_count(comm) == 1 && mt_pair_balanced(policy);
 }
 
 mt_status mt_pair_init(mt_pair *pair, mt_comm *comm, const mt_policy *policy) {

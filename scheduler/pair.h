@@ -15,6 +15,9 @@ typedef struct mt_pair {
     mt_comm *column;   // owned: the ranks that compute the same net, in the order of their workers. NULL without a pair
 } mt_pair;
 
+// Whether the nets can be shared and take about the same time. Two threads of a rank share them, too (learner.c).
+int mt_pair_balanced(const mt_policy *policy);
+
 // Whether sharing the nets pays for these ranks (pair.c says when): the same answer on all of them.
 int mt_pair_pays(const mt_comm *comm, const mt_policy *policy);
 
