@@ -57,6 +57,10 @@ struct mt_run {
     struct mt_run_core *core;
 };
 
+// Who a body is as a caller: calls of one author to an actor stay in order. An actor's methods are one author, a task is one by
+// itself, the driver (NULL) is 0.
+uint64_t mt_run_author(const mt_run *run);
+
 // A result on its way back.
 typedef struct mt_run_result {
     const void *encoded;            // an encoded inline value; NULL: the value lies in this rank's heap:
@@ -162,6 +166,7 @@ typedef struct mt_submit {
     int detached;
     const char *name;                     // Nullable
     manta_ref actor;                      // METHOD
+    uint64_t author;                      // METHOD: whose call (mt_run_author)
     int failed_code;                      // not OK: only makes references that have failed with this
     const char *failed_message;
 } mt_submit;

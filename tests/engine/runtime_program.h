@@ -58,6 +58,11 @@ static int wait_for(manta_context *c) {   // "ref": in a get until the end
     return code;
 }
 
+static int give_later(manta_context *c) {   // "i64 -> i64": when the gate opens
+    int code = hold(c);
+    return code == MANTA_OK ? manta_return(c, manta_i64(manta_i64_of(c, 0))) : code;
+}
+
 static int look_twice(manta_context *c) {   // "ref -> i64": the value of a reference that is only borrowed stays
     manta_value v;
     int code = manta_get(c, manta_ref_of(c, 0), &v);
@@ -208,6 +213,7 @@ static const manta_task test_tasks[] = {
     {"hold", hold, ""},
     {"deaf", deaf, ""},
     {"wait_for", wait_for, "ref"},
+    {"give_later", give_later, "i64 -> i64"},
     {"look_twice", look_twice, "ref -> i64"},
     {"fail", fail, "text -> i64"},
     {"odd_code", odd_code, ""},

@@ -218,6 +218,22 @@ static int ordered(manta_context *c) {
 }
 Test(runtime, an_actors_calls_keep_their_order) { on_1_2_4(ordered); }
 
+// The driver's call waits for a task on its own rank that calls the same actor: the task's call is another caller's, and goes.
+static int overtaking(manta_context *c) {
+    manta_actor a = manta_new(c, "Counter", NULL, manta_i64(0));
+    manta_options here = {.on_rank = MANTA_ON_RANK(0), .num_cpus = MANTA_NO_CPU};
+    atomic_store(&gate, 0);
+    manta_ref later = manta_call_with(c, "give_later", &here, manta_i64(5));
+    manta_ref used = manta_call_with(c, "use_actor", &here, manta_handle(a), manta_from(later));
+    manta_ref waits = manta_tell(c, a, "add", manta_from(used)), behind = manta_tell(c, a, "add", manta_i64(100));
+    atomic_store(&gate, 1);
+    cr_assert_eq(number(c, used), 5);
+    cr_assert_eq(number(c, waits), 10);
+    cr_assert_eq(number(c, behind), 110, "the driver's own calls keep their order");
+    return MANTA_OK;
+}
+Test(runtime, a_call_that_waits_holds_back_its_own_callers_only) { on_1_2_4(overtaking); }
+
 static int ending(manta_context *c) {
     atomic_store(&destroyed, 0);
     manta_actor a = manta_new(c, "Counter", NULL, manta_i64(0));

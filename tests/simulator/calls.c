@@ -316,7 +316,8 @@ static int invoke(mt_body *b, int actor, int role, int member, manta_ref group, 
     mt_plan *p = &l->plans[c->plan];
     mt_actor_entry *a = &l->actors[actor];
     p->actor = actor, p->role = role, p->member = member;
-    p->sequence = a->sent[b->host->rank]++;
+    p->author = mt_run_author(b->run), p->sequence = ++a->sent;
+    c->submit.author = p->author;
     c->submit.actor = l->records[a->record].ref, c->submit.class_number = 0;
     if (role == MT_ROLE_MEET) {
         give(c, p, manta_reference(group), MT_GIVE_REFERENCE, group_record, 1, 0);

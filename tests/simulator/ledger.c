@@ -18,9 +18,8 @@ void mt_ledger_init(mt_ledger *l, int size, const int *node_of, const mt_resourc
 void mt_ledger_fini(mt_ledger *l) {
     for (int i = 0; i < l->record_count; i++)
         for (mt_ref_list *list = l->records[i].lists, *next; list; list = next) next = list->next, free(list);
-    for (int i = 0; i < l->actor_count; i++) free(l->actors[i].sent);
     for (int i = 0; i < l->group_count; i++) free(l->groups[i].ranks);
-    for (mt_instance *x = l->instances, *next; x; x = next) next = x->next, free(x->last), free(x);
+    for (mt_instance *x = l->instances, *next; x; x = next) next = x->next, free(x->newest), free(x);
     free(l->suspect), free(l->usage), free(l->table);
     free(l->records), free(l->plans), free(l->actors), free(l->groups);
 }
@@ -100,8 +99,7 @@ int mt_ledger_plan(mt_ledger *l) {
 
 int mt_ledger_actor(mt_ledger *l) {
     l->actors = grown(l->actors, l->actor_count, &l->actor_capacity, sizeof *l->actors);
-    l->actors[l->actor_count] = (mt_actor_entry){.name = -1, .sent = calloc((size_t)l->size, sizeof(uint64_t))};
-    MT_ASSERT(l->actors[l->actor_count].sent);
+    l->actors[l->actor_count] = (mt_actor_entry){.name = -1};
     return l->actor_count++;
 }
 

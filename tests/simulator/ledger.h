@@ -58,7 +58,7 @@ typedef struct mt_plan {             // a call
     int cpu_afterwards, on_rank, group, bundle, max_retries;
     int fails, infeasible, cancelled, refused;     // refused: the code of a call that was wrong from the start
     int actor, member, group_size;   // actor -1: none; of a meeting
-    uint64_t sequence;               // METHOD: of this caller's calls to the actor
+    uint64_t author, sequence;       // METHOD: who on the caller's rank calls; the how manyth of all calls to the actor
     int runs, last_rank, running, blocked;
     uint32_t visited;
 } mt_plan;
@@ -70,13 +70,16 @@ typedef struct mt_actor_entry {
     int creations;
     int found;                       // by its name, which holds nobody: it may end at the same moment
     struct mt_instance *live;        // the newest
-    uint64_t *sent;                  // owned (size): calls by caller
+    uint64_t sent;                   // calls to it
 } mt_actor_entry;
+
+typedef struct mt_newest { int rank; uint64_t author, sequence; } mt_newest;
 
 // An actor's state, made by its CREATE, gone with destroy_actor.
 typedef struct mt_instance {
     int actor, rank, number, created, failed, running, ended;
-    uint64_t *last;                  // owned (size): number + 1 of the newest call begun, by caller
+    struct mt_newest *newest;        // owned (newest_count): of each author's calls, the newest that has begun
+    int newest_count;
     int retained_count, retained[MT_RETAINED];     // records held by the state
     int gpu_count, gpus[16];
     struct mt_instance *next;        // all there ever were

@@ -55,6 +55,15 @@ static void take_cpu(mt_ledger *l, int rank, int number, int sign) {
 
 // ---- order
 
+static mt_newest *newest_of(mt_instance *x, int rank, uint64_t author) {
+    for (int i = 0; i < x->newest_count; i++)
+        if (x->newest[i].rank == rank && x->newest[i].author == author) return &x->newest[i];
+    x->newest = realloc(x->newest, sizeof *x->newest * (size_t)(x->newest_count + 1));
+    MT_ASSERT(x->newest);
+    x->newest[x->newest_count] = (mt_newest){.rank = rank, .author = author};
+    return &x->newest[x->newest_count++];
+}
+
 static void begin_method(mt_ledger *l, int rank, int number, mt_run *run) {
     mt_plan *p = &l->plans[number];
     mt_actor_entry *a = &l->actors[p->actor];
@@ -67,10 +76,11 @@ static void begin_method(mt_ledger *l, int rank, int number, mt_run *run) {
     if (run->caller != p->caller) mt_ledger_violate(l, "method %d comes from rank %d, not %d", number, run->caller, p->caller);
     if (++x->running > a->max_concurrency)
         mt_ledger_violate(l, "%d methods of actor %d run at a time, %d may", x->running, p->actor, a->max_concurrency);
-    if (x->last[p->caller] > p->sequence)
-        mt_ledger_violate(l, "method %d of actor %d, call %llu of rank %d, begins after call %llu", number, p->actor,
-            (unsigned long long)p->sequence, p->caller, (unsigned long long)x->last[p->caller] - 1);
-    x->last[p->caller] = p->sequence + 1;
+    mt_newest *newest = newest_of(x, p->caller, p->author);
+    if (newest->sequence > p->sequence)
+        mt_ledger_violate(l, "method %d of actor %d, call %llu to it, of rank %d, begins after call %llu of the same author", number, p->actor,
+            (unsigned long long)p->sequence, p->caller, (unsigned long long)newest->sequence);
+    newest->sequence = p->sequence;
     int limit = a->max_task_retries == MANTA_ALWAYS ? INT32_MAX : 1 + a->max_task_retries;
     if (p->runs > limit)
         mt_ledger_violate(l, "method %d of actor %d begins for the %dth time; %d retries were allowed", number, p->actor, p->runs,
@@ -84,7 +94,7 @@ static void begin_creation(mt_ledger *l, int rank, int number, mt_run *run) {
     if (old && !old->ended && !old->failed && !l->suspect[old->rank])
         mt_ledger_violate(l, "actor %d is made on rank %d while it lives on rank %d", p->actor, rank, old->rank);
     mt_instance *x = calloc(1, sizeof *x);
-    MT_ASSERT(x && (x->last = calloc((size_t)l->size, sizeof *x->last)));
+    MT_ASSERT(x);
     x->actor = p->actor, x->rank = rank, x->number = a->creations++;
     x->next = l->instances;
     l->instances = x;

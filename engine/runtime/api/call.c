@@ -241,7 +241,7 @@ manta_actor manta_create(manta_context *c, const char *class_name, const manta_o
 
 static void submit_method(manta_context *c, manta_actor actor, const char *method, const manta_arg *args, int count, int keep,
     manta_ref *out) {
-    mt_submit s = {.call_kind = MT_CALL_METHOD, .actor = actor.ref, .on_rank = -1, .bundle = -1};
+    mt_submit s = {.call_kind = MT_CALL_METHOD, .actor = actor.ref, .author = mt_run_author(c->run), .on_rank = -1, .bundle = -1};
     call_error error;
     error.code = MANTA_OK;
     const mt_function *f = NULL;

@@ -3,8 +3,9 @@
 //
 //     owner:   creating ──▶ alive at a rank ──rank died, restarts left──▶ creating again (incarnation + 1)
 //                  └──failed──▶ dead ◀── killed, no restarts left ──┘        its object's value tells all callers
-//     caller:  link.rank −1 (not known) ⇄ known: calls are sent in order; what was sent to a rank that died is sent again
-//              first when the actor has max_task_retries, else it fails
+//     caller:  link.rank −1 (not known) ⇄ known: calls are sent, each author's in order: one that waits for an argument is parked
+//              in a lane, and later ones of its author behind it; what was sent to a rank that died is sent again first when
+//              the actor has max_task_retries, else it fails
 //     host:    CREATE runs ──▶ alive: methods in order, max_concurrency at a time ──ACTOR_END──▶ ending ──▶ destroyed
 #include "engine/runtime/core/state.h"
 
@@ -195,17 +196,84 @@ static void take_out(mt_task ***last, mt_task *t) {
     mt_task_unlink(t);
 }
 
+static mt_lane *lane_of(mt_core *c, const mt_link *l, uint64_t author) {
+    return l->lanes ? mt_map_get(&c->lanes, (uintptr_t)l, author) : NULL;
+}
+
+static void lane_unready(mt_lane *lane) {
+    mt_link *l = lane->link;
+    if (!lane->ready_previous) return;
+    if (l->ready_last == &lane->ready_next) l->ready_last = lane->ready_previous;
+    *lane->ready_previous = lane->ready_next;
+    if (lane->ready_next) lane->ready_next->ready_previous = lane->ready_previous;
+    lane->ready_next = NULL, lane->ready_previous = NULL;
+}
+
+static void lane_ready(mt_lane *lane) {
+    mt_link *l = lane->link;
+    if (lane->ready_previous) return;
+    lane->ready_next = NULL, lane->ready_previous = l->ready_last;
+    *l->ready_last = lane;
+    l->ready_last = &lane->ready_next;
+}
+
+static mt_lane *lane_make(mt_core *c, mt_link *l, uint64_t author) {
+    mt_lane *lane = mt_take(c, sizeof *lane);
+    *lane = (mt_lane){.link = l, .author = author, .next = l->lanes, .previous = &l->lanes};
+    lane->last = &lane->first;
+    if (l->lanes) l->lanes->previous = &lane->next;
+    l->lanes = lane;
+    mt_map_put(&c->lanes, (uintptr_t)l, author, lane);
+    return lane;
+}
+
+static void lane_free(mt_core *c, mt_lane *lane) {
+    lane_unready(lane);
+    *lane->previous = lane->next;
+    if (lane->next) lane->next->previous = lane->previous;
+    mt_map_remove(&c->lanes, (uintptr_t)lane->link, lane->author);
+    mt_give(c, lane, sizeof *lane);
+}
+
+// From the queue into its author's lane.
+static void park(mt_core *c, mt_link *l, mt_task *t, mt_lane *lane) {
+    take_out(&l->last, t);
+    t->lane = lane ? lane : lane_make(c, l, t->author);
+    append(&t->lane->last, t);
+}
+
+// A call that was not sent leaves where it waits, and lets the one behind it in its lane go on.
+static void leave_queue(mt_core *c, mt_link *l, mt_task *t) {
+    mt_lane *lane = t->lane;
+    l->queued--, t->lane = NULL;
+    if (!lane) {
+        take_out(&l->last, t);
+        return;
+    }
+    take_out(&lane->last, t);
+    if (!lane->first) lane_free(c, lane);
+    else if (!lane->first->waiting) lane_ready(lane);
+}
+
+static void send_call(mt_core *c, mt_link *l, mt_task *t) {
+    leave_queue(c, l, t);
+    append(&l->sent_last, t);
+    l->in_flight++;
+    t->call->incarnation = l->incarnation;
+    mt_task_send(c, t, l->rank);
+}
+
+// What may go, goes: lanes first, whose calls are older.
 static void pump(mt_core *c, mt_link *l) {
     mt_object *actor = l->actor;
     mt_object_hold(actor);   // a call that fails may have been the last to hold it, and its link with it
-    while (l->first && l->rank >= 0 && l->in_flight < MT_CALLS_IN_FLIGHT && !l->first->waiting) {
-        mt_task *t = l->first;
-        if (!mt_task_may_go(c, t)) continue;
-        take_out(&l->last, t);
-        append(&l->sent_last, t);
-        l->queued--, l->in_flight++;
-        t->call->incarnation = l->incarnation;
-        mt_task_send(c, t, l->rank);
+    while ((l->ready || l->first) && l->rank >= 0 && l->in_flight < MT_CALLS_IN_FLIGHT) {
+        mt_lane *lane = l->ready;
+        mt_task *t = lane ? lane->first : l->first;
+        if (lane && t->waiting) lane_unready(lane);
+        else if (!lane && (lane = lane_of(c, l, t->author))) park(c, l, t, lane);
+        else if (t->waiting) park(c, l, t, NULL);
+        else if (mt_task_may_go(c, t)) send_call(c, l, t);
     }
     mt_object_release(c, actor);
 }
@@ -213,7 +281,7 @@ static void pump(mt_core *c, mt_link *l) {
 static mt_link *link_of(mt_core *c, mt_object *actor) {
     if (actor->link) return actor->link;
     mt_link *l = actor->link = mt_take(c, sizeof *l);
-    l->actor = actor, l->rank = -1, l->last = &l->first, l->sent_last = &l->sent;
+    l->actor = actor, l->rank = -1, l->last = &l->first, l->sent_last = &l->sent, l->ready_last = &l->ready;
     return l;
 }
 
@@ -242,7 +310,7 @@ void mt_actor_limit(mt_core *c, mt_object *o, int max_pending) {
     if (max_pending > 0) limit(c, link_of(c, o), max_pending);
 }
 
-void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor) {
+void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor, uint64_t author) {
     mt_actor_place place = {0};
     if (actor->state == MT_STATE_FAILED) {
         char text[1024];
@@ -258,14 +326,16 @@ void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor) {
         return;
     }
     mt_object_hold(actor);
-    t->link = l, t->retries = -1;
+    t->link = l, t->retries = -1, t->author = author;
     append(&l->last, t);
     l->queued++;
     pump(c, l);
 }
 
 void mt_actor_call_ready(mt_core *c, mt_task *t) {
-    if (t->link) pump(c, t->link);
+    if (!t->link) return;
+    if (t->lane && t->lane->first == t) lane_ready(t->lane);
+    pump(c, t->link);
 }
 
 // The call is out of its link; its actor is held until the end of this.
@@ -274,7 +344,7 @@ void mt_actor_call_done(mt_core *c, mt_task *t) {
     if (!l) return;
     mt_object *actor = l->actor;
     if (t->state == MT_TASK_SENT) take_out(&l->sent_last, t), l->in_flight--;
-    else take_out(&l->last, t), l->queued--;
+    else leave_queue(c, l, t);
     t->link = NULL;
     pump(c, l);
     mt_object_release(c, actor);
@@ -303,8 +373,17 @@ static void send_again(mt_core *c, mt_link *l, const mt_actor_place *place) {
         c->stats.retried++;
         append(&last, t);
     }
+    // in front of what was not sent, of which the lanes' calls are older than the queue's
+    while (l->lanes) {
+        mt_lane *lane = l->lanes;
+        for (mt_task *t = lane->first, *next; t; t = next) {
+            next = t->next;
+            t->lane = NULL;
+            append(&last, t);
+        }
+        lane_free(c, lane);
+    }
     if (!again) return;
-    // in front of the queue
     *last = l->first;
     if (l->first) l->first->previous = last;
     else l->last = last;
@@ -320,6 +399,7 @@ static void fail_all(mt_core *c, mt_object *o) {
     l->rank = -1;
     mt_object_hold(o);
     while (l->sent) mt_task_fail(c, l->sent, code, rank, text);
+    while (l->lanes) mt_task_fail(c, l->lanes->first, code, rank, text);
     while (l->first) mt_task_fail(c, l->first, code, rank, text);
     mt_object_drop(c, o);
 }
@@ -329,7 +409,7 @@ void mt_actor_changed(mt_core *c, mt_object *o) {
     mt_actor_place place;
     if (!l) return;
     if (o->freeing) {
-        MT_ASSERT(!l->first && !l->sent);
+        MT_ASSERT(!l->first && !l->sent && !l->lanes);
         o->link = NULL;
         mt_give(c, l, sizeof *l);
     } else if (o->state == MT_STATE_FAILED) {

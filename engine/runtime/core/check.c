@@ -27,6 +27,14 @@ static void check_object(const mt_core *c, const mt_object *o) {
     if (!o->link) return;
     uint32_t queued = 0, sent = 0;
     for (const mt_task *t = o->link->first; t; t = t->next) queued++;
+    for (const mt_lane *lane = o->link->lanes; lane; lane = lane->next) {
+        HOLDS(lane->first, "a lane is empty", o->ref, lane->author, 0);
+        HOLDS(lane->first->waiting || lane->ready_previous, "a call that could go is parked", o->ref, lane->author, 0);
+        for (const mt_task *t = lane->first; t; t = t->next) {
+            HOLDS(t->lane == lane && t->author == lane->author, "a call is in another's lane", o->ref, t->author, lane->author);
+            queued++;
+        }
+    }
     for (const mt_task *t = o->link->sent; t; t = t->next) sent++;
     HOLDS(queued == o->link->queued, "calls queued to an actor", o->ref, queued, o->link->queued);
     HOLDS(sent == o->link->in_flight, "calls under way to an actor", o->ref, sent, o->link->in_flight);

@@ -276,6 +276,7 @@ void mt_core_destroy(mt_core *c) {
     mt_map_fini(&c->borrowed);
     mt_map_fini(&c->peers);
     mt_map_fini(&c->hosted_by_ref);
+    mt_map_fini(&c->lanes);
     mt_store_fini(c);
     mt_dispatch_fini(c);
     mt_placement_fini(c);
@@ -289,5 +290,5 @@ void mt_core_stats_get(const mt_core *c, mt_core_stats *out) {
     *out = c->stats;
     out->total = c->desc.totals[c->rank], out->available = c->available;
     out->memory_bytes = c->pool.bytes + sizeof *c + (c->objects.capacity + c->tasks.capacity) * (sizeof(void *) + sizeof(uint32_t)) +
-        (c->borrowed.capacity + c->stored.capacity + c->peers.capacity + c->hosted_by_ref.capacity) * sizeof(mt_map_entry);
+        (c->borrowed.capacity + c->stored.capacity + c->peers.capacity + c->hosted_by_ref.capacity + c->lanes.capacity) * sizeof(mt_map_entry);
 }

@@ -167,6 +167,12 @@ static void enqueue(mt_core *c, mt_run_core *r) {
 
 // ---- coming
 
+uint64_t mt_run_author(const mt_run *run) {
+    if (!run) return 0;
+    manta_ref who = run->hosted ? run->actor : run->results[0];
+    return (mt_ref_key(who) + 1) * UINT64_C(0x9E3779B97F4A7C15) ^ who.serial;
+}
+
 static mt_run_core *make_run(mt_core *c, int source, const mt_wire_call *m, size_t bytes) {
     size_t core = mt_up16(sizeof(mt_run_core)), message = mt_up16(bytes), arguments = mt_up16(sizeof(mt_run_argument) * m->argument_count);
     size_t total = core + message + arguments + sizeof(mt_wait_link) * m->argument_count;

@@ -134,6 +134,8 @@ struct mt_task {
     mt_task *again;                      // being collected to run again
     struct mt_shape *shape;
     mt_link *link;
+    struct mt_lane *lane;                // in one of its link's. Nullable
+    uint64_t author;                     // METHOD
     mt_object *group;                    // placement group: held. Nullable
     mt_actor *actor;                     // CREATE: owned by its object
     int32_t on_rank;                     // -1: any
@@ -237,8 +239,20 @@ struct mt_link {
     uint32_t incarnation, class_number;
     mt_task *first, **last;              // not sent, in order
     mt_task *sent, **sent_last;          // sent, in order
-    uint32_t queued, in_flight;
+    uint32_t queued, in_flight;          // queued: in lanes, too
+    struct mt_lane *lanes;               // all of them
+    struct mt_lane *ready, **ready_last; // those whose first call may go
 };
+
+// Calls of one author to an actor, the first of which waits for an argument: others' overtake them, the author's own stay
+// behind it. Never empty.
+typedef struct mt_lane {
+    mt_link *link;
+    uint64_t author;
+    mt_task *first, **last;
+    struct mt_lane *next, **previous;
+    struct mt_lane *ready_next, **ready_previous;   // previous NULL: not ready
+} mt_lane;
 
 // ---- placement groups (placement.c)
 
@@ -321,6 +335,7 @@ struct mt_core {
     uint8_t head_waits;                  // the head could not reserve here: tell it when resources come back
     mt_hosted *hosted;
     mt_map hosted_by_ref;
+    mt_map lanes;                        // by link and author
     mt_reserved *reserved;
 
     // head
@@ -474,7 +489,7 @@ void mt_actor_stop(mt_core *core, mt_object *o);                 // owner: kill
 void mt_actor_let_go(mt_core *core, mt_object *actor);           // nobody holds it but lineage
 void mt_actor_object_freed(mt_core *core, mt_object *o);
 void mt_actor_changed(mt_core *core, mt_object *o);              // caller: its object's state changed
-void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor);
+void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor, uint64_t author);
 int mt_actor_max_pending(const mt_object *o);                    // owner: of an actor that is being made; 0: no limit
 void mt_actor_limit(mt_core *core, mt_object *o, int max_pending);   // caller: its owner says so before it has a place
 void mt_actor_call_ready(mt_core *core, mt_task *task);

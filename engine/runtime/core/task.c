@@ -241,7 +241,7 @@ void mt_core_submit(mt_core *c, const mt_submit *s, manta_ref *out) {
     if (code != MANTA_OK) mt_task_fail(c, t, code, c->rank, text);
     else if (s->call_kind == MT_CALL_METHOD) {
         mt_object *actor = mt_object_adopt(c, s->actor);
-        if (actor) mt_actor_submit(c, t, actor);
+        if (actor) mt_actor_submit(c, t, actor, s->author);
         else mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, "nobody holds the actor any more");
     } else {
         t->on_rank = s->on_rank;
