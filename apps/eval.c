@@ -19,7 +19,7 @@ typedef struct eval_config {
 
 #define EVAL(field) MT_OPTION(eval_config, field), .group = "Evaluation"
 static const mt_option options_table[] = {
-    {EVAL(n_episodes), .type = MT_OPT_INT, .standard = "100", .range = "[1, 1e6]", .why = "a mean needs an episode", .help = "episodes to play"},
+    {EVAL(n_episodes), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "0 means 100, or 1 to look at", .help = "episodes to play; 0: 100, or 1 with --render"},
     {EVAL(seed), .type = MT_OPT_INT, .standard = "1000000", .range = "[0, 9e18]", .why = "it keys the random numbers", .help = "seed of the episodes"},
     {EVAL(stochastic), .type = MT_OPT_BOOL, .standard = "false", .help = "sample actions instead of taking the most probable"},
     {EVAL(best), .type = MT_OPT_BOOL, .standard = "false", .help = "the weights of the run's best evaluation (--eval-freq) instead of the last"},
@@ -53,7 +53,7 @@ static mt_status evaluate(const char *folder) {
     mt_status status = mt_evaluate(&(mt_evaluate_desc){
         .env = run.environment.desc, .options = run.environment.options, .option_count = run.environment.option_count,
         .policy = run.policy, .kernels = run.kernels, .weights = &run.weights, .normaliser = &run.normaliser,
-        .episodes = config.n_episodes, .stochastic = config.stochastic, .seed = (uint64_t)config.seed,
+        .episodes = config.n_episodes ? config.n_episodes : config.render ? 1 : 100, .stochastic = config.stochastic, .seed = (uint64_t)config.seed,
         .render = config.render ? stderr : NULL, .render_delay_ms = (int)(1000 / config.fps),
     }, &e);
     if (status == MT_OK) {

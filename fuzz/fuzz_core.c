@@ -82,6 +82,7 @@ static void op_restore(void *shell, uint64_t ticket, uint64_t file, uint64_t off
 }
 
 static void op_spill_drop(void *shell, uint64_t file) { (void)shell, (void)file; }
+static void op_rank_suspect(void *shell, int rank, int64_t silent_ns) { (void)shell, (void)rank, (void)silent_ns; }
 static void op_rank_dead(void *shell, int rank, int reason) { (void)shell, (void)rank, (void)reason; }
 
 static void op_shell_message(void *shell, int source, uint32_t topic, uint64_t argument, const void *data, size_t bytes) {
@@ -98,7 +99,7 @@ static void op_met(void *shell, uint64_t question, int code, const uint32_t *ran
 static void op_named(void *shell, uint64_t question, int code, manta_actor actor) { (void)shell, (void)question, (void)code, (void)actor; }
 
 static const mt_core_ops ops = {op_send, op_run, op_wake, op_destroy, op_alloc, op_free, op_at, op_spill, op_restore, op_spill_drop,
-    op_rank_dead, op_shell_message, op_met, op_named};
+    op_rank_suspect, op_rank_dead, op_shell_message, op_met, op_named};
 
 // What the core asked its shell for, done.
 static void serve(host *h, unsigned how) {

@@ -35,10 +35,12 @@ fi
 writable build
 if [ -t 1 ]; then
     cmake --build build --target manta </dev/null || die "the build failed; the compiler's words are above"
-elif say "building (a few minutes the first time; the compiler's words are in build/build.log)" &&
-    ! cmake --build build --target manta >build/build.log 2>&1 </dev/null; then
-    tail -n 40 build/build.log >&2
-    die "the build failed; all of its output: build/build.log"
+else
+    if ! [ -x build/manta ]; then say "building (a few minutes the first time; the compiler's words are in build/build.log)"; fi
+    if ! cmake --build build --target manta >build/build.log 2>&1 </dev/null; then
+        tail -n 40 build/build.log >&2
+        die "the build failed; all of its output: build/build.log"
+    fi
 fi
 
 # a new run folder: runs/quickstart-N, the first that is not there yet

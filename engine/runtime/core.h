@@ -119,6 +119,7 @@ typedef struct mt_core_ops {
     void (*spill)(void *shell, uint64_t ticket, uint64_t offset, uint64_t bytes);
     void (*restore)(void *shell, uint64_t ticket, uint64_t file, uint64_t offset, uint64_t bytes);
     void (*spill_drop)(void *shell, uint64_t file);
+    void (*rank_suspect)(void *shell, int rank, int64_t silent_ns);   // at the head: silent for so long; 0: heard again
     void (*rank_dead)(void *shell, int rank, int reason);     // the head said so; own rank: this process was fenced, it ends
     void (*shell_message)(void *shell, int source, uint32_t topic, uint64_t argument, const void *data, size_t bytes);
     void (*met)(void *shell, uint64_t question, int code, const uint32_t *ranks, int count, uint64_t round);

@@ -100,6 +100,13 @@ static void op_spill_drop(void *shell, uint64_t file) {
         mt_ledger_violate(&h->sim->ledger, "rank %d drops spill file %llu, which it does not have", h->rank, (unsigned long long)file);
 }
 
+// Only the head suspects; others as a rank that slept, is slow or cut off.
+static void op_rank_suspect(void *shell, int rank, int64_t silent_ns) {
+    mt_host *h = shell;
+    (void)silent_ns;
+    if (h->rank != 0) mt_ledger_violate(&h->sim->ledger, "rank %d suspects rank %d", h->rank, rank);
+}
+
 static void op_rank_dead(void *shell, int rank, int reason) {
     mt_host *h = shell;
     (void)reason;
@@ -151,6 +158,7 @@ static const mt_core_ops ops = {
     .spill = op_spill,
     .restore = op_restore,
     .spill_drop = op_spill_drop,
+    .rank_suspect = op_rank_suspect,
     .rank_dead = op_rank_dead,
     .shell_message = op_shell_message,
     .met = op_met,

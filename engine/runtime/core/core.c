@@ -203,6 +203,7 @@ void mt_core_receive(mt_core *c, int source, const void *message, size_t bytes) 
     }
     p->incarnation = m->incarnation;
     p->heard_ns = c->now_ns;
+    if (p->suspect) mt_health_heard_again(c, p);
     int32_t ahead = (int32_t)(m->sequence - p->sequence_in);
     if (ahead < 0) return;
     if (ahead > 0) {
@@ -277,6 +278,8 @@ void mt_core_destroy(mt_core *c) {
     mt_map_fini(&c->peers);
     mt_map_fini(&c->hosted_by_ref);
     mt_map_fini(&c->lanes);
+    mt_map_fini(&c->group_map);
+    mt_map_fini(&c->name_map);
     mt_store_fini(c);
     mt_dispatch_fini(c);
     mt_placement_fini(c);

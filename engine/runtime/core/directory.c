@@ -3,18 +3,21 @@
 #include "engine/runtime/core/state.h"
 
 #include <stdlib.h>
+#include "engine/base/digest.h"
 
 // ---- names (head)
 
-static mt_name **find_name(mt_core *c, const char *name) {
-    mt_name **at = &c->names;
-    while (*at && strncmp((*at)->name, name, sizeof (*at)->name) != 0) at = &(*at)->next;
-    return at;
-}
+static uint64_t hash_of(const char *name) { return mt_digest64_of(name, strlen(name)); }
 
-static void drop_name(mt_core *c, mt_name **at) {
-    mt_name *n = *at;
-    *at = n->next;
+// Of two names with one hash the second is taken for the first's: it cannot be had while that is there.
+static mt_name *find_name(const mt_core *c, const char *name) { return mt_map_get(&c->name_map, hash_of(name), 0); }
+
+static int is_named(const mt_name *n, const char *name) { return n && strcmp(n->name, name) == 0; }
+
+static void drop_name(mt_core *c, mt_name *n) {
+    mt_map_remove(&c->name_map, hash_of(n->name), 0);
+    *n->previous = n->next;
+    if (n->next) n->next->previous = n->previous;
     mt_give(c, n, sizeof *n);
 }
 
@@ -26,15 +29,16 @@ static void answer(mt_core *c, int rank, const mt_wire_name *m, int code, manta_
 }
 
 static void set_name(mt_core *c, int source, const mt_wire_name *m) {
-    mt_name **at = find_name(c, m->name);
-    if (*at) {
+    if (find_name(c, m->name)) {
         answer(c, source, m, MANTA_EXISTS, m->actor);
         return;
     }
     mt_name *n = mt_take(c, sizeof *n);
+    *n = (mt_name){.actor = m->actor, .next = c->names, .previous = &c->names};
     memcpy(n->name, m->name, sizeof n->name);
-    n->actor = m->actor;
-    *at = n;
+    if (c->names) c->names->previous = &n->next;
+    c->names = n;
+    mt_map_put(&c->name_map, hash_of(n->name), 0, n);
     answer(c, source, m, MANTA_OK, m->actor);
 }
 
@@ -46,10 +50,11 @@ void mt_directory_on_name(mt_core *c, int source, const mt_wire_name *m) {
         return;
     }
     if (c->rank != MT_HEAD) return;
-    mt_name **at = find_name(c, m->name);
+    mt_name *n = find_name(c, m->name);
     if (m->wire.kind == MT_WIRE_NAME_SET) set_name(c, source, m);
-    else if (m->wire.kind == MT_WIRE_NAME_FIND) answer(c, source, m, *at ? MANTA_OK : MANTA_NOT_FOUND, *at ? (*at)->actor : (manta_ref){0});
-    else if (*at && mt_ref_same((*at)->actor, m->actor)) drop_name(c, at);
+    else if (!is_named(n, m->name)) n = NULL;
+    if (m->wire.kind == MT_WIRE_NAME_FIND) answer(c, source, m, n ? MANTA_OK : MANTA_NOT_FOUND, n ? n->actor : (manta_ref){0});
+    else if (m->wire.kind == MT_WIRE_NAME_DROP && n && mt_ref_same(n->actor, m->actor)) drop_name(c, n);
 }
 
 void mt_core_find_name(mt_core *c, const char *name, uint64_t question) {
@@ -162,9 +167,10 @@ void mt_directory_group_freed(mt_core *c, manta_ref group) {
 // ---- a rank has died
 
 void mt_directory_rank_dead(mt_core *c, int rank) {
-    for (mt_name **at = &c->names; *at;)
-        if ((int)(*at)->actor.owner == rank) drop_name(c, at);
-        else at = &(*at)->next;
+    for (mt_name *n = c->names, *next; n; n = next) {
+        next = n->next;
+        if ((int)n->actor.owner == rank) drop_name(c, n);
+    }
     // whoever waits for one of its members waits for nothing
     for (mt_meeting *m = c->meetings; m; m = m->next)
         for (uint32_t i = 0; i < m->count; i++)

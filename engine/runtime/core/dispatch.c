@@ -70,6 +70,7 @@ static int has_room(mt_core *c, const mt_shape *s, int rank, int64_t depth) {
     const mt_resources *total = &c->desc.totals[rank];
     if (mt_core_dead(c, rank) || !mt_resources_fit(&s->demand, total)) return 0;
     mt_peer *p = mt_core_peer(c, rank);
+    if (p->suspect) return 0;
     const mt_refusal *refusal = c->refusals.count ? mt_map_get(&c->refusals, (uint64_t)rank, s->number) : NULL;
     if (refusal && c->now_ns < refusal->until_ns) return 0;
     if (mt_resources_zero(&s->demand)) return p->outstanding_count < MT_TASKS_IN_FLIGHT;

@@ -1,5 +1,9 @@
-// Who lives. Every rank sends the head a heartbeat once a second and gets one back. The head calls a rank dead when its process
-// was seen to end (GONE), or when nothing has come from it for dead_ns; it tells all, and the dead one too, should it only have
+// Who lives. Every rank sends the head a heartbeat once a second and gets one back.
+//
+//     alive ⇄ suspect: nothing has come from it for suspect_ns: the head gives it no further calls until it is heard again
+//     alive, suspect ──▶ dead, which is for ever
+//
+// The head calls a rank dead when its process was seen to end (GONE), or when nothing has come from it for dead_ns; it tells all, and the dead one too, should it only have
 // slept: it is fenced then, and nobody listens to it any more. A rank that hears nothing from the head for as long ends itself.
 //
 // A rank that was stopped (SIGSTOP, a suspended machine) sees its own clock jump when it goes on: it does not take the
@@ -61,6 +65,17 @@ void mt_health_on_dead(mt_core *c, int rank, int reason) {
     c->ops->rank_dead(c->shell, rank, reason);
 }
 
+void mt_health_heard_again(mt_core *c, mt_peer *p) {
+    p->suspect = 0;
+    c->ops->rank_suspect(c->shell, p->rank, 0);
+    mt_dispatch_all(c);
+}
+
+static void suspect(mt_core *c, mt_peer *p, int64_t silent) {
+    p->suspect = 1;
+    c->ops->rank_suspect(c->shell, p->rank, silent);
+}
+
 void mt_health_tick(mt_core *c) {
     int64_t stalled = c->now_ns - c->ticked_ns;
     if (!c->began_ns) c->began_ns = c->ticked_ns = c->now_ns, stalled = 0;
@@ -78,9 +93,10 @@ void mt_health_tick(mt_core *c) {
     }
     for (int r = 1; r < c->size; r++) {
         if (mt_core_dead(c, r)) continue;
-        const mt_peer *p = mt_core_peer(c, r);
-        int64_t heard = p->heard_ns > c->began_ns ? p->heard_ns : c->began_ns;
-        if (c->now_ns - heard > c->desc.dead_ns) declare_dead(c, r, MT_REASON_SILENT);
+        mt_peer *p = mt_core_peer(c, r);
+        int64_t heard = p->heard_ns > c->began_ns ? p->heard_ns : c->began_ns, silent = c->now_ns - heard;
+        if (silent > c->desc.suspect_ns && !p->suspect) suspect(c, p, silent);
+        if (silent > c->desc.dead_ns) declare_dead(c, r, MT_REASON_SILENT);
         else send_heartbeat(c, r);
     }
 }

@@ -27,7 +27,7 @@ typedef struct mt_group {
     uint8_t *vote;           // (count)
     mt_ranks refused;        // said no since the last wait
     size_t bytes;
-    struct mt_group *next;
+    struct mt_group *next, **previous;
 } mt_group;
 
 // ---- choosing (head)
@@ -126,17 +126,13 @@ static int choose(const mt_core *c, mt_group *g, const mt_resources *have) {
 // ---- head
 
 static mt_group *find_group(const mt_core *c, manta_ref ref) {
-    for (mt_group *g = c->groups; g; g = g->next)
-        if (mt_ref_same(g->ref, ref)) return g;
-    return NULL;
+    return mt_map_get(&c->group_map, mt_ref_key(ref), ref.serial);
 }
 
 static void forget_group(mt_core *c, mt_group *g) {
-    for (mt_group **at = &c->groups; *at; at = &(*at)->next)
-        if (*at == g) {
-            *at = g->next;
-            break;
-        }
+    *g->previous = g->next;
+    if (g->next) g->next->previous = g->previous;
+    mt_map_remove(&c->group_map, mt_ref_key(g->ref), g->ref.serial);
     mt_ranks_fini(&g->refused);
     mt_give(c, g, g->bytes);
 }
@@ -205,8 +201,10 @@ void mt_placement_on_group(mt_core *c, int source, const mt_wire_place_group *m,
     g->bytes = block, g->ref = m->group, g->strategy = m->strategy, g->count = m->count;
     g->bundle = (mt_resources *)(g + 1), g->rank = (int32_t *)(g->bundle + g->count), g->vote = (uint8_t *)(g->rank + g->count);
     memcpy(g->bundle, m + 1, sizeof *g->bundle * g->count);
-    g->next = c->groups;
+    g->next = c->groups, g->previous = &c->groups;
+    if (c->groups) c->groups->previous = &g->next;
     c->groups = g;
+    mt_map_put(&c->group_map, mt_ref_key(g->ref), g->ref.serial, g);
     if (!bundles_in_range(g)) {
         answer_asker(c, g, MANTA_INTERNAL, "its bundles arrived in a form that cannot be read");
         forget_group(c, g);

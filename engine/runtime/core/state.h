@@ -171,7 +171,7 @@ typedef struct mt_peer {
     uint32_t sequence_out, sequence_in;
     mt_early *early;                     // came before their turn, sorted
     uint32_t early_count;
-    uint8_t dead, gone_reported;
+    uint8_t dead, gone_reported, suspect;
     int64_t heard_ns;
     mt_resources outstanding;            // of tasks sent there
     uint32_t outstanding_count;
@@ -264,7 +264,7 @@ typedef struct mt_reserved {             // a bundle on this rank
     struct mt_reserved *next;
 } mt_reserved;
 
-typedef struct mt_name { char name[MT_ACTOR_NAME_BYTES]; manta_ref actor; struct mt_name *next; } mt_name;   // head
+typedef struct mt_name { char name[MT_ACTOR_NAME_BYTES]; manta_ref actor; struct mt_name *next, **previous; } mt_name;   // head
 
 typedef struct mt_meeting {              // owner of the group object
     manta_ref group;
@@ -341,6 +341,7 @@ struct mt_core {
     // head
     mt_name *names;
     struct mt_group *groups;
+    mt_map group_map, name_map;          // head: by reference; by the name's hash
     mt_resources *group_free;            // owned (size): totals less what placement groups have. NULL before the first
     uint32_t groups_waiting;
     int64_t groups_tried_ns, groups_retry_ns, dispatched_ns;
@@ -531,6 +532,7 @@ void mt_directory_fini(mt_core *core);
 
 // ---- health.c
 void mt_health_tick(mt_core *core);
+void mt_health_heard_again(mt_core *core, mt_peer *peer);
 void mt_health_on_heartbeat(mt_core *core, int source, const mt_wire_heartbeat *m);
 void mt_health_on_gone(mt_core *core, const mt_wire_rank *m);
 void mt_health_on_dead(mt_core *core, int rank, int reason);

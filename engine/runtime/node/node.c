@@ -15,6 +15,7 @@
 #include <string.h>
 #include "engine/base/clock.h"
 #include "engine/base/futex.h"
+#include "engine/base/log.h"
 #include "engine/runtime/api/context.h"
 #include "engine/runtime/status/census.h"
 
@@ -93,6 +94,12 @@ static void begin_ending(mt_node *node) {
     atomic_store(&node->ending_seen, 1);
     for (mt_waiting *w = node->waiting; w; w = w->next) mt_node_ring(node, w->bell);
     if (node->main_bell) mt_node_ring(node, node->main_bell);
+}
+
+static void op_rank_suspect(void *shell, int rank, int64_t silent_ns) {
+    (void)shell;
+    if (silent_ns) mt_log_warn("rank %d has said nothing for %.0f s; it gets no more calls until it does", rank, 1e-9 * (double)silent_ns);
+    else mt_log_warn("rank %d is heard again", rank);
 }
 
 static void op_rank_dead(void *shell, int rank, int reason) {
@@ -177,6 +184,7 @@ static const mt_core_ops node_ops = {
     .spill = op_spill,
     .restore = op_restore,
     .spill_drop = op_spill_drop,
+    .rank_suspect = op_rank_suspect,
     .rank_dead = op_rank_dead,
     .shell_message = op_shell_message,
     .met = op_met,
