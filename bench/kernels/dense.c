@@ -1,4 +1,4 @@
-// Dense layers against the FMA peak measured in the same run, against issue 3's goals, and against OpenBLAS's sgemm when
+// Dense layers against the FMA peak measured in the same run, against goals, and against OpenBLAS's sgemm when
 // it is installed (loaded at run time; manta does not link it). One core; the best of 31 samples for all, because two
 // virtual CPUs may be two threads of one core, and then the neighbour's work shows even in CPU time.
 //   build/bench/bench_kernels_dense [--isa avx512|avx2|plain] [--csv FILE]     (without --isa: every one this machine has)

@@ -86,6 +86,11 @@ static int failure_of(manta_context *c, const mt_look *look) {
     return look->code;
 }
 
+static int is_here(const mt_look *look) {
+    if (look->state != MT_STATE_READY) return look->state == MT_STATE_FAILED;
+    return look->value.head->form == MT_VALUE_INLINE || look->view_rank >= 0;
+}
+
 // Lock held. Says what the first that is missing waits for.
 static int unsatisfied(manta_context *c, const manta_ref *refs, const mt_wait_link *links, int links_count, int count, int satisfied) {
     char why[256] = "";
@@ -115,29 +120,36 @@ int manta_get_all(manta_context *c, const manta_ref *refs, int count, double sec
     int code = check_refs(c, refs, count);
     if (code != MANTA_OK || count == 0) return code;
     if (!(links = links_for(c, few, count))) return MANTA_NO_MEMORY;
-    mt_waiter waiter = {.wanted = count, .view = 1, .shell = &c->bell};
-    mt_bell_reset(&c->bell);
     mt_node_enter(node);
     mt_node_pass(node, mt_context_hint(c));
-    int done = mt_core_wait(node->core, &waiter, refs, count, links);
-    int64_t begin_ns = 0;
-    if (!done) {
-        if (__builtin_expect(c->ring != NULL, 0)) begin_ns = mt_clock_ns();
-        mt_context_wait(c, mt_context_deadline(c, seconds));
-        done = waiter.done;
+    int64_t begin_ns = 0, deadline_ns = 0;
+    for (int seen = 0, again = 1; again;) {
+        mt_waiter waiter = {.wanted = count, .view = 1, .shell = &c->bell};
+        mt_bell_reset(&c->bell);
+        int done = mt_core_wait(node->core, &waiter, refs, count, links);
+        if (!done) {
+            if (__builtin_expect(c->ring != NULL, 0) && !begin_ns) begin_ns = mt_clock_ns();
+            if (!deadline_ns) deadline_ns = mt_context_deadline(c, seconds);
+            mt_context_wait(c, deadline_ns);
+            done = waiter.done;
+        }
+        again = 0;
+        for (int i = seen; i < count && code == MANTA_OK && !again; i++) {
+            mt_look look;
+            manta_value unused;
+            if (!links[i].satisfied && !done) continue;
+            mt_core_look(node->core, refs[i], &look);
+            // while another was on its way it was lost with a rank, and is being made again
+            if (done && (again = !is_here(&look))) continue;
+            if (begin_ns) note_transfer(c, &look, begin_ns);
+            if (look.state == MT_STATE_FAILED) code = failure_of(c, &look);
+            else if (done) code = view_of(c, &look, out ? &out[i] : &unused);
+            if (done && out) mt_context_keep_view(c, refs[i]);
+            if (done) seen = i + 1;
+        }
+        if (code == MANTA_OK && !done) code = unsatisfied(c, refs, links, count, count, waiter.satisfied);
+        mt_core_wait_end(node->core, links, count);
     }
-    for (int i = 0; i < count && code == MANTA_OK; i++) {
-        mt_look look;
-        manta_value unused;
-        if (!links[i].satisfied && !done) continue;
-        mt_core_look(node->core, refs[i], &look);
-        if (begin_ns) note_transfer(c, &look, begin_ns);
-        if (look.state == MT_STATE_FAILED) code = failure_of(c, &look);
-        else if (done) code = view_of(c, &look, out ? &out[i] : &unused);
-        if (done && out) mt_context_keep_view(c, refs[i]);
-    }
-    if (code == MANTA_OK && !done) code = unsatisfied(c, refs, links, count, count, waiter.satisfied);
-    mt_core_wait_end(node->core, links, count);
     mt_node_leave(node);
     if (links != few) free(links);
     return code;
