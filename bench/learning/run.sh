@@ -148,6 +148,15 @@ many() {
         }' file="$file" "$file"
 }
 
+# and what they come to in Stable-Baselines3 (bench/peers/sb3_mountain_car.py), when that was measured
+many_of_peer() {
+    local file=bench/learning/results-sb3.csv
+    [ -f "$file" ] || return 0
+    awk -F , '$1 == "MountainCarContinuous-v0" { n++; solved += $3 >= 80 }
+        END { printf "\nStable-Baselines3 itself, with the same preset and number of steps, solves it in %d of %d seeds (`%s`).\n", solved, n, file }' \
+        file="$file" "$file"
+}
+
 page() {
     cat <<'END'
 # Does it learn?
