@@ -102,6 +102,7 @@ part_tests() {
 }
 
 # Warnings are the first part's matter: gcc's are less sure of themselves in instrumented code.
+# Three hosts run the same code as two, in other numbers: they are left to the first part.
 # Reports go to files: a leak that a Criterion test's process finds as it ends fails nothing by itself.
 part_asan() {
     local reports=$PWD/build-asan/reports leaks=1 file
@@ -117,7 +118,7 @@ part_asan() {
         ASAN_OPTIONS=detect_leaks=$leaks:log_path=$reports/asan:${ASAN_OPTIONS:-} \
             LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0:${LSAN_OPTIONS:-} \
             UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:log_path=$reports/ubsan:${UBSAN_OPTIONS:-} \
-            run_ctest asan build-asan --label-exclude house
+            run_ctest asan build-asan --label-exclude house --exclude-regex '^hosts_.*_3$'
         for file in "$reports"/*; do
             [ -s "$file" ] || continue
             say "--- $file"
