@@ -1,9 +1,10 @@
 // The PPO learner. Called by one thread of a rank; the shares of its workers are computed on the thread pool.
 //
-// Where two ranks share the nets (pair.h), a rank computes one net's gradient for the workers of both; else both nets' for
-// its own, one net on each of two threads or one worker's share after the other on any number. An update: every worker draws the order of its rows for all epochs and the advantage's moments of its share of every
-// minibatch; one all-gather makes the moments the whole minibatch's; then for each minibatch: gradients of the shares into
-// registered slabs, one all-reduce, clipping, Adam, repacking. Behind the parameters each slab carries the loss's sums, so
+// Where two ranks share the nets (pair.h), a rank computes one net's gradient for the workers of both; else both nets' for its
+// own: with two threads one net on each, with any other number the workers' shares on all of them. An update: every worker draws
+// the order of its rows for all epochs and the advantage's moments of its share of every minibatch; one all-gather makes the
+// moments the whole minibatch's; then for each minibatch: gradients of the shares into registered slabs, one all-reduce,
+// clipping, Adam, repacking. Behind the parameters each slab carries the loss's sums, so
 // that statistics and the target-KL test cost no message of their own.
 #include "scheduler/learner.h"
 

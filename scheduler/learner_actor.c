@@ -61,10 +61,9 @@ static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count
     MT_ASSERT(count == s->layout.learners);
     for (int i = 0; i < count; i++) l->ranks[i] = (int)ranks[i];
     MT_TRY(mt_comm_group(s->world, l->ranks, count, 1, NULL, &l->comm));
-    // one for each share that is computed here, those of its workers or of the pair's; or for each net
-    int paired = mt_pair_pays(l->comm, s->policy), shares = mt_layout_learner_workers(&s->layout) * (paired ? 2 : 1);
-    int threads = shares == 1 && !paired && mt_pair_balanced(s->policy) ? 2 : shares;
-    MT_TRY(mt_agree(l->comm, mt_workers_create(s->threads < threads ? s->threads : threads, MT_WORKERS_SPIN_AUTO, &l->threads)));
+    // one for each share that is computed here: those of its workers, or of the pair's
+    int shares = mt_layout_learner_workers(&s->layout) * (mt_pair_pays(l->comm, s->policy) ? 2 : 1);
+    MT_TRY(mt_agree(l->comm, mt_workers_create(s->threads < shares ? s->threads : shares, MT_WORKERS_SPIN_AUTO, &l->threads)));
     MT_TRY(mt_learner_create(&(mt_learner_desc){
         .policy = s->policy, .kernels = s->kernels, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
         .shape = s->shape, .workers = s->layout.workers, .local_workers = mt_layout_learner_workers(&s->layout),

@@ -153,7 +153,7 @@ many_of_peer() {
     local file=bench/learning/results-sb3.csv
     [ -f "$file" ] || return 0
     awk -F , '$1 == "MountainCarContinuous-v0" { n++; solved += $3 >= 80 }
-        END { printf "\nStable-Baselines3 itself, with the same preset and number of steps, solves it in %d of %d seeds (`%s`).\n", solved, n, file }' \
+        END { printf "\nStable-Baselines3 itself, with the same preset and number of steps, solves it in %d of %d seeds (20 episodes each,\n`%s`).\n", solved, n, file }' \
         file="$file" "$file"
 }
 
@@ -181,6 +181,7 @@ length, the car must find the flag in the first few of them, and gSDE's noise, c
 the hill whose most probable action alone does not.
 END
     many
+    many_of_peer
     cat <<'END'
 
 ## Curves

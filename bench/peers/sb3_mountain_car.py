@@ -1,7 +1,7 @@
 """How often Stable-Baselines3's PPO solves MountainCarContinuous-v0 with RL Baselines3 Zoo's preset.
 
 Trains 20,000 steps for each seed and evaluates the last weights over 20 episodes with the most
-probable action, as bench/learning/run.sh does for manta. About 30 s a seed; appends a line a seed,
+probable action (bench/learning/run.sh takes 100 for manta). About 30 s a seed; appends a line a seed,
 env,seed,mean,std, to --csv.
 """
 

@@ -44,8 +44,8 @@ struct mt_workers {
     int count;          // workers, the caller included
     int64_t spin_ns;
     worker *workers;    // owned (count - 1)
-    bool pinned;        // as many as there are processors to run on: each has one
-    cpu_set_t cpus;     // those
+    bool pinned;        // between pin and unpin
+    cpu_set_t cpus;     // then: what the caller ran on before
 };
 
 // Spins at most spin_ns while *word == value; true when it changed.
@@ -85,29 +85,32 @@ static void run_share(const mt_workers *pool, int number) {
     for (int i = number; i < pool->index_count; i += pool->count) pool->fn(pool->context, i, number);
 }
 
-// The calling thread to the processor of a worker; the first is the caller's.
-static void pin(const mt_workers *pool, int number) {
-    cpu_set_t one;
-    int cpu = 0;
-    for (int left = number;; cpu++)
-        if (CPU_ISSET(cpu, &pool->cpus) && left-- == 0) break;
-    CPU_ZERO(&one);
-    CPU_SET(cpu, &one);
-    pthread_setaffinity_np(pthread_self(), sizeof one, &one);   // where it is refused, the system's choice stands
+// Where it is refused, the system's choice stands.
+static void set_processors(const mt_workers *pool, int number, const cpu_set_t *cpus) {
+    pthread_setaffinity_np(number == 0 ? pthread_self() : pool->workers[number - 1].thread, sizeof *cpus, cpus);
 }
 
 void mt_workers_pin(mt_workers *pool) {
-    if (pool && pool->pinned) pin(pool, 0);
+    if (!pool || pool->count == 1 || pthread_getaffinity_np(pthread_self(), sizeof pool->cpus, &pool->cpus) != 0) return;
+    pool->pinned = CPU_COUNT(&pool->cpus) == pool->count;
+    for (int cpu = 0, number = 0; pool->pinned && number < pool->count; cpu++) {
+        if (!CPU_ISSET(cpu, &pool->cpus)) continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        set_processors(pool, number++, &one);
+    }
 }
 
 void mt_workers_unpin(mt_workers *pool) {
-    if (pool && pool->pinned) pthread_setaffinity_np(pthread_self(), sizeof pool->cpus, &pool->cpus);
+    if (!pool || !pool->pinned) return;
+    for (int number = 0; number < pool->count; number++) set_processors(pool, number, &pool->cpus);
+    pool->pinned = false;
 }
 
 static void *worker_main(void *argument) {
     const worker *self = argument;
     mt_workers *pool = self->pool;
-    if (pool->pinned) pin(pool, self->number);
     for (uint32_t seen = 0;; seen++) {
         wait_for_epoch(pool, seen);
         if (!pool->fn) return NULL;
@@ -177,7 +180,6 @@ mt_status mt_workers_create(int count, int64_t spin_ns, mt_workers **out) {
     pool->workers = workers;
     pool->count = 1;
     pool->spin_ns = spin_ns != MT_WORKERS_SPIN_AUTO ? spin_ns : count > mt_cpu_usable() ? 0 : AUTO_SPIN_NS;
-    pool->pinned = count > 1 && sched_getaffinity(0, sizeof pool->cpus, &pool->cpus) == 0 && CPU_COUNT(&pool->cpus) == count;
     mt_status status = start_threads(pool, count);
     if (status != MT_OK) {
         mt_workers_destroy(pool);

@@ -3,10 +3,6 @@
 // The calling thread is worker 0 and takes part; a pool of 1 (or 0) has no threads and runs everything in the caller.
 // Index i always goes to worker i mod n: which worker computes what is a property of the program, not of the schedule.
 // Waiting is a bounded spin, then sleep (futex): an idle pool uses no CPU.
-//
-// A pool as large as the set of processors that the process may run on keeps each thread to one of them. Left to itself the
-// system may put two threads of a pool on one processor and leave them there, when the rest of the machine belongs to another
-// session: PPO on two threads beside two busy programs trained 35 k steps/s so, 245 k with a processor each (Zen 5, 2 cores).
 #ifndef MANTA_ENGINE_BASE_THREAD_H
 #define MANTA_ENGINE_BASE_THREAD_H
 
@@ -34,7 +30,11 @@ int mt_workers_count(const mt_workers *pool);   // at least 1; 1 for NULL
 // Nullable: pool (runs in the caller).
 void mt_workers_run(mt_workers *pool, mt_work_fn fn, void *context, int count);
 
-// For a caller with many short runs to come: it keeps to its processor, as the pool's threads do, until it says unpin. Nullable.
+// For many short runs to come: from pin to unpin the caller and the pool's threads keep to a processor each, if the pool has as
+// many as the process may run on; else nothing happens. Left to itself the system may put two threads of a pool on one processor and
+// leave them there, when the rest of the machine belongs to another session: PPO on two threads beside two busy programs
+// trained 30 k steps/s so, 245 k with a processor each (Zen 5, 2 cores). By one thread; what it starts in between inherits its
+// processor. Nullable.
 void mt_workers_pin(mt_workers *pool);
 void mt_workers_unpin(mt_workers *pool);
 

@@ -217,7 +217,7 @@ typedef struct manta_options {
     int max_restarts;                   /* 0: none */
     int max_task_retries;               /* of its calls after a restart; 0: none, at most once */
     int max_concurrency;                /* methods at a time; 0: 1, in order */
-    int max_pending_calls;              /* of a caller; 0: no limit. One more is MANTA_FULL */
+    int max_pending_calls;              /* of all callers on a rank; 0: no limit. One more is MANTA_FULL */
 } manta_options;
 
 /* The general forms. Nullable: options. The number of references is the signature's number of results (at least 1: a

@@ -90,7 +90,8 @@ typedef struct mt_wire_call {
     uint32_t placement_owner;
     uint32_t stay;            // it may run on that rank only: never RETURNED
     int32_t max_pending, max_task_retries;   // CREATE: for the actor's callers
-    uint32_t spare2[3];
+    uint32_t spare2;
+    uint64_t author;          // METHOD: who on the caller's rank calls
 } mt_wire_call;
 _Static_assert(sizeof(mt_wire_call) % 16 == 0, "what follows begins on 16 bytes");
 

@@ -113,31 +113,26 @@ static void processors(void *context, int index, int worker) {
     pthread_getaffinity_np(pthread_self(), sizeof(cpu_set_t), &((cpu_set_t *)context)[index]);
 }
 
-// as many threads as processors: one each, and the caller only for as long as it says
-Test(thread, a_full_pool_has_a_processor_each) {
-    cpu_set_t before, two, seen[2];
+// As many threads as processors: one each, for as long as the caller says. Fewer or more: where the system likes.
+Test(thread, a_full_pool_has_a_processor_each_while_it_is_pinned) {
+    cpu_set_t before, two, seen[3];
     mt_workers *pool;
     sched_getaffinity(0, sizeof before, &before);
     if (CPU_COUNT(&before) < 2) cr_skip_test("one processor only");
     two = before;
     for (int cpu = 0; CPU_COUNT(&two) > 2; cpu++) CPU_CLR(cpu, &two);
     sched_setaffinity(0, sizeof two, &two);
-    cr_assert_eq(mt_workers_create(2, 0, &pool), MT_OK);
-    mt_workers_pin(pool);
-    mt_workers_run(pool, processors, seen, 2);
-    cr_assert(CPU_COUNT(&seen[0]) == 1 && CPU_COUNT(&seen[1]) == 1 && !CPU_EQUAL(&seen[0], &seen[1]));
-    mt_workers_unpin(pool);
-    mt_workers_run(pool, processors, seen, 2);
-    cr_assert(CPU_EQUAL(&seen[0], &two) && CPU_COUNT(&seen[1]) == 1);
-    mt_workers_destroy(pool);
-    // fewer threads than processors: where the system likes
-    sched_setaffinity(0, sizeof before, &before);
-    if (CPU_COUNT(&before) == 2) return;
-    cr_assert_eq(mt_workers_create(2, 0, &pool), MT_OK);
-    mt_workers_pin(pool);
-    mt_workers_run(pool, processors, seen, 2);
-    cr_assert(CPU_EQUAL(&seen[0], &before) && CPU_EQUAL(&seen[1], &before));
-    mt_workers_destroy(pool);
+    for (int count = 2; count <= 3; count++) {
+        cr_assert_eq(mt_workers_create(count, 0, &pool), MT_OK);
+        mt_workers_pin(pool);
+        mt_workers_run(pool, processors, seen, count);
+        if (count == 2) cr_assert(CPU_COUNT(&seen[0]) == 1 && CPU_COUNT(&seen[1]) == 1 && !CPU_EQUAL(&seen[0], &seen[1]));
+        for (int i = 0; i < 3 && count == 3; i++) cr_assert(CPU_EQUAL(&seen[i], &two));
+        mt_workers_unpin(pool);
+        mt_workers_run(pool, processors, seen, count);
+        for (int i = 0; i < count; i++) cr_assert(CPU_EQUAL(&seen[i], &two));
+        mt_workers_destroy(pool);
+    }
 }
 
 static void nothing(void *context, int index, int worker) { (void)context, (void)index, (void)worker; }

@@ -414,6 +414,27 @@ Test(local, sleep_ends_by_deadline_and_by_ring) {
     destroy_all(t, 2);
 }
 
+// Its message was read before the sender's ring came: whoever looks says anew that he sleeps, or the next sender would not ring.
+Test(local, a_ring_without_its_message_is_pending) {
+    mt_transport *t[2];
+    inbox in = {0};
+    cr_assert_eq(mt_transport_local_create(2, 1, t), MT_OK);
+    t[0]->ops->set_asleep(t[0], 1);
+    cr_assert_not(t[0]->ops->pending(t[0]));
+    send_number(t[1], 0, 1, 100);
+    cr_assert_eq(t[0]->ops->poll(t[0], keep, &in, 10), 1);
+    cr_assert(t[0]->ops->pending(t[0]), "the ring has had no answer");
+    t[0]->ops->set_asleep(t[0], 0);
+    cr_assert_not(t[0]->ops->pending(t[0]));
+    t[0]->ops->set_asleep(t[0], 1);
+    cr_assert_not(t[0]->ops->pending(t[0]));
+    int64_t start = mt_clock_ns();
+    send_number(t[1], 0, 2, 100);
+    t[0]->ops->sleep(t[0], mt_deadline_after(5 * MT_SECOND_NS));
+    cr_assert_lt(mt_clock_ns() - start, MT_SECOND_NS / 4, "the next sender rings");
+    destroy_all(t, 2);
+}
+
 // while another thread polls, the sleeper sleeps, whatever has been rung before
 Test(local, no_spinning_beside_a_poller) {
     mt_transport *t[2];

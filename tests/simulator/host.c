@@ -11,8 +11,17 @@
 
 // ---- what the core asks for
 
+// A suspect gets no tasks from the head; methods wait there, and what is bound to a group's bundle.
+static void check_suspect(const mt_host *h, int rank, const mt_wire *m) {
+    const mt_wire_call *call = (const mt_wire_call *)(const void *)m;
+    if (h->rank != 0 || m->kind != MT_WIRE_CALL || !h->sim->hosts[rank].suspected) return;
+    if (call->call_kind != MT_CALL_METHOD && !call->placement_serial)
+        mt_ledger_violate(&h->sim->ledger, "the head sends a task to rank %d, which it suspects", rank);
+}
+
 static void op_send(void *shell, int rank, const mt_piece *pieces, int count) {
     mt_host *h = shell;
+    check_suspect(h, rank, pieces[0].data);
     mt_sim_network_send(&h->sim->network, h->sim->now_ns, h->rank, rank, pieces, count);
 }
 
@@ -100,11 +109,11 @@ static void op_spill_drop(void *shell, uint64_t file) {
         mt_ledger_violate(&h->sim->ledger, "rank %d drops spill file %llu, which it does not have", h->rank, (unsigned long long)file);
 }
 
-// Only the head suspects; others as a rank that slept, is slow or cut off.
+// Only the head suspects: a rank that slept, is slow or cut off.
 static void op_rank_suspect(void *shell, int rank, int64_t silent_ns) {
     mt_host *h = shell;
-    (void)silent_ns;
     if (h->rank != 0) mt_ledger_violate(&h->sim->ledger, "rank %d suspects rank %d", h->rank, rank);
+    h->sim->hosts[rank].suspected = silent_ns > 0;
 }
 
 static void op_rank_dead(void *shell, int rank, int reason) {

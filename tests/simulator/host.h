@@ -17,6 +17,7 @@ typedef void mt_run_watch(mt_host *host, mt_run *run);
 struct mt_host {
     mt_simulator *sim;
     int rank, alive;
+    int suspected;               // by the head
     mt_core *core;               // owned; NULL once the rank is gone
     int64_t stalled_ns;          // until then it does nothing
     int64_t clock_ns;            // its clock is so much ahead of the simulator's

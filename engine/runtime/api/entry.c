@@ -96,9 +96,10 @@ int manta_main(int argc, char **argv, const manta_program *program) {
     mt_status status = run(argc, argv, program, &code, &started);
     int exit_code = code != MANTA_OK || status == MT_OK ? exit_code_of(code) : mt_status_exit_code(status);
     if (status != MT_OK) {
-        // one message for what all ranks find alike
-        if (started) fprintf(stderr, "manta: rank %d: %s\n", mt_mpi_rank(), mt_last_error());
-        else if (mt_mpi_rank() == 0 || status == MT_DEADLINE) fprintf(stderr, "manta: %s\n", mt_last_error());
+        // how the start failed all ranks know alike; later each may have its own reason
+        const char *reason = mt_last_error();
+        if (started && strncmp(reason, "rank ", 5) != 0) fprintf(stderr, "manta: rank %d: %s\n", mt_mpi_rank(), reason);
+        else if (started || mt_mpi_rank() == 0 || status == MT_DEADLINE) fprintf(stderr, "manta: %s\n", reason);
         fflush(NULL);
         mt_mpi_abort(exit_code);
     }

@@ -88,7 +88,7 @@ static int failure_of(manta_context *c, const mt_look *look) {
 
 static int is_here(const mt_look *look) {
     if (look->state != MT_STATE_READY) return look->state == MT_STATE_FAILED;
-    return look->value.head->form == MT_VALUE_INLINE || look->view_rank >= 0;
+    return look->value.head->form != MT_VALUE_PLACE || look->view_rank >= 0;
 }
 
 // Lock held. Says what the first that is missing waits for.
@@ -114,40 +114,56 @@ static mt_wait_link *links_for(manta_context *c, mt_wait_link *few, int count) {
     return links;
 }
 
+// One of those that were waited for. *lost: it was there, has been lost with a rank meanwhile, and is being made again.
+static int take_one(manta_context *c, manta_ref ref, int64_t begin_ns, manta_value *out, int *lost) {
+    mt_look look;
+    manta_value unused;
+    mt_core_look(c->node->core, ref, &look);
+    *lost = !is_here(&look);
+    if (*lost) return MANTA_OK;
+    if (begin_ns) note_transfer(c, &look, begin_ns);
+    int code = look.state == MT_STATE_FAILED ? failure_of(c, &look) : view_of(c, &look, out ? out : &unused);
+    if (out) mt_context_keep_view(c, ref);
+    return code;
+}
+
+// Not all came in time: the first that failed says more than those that are missing.
+static int first_failure(manta_context *c, const manta_ref *refs, const mt_wait_link *links, int count) {
+    mt_look look;
+    for (int i = 0; i < count; i++) {
+        if (!links[i].satisfied) continue;
+        mt_core_look(c->node->core, refs[i], &look);
+        if (look.state == MT_STATE_FAILED) return failure_of(c, &look);
+    }
+    return MANTA_OK;
+}
+
 int manta_get_all(manta_context *c, const manta_ref *refs, int count, double seconds, manta_value *out) {
     mt_node *node = c->node;
     mt_wait_link few[MT_WAIT_INLINE], *links;
     int code = check_refs(c, refs, count);
     if (code != MANTA_OK || count == 0) return code;
     if (!(links = links_for(c, few, count))) return MANTA_NO_MEMORY;
+    int64_t begin_ns = 0, deadline_ns = 0;
     mt_node_enter(node);
     mt_node_pass(node, mt_context_hint(c));
-    int64_t begin_ns = 0, deadline_ns = 0;
-    for (int seen = 0, again = 1; again;) {
+    for (int taken = 0, lost = 1; lost;) {
         mt_waiter waiter = {.wanted = count, .view = 1, .shell = &c->bell};
         mt_bell_reset(&c->bell);
-        int done = mt_core_wait(node->core, &waiter, refs, count, links);
-        if (!done) {
+        lost = 0;
+        if (!mt_core_wait(node->core, &waiter, refs, count, links)) {
             if (__builtin_expect(c->ring != NULL, 0) && !begin_ns) begin_ns = mt_clock_ns();
             if (!deadline_ns) deadline_ns = mt_context_deadline(c, seconds);
             mt_context_wait(c, deadline_ns);
-            done = waiter.done;
         }
-        again = 0;
-        for (int i = seen; i < count && code == MANTA_OK && !again; i++) {
-            mt_look look;
-            manta_value unused;
-            if (!links[i].satisfied && !done) continue;
-            mt_core_look(node->core, refs[i], &look);
-            // while another was on its way it was lost with a rank, and is being made again
-            if (done && (again = !is_here(&look))) continue;
-            if (begin_ns) note_transfer(c, &look, begin_ns);
-            if (look.state == MT_STATE_FAILED) code = failure_of(c, &look);
-            else if (done) code = view_of(c, &look, out ? &out[i] : &unused);
-            if (done && out) mt_context_keep_view(c, refs[i]);
-            if (done) seen = i + 1;
+        if (!waiter.done) {
+            code = first_failure(c, refs, links, count);
+            if (code == MANTA_OK) code = unsatisfied(c, refs, links, count, count, waiter.satisfied);
         }
-        if (code == MANTA_OK && !done) code = unsatisfied(c, refs, links, count, count, waiter.satisfied);
+        while (waiter.done && taken < count && code == MANTA_OK && !lost) {
+            code = take_one(c, refs[taken], begin_ns, out ? &out[taken] : NULL, &lost);
+            taken += !lost;
+        }
         mt_core_wait_end(node->core, links, count);
     }
     mt_node_leave(node);

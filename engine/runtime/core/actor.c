@@ -6,7 +6,7 @@
 //     caller:  link.rank −1 (not known) ⇄ known: calls are sent, each author's in order: one that waits for an argument is parked
 //              in a lane, and later ones of its author behind it; what was sent to a rank that died is sent again first when
 //              the actor has max_task_retries, else it fails
-//     host:    CREATE runs ──▶ alive: methods in order, max_concurrency at a time ──ACTOR_END──▶ ending ──▶ destroyed
+//     host:    CREATE runs ──▶ alive: each author's methods in order, max_concurrency at a time ──ACTOR_END──▶ ending ──▶ destroyed
 #include "engine/runtime/core/state.h"
 
 #include <stddef.h>
@@ -238,7 +238,7 @@ static void lane_free(mt_core *c, mt_lane *lane) {
 // From the queue into its author's lane.
 static void park(mt_core *c, mt_link *l, mt_task *t, mt_lane *lane) {
     take_out(&l->last, t);
-    t->lane = lane ? lane : lane_make(c, l, t->author);
+    t->lane = lane ? lane : lane_make(c, l, t->call->author);
     append(&t->lane->last, t);
 }
 
@@ -271,7 +271,7 @@ static void pump(mt_core *c, mt_link *l) {
         mt_lane *lane = l->ready;
         mt_task *t = lane ? lane->first : l->first;
         if (lane && t->waiting) lane_unready(lane);
-        else if (!lane && (lane = lane_of(c, l, t->author))) park(c, l, t, lane);
+        else if (!lane && (lane = lane_of(c, l, t->call->author))) park(c, l, t, lane);
         else if (t->waiting) park(c, l, t, NULL);
         else if (mt_task_may_go(c, t)) send_call(c, l, t);
     }
@@ -310,7 +310,7 @@ void mt_actor_limit(mt_core *c, mt_object *o, int max_pending) {
     if (max_pending > 0) limit(c, link_of(c, o), max_pending);
 }
 
-void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor, uint64_t author) {
+void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor) {
     mt_actor_place place = {0};
     if (actor->state == MT_STATE_FAILED) {
         char text[1024];
@@ -326,7 +326,7 @@ void mt_actor_submit(mt_core *c, mt_task *t, mt_object *actor, uint64_t author) 
         return;
     }
     mt_object_hold(actor);
-    t->link = l, t->retries = -1, t->author = author;
+    t->link = l, t->retries = -1;
     append(&l->last, t);
     l->queued++;
     pump(c, l);
@@ -496,9 +496,30 @@ void mt_actor_unqueue(mt_core *c, mt_run_core *r) {
     c->stats.queued_runs--;
 }
 
+static int same_author(const mt_run_core *a, const mt_run_core *b) {
+    return a->run.caller == b->run.caller && a->call->author == b->call->author;
+}
+
+// The oldest method that may begin: one whose large arguments are still on their way holds back its author's later ones only,
+// as far as is looked.
+static mt_run_core *next_method(const mt_hosted *h) {
+    enum { LATE_MOST = 8, LOOK_MOST = 64 };
+    const mt_run_core *late[LATE_MOST];
+    int count = 0, looked = 0;
+    for (mt_run_core *r = h->first; r && looked < LOOK_MOST; r = r->next, looked++) {
+        int behind = 0;
+        for (int i = 0; i < count && !behind; i++) behind = same_author(late[i], r);
+        if (behind) continue;
+        if (r->state == MT_RUN_QUEUED) return r;
+        if (count == LATE_MOST) return NULL;
+        late[count++] = r;
+    }
+    return NULL;
+}
+
 void mt_actor_begin_more(mt_core *c, mt_hosted *h) {
-    while (h->first && h->first->state == MT_RUN_QUEUED && h->running < h->max_concurrency && h->alive) {
-        mt_run_core *r = h->first;
+    mt_run_core *r;
+    while (h->running < h->max_concurrency && h->alive && (r = next_method(h))) {
         mt_actor_unqueue(c, r);
         h->running++;
         mt_run_start(c, r);

@@ -31,7 +31,7 @@ static void check_object(const mt_core *c, const mt_object *o) {
         HOLDS(lane->first, "a lane is empty", o->ref, lane->author, 0);
         HOLDS(lane->first->waiting || lane->ready_previous, "a call that could go is parked", o->ref, lane->author, 0);
         for (const mt_task *t = lane->first; t; t = t->next) {
-            HOLDS(t->lane == lane && t->author == lane->author, "a call is in another's lane", o->ref, t->author, lane->author);
+            HOLDS(t->lane == lane && t->call->author == lane->author, "a call is in another's lane", o->ref, t->call->author, lane->author);
             queued++;
         }
     }

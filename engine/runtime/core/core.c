@@ -203,7 +203,10 @@ void mt_core_receive(mt_core *c, int source, const void *message, size_t bytes) 
     }
     p->incarnation = m->incarnation;
     p->heard_ns = c->now_ns;
-    if (p->suspect) mt_health_heard_again(c, p);
+    if (p->suspect) {
+        mt_health_heard_again(c, p);
+        mt_core_settle(c);   // the message itself may be one that waits for others
+    }
     int32_t ahead = (int32_t)(m->sequence - p->sequence_in);
     if (ahead < 0) return;
     if (ahead > 0) {
@@ -293,5 +296,6 @@ void mt_core_stats_get(const mt_core *c, mt_core_stats *out) {
     *out = c->stats;
     out->total = c->desc.totals[c->rank], out->available = c->available;
     out->memory_bytes = c->pool.bytes + sizeof *c + (c->objects.capacity + c->tasks.capacity) * (sizeof(void *) + sizeof(uint32_t)) +
-        (c->borrowed.capacity + c->stored.capacity + c->peers.capacity + c->hosted_by_ref.capacity + c->lanes.capacity) * sizeof(mt_map_entry);
+        (c->borrowed.capacity + c->stored.capacity + c->peers.capacity + c->hosted_by_ref.capacity + c->lanes.capacity +
+            c->group_map.capacity + c->name_map.capacity) * sizeof(mt_map_entry);
 }

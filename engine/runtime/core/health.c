@@ -1,6 +1,6 @@
 // Who lives. Every rank sends the head a heartbeat once a second and gets one back.
 //
-//     alive ⇄ suspect: nothing has come from it for suspect_ns: the head gives it no further calls until it is heard again
+//     alive ⇄ suspect: nothing has come from it for suspect_ns: the head sends it no tasks until it is heard again
 //     alive, suspect ──▶ dead, which is for ever
 //
 // The head calls a rank dead when its process was seen to end (GONE), or when nothing has come from it for dead_ns; it tells all, and the dead one too, should it only have

@@ -358,7 +358,7 @@ void mt_object_on_value(mt_core *c, int source, const mt_wire_value *m) {
     if (m->state == MT_STATE_READY) {
         mt_value v;
         size_t used;
-        if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK && mt_place_is_of(c, &v, o->ref)) {
+        if (mt_value_decode(m + 1, rest, &v, &used) == MT_OK && mt_value_is_of(c, &v, &o->ref)) {
             // a place that changed is read anew, unless it is in reach already
             if (o->pin != MT_PIN_NONE && !in_view(c, o)) mt_object_unpin(c, o);
             mt_object_set_value(c, o, m + 1, used);
@@ -386,7 +386,8 @@ void mt_object_lost(mt_core *c, mt_object *o, int rank) {
     mt_ranks *copies = o->more ? &o->more->copies : NULL;
     if (!mt_object_place(o, &place, NULL)) return;
     if ((int)place.rank != rank) {
-        if (copies) mt_ranks_remove(copies, (uint32_t)rank);
+        // it may have fetched a copy since: that one is nobody's now
+        if (copies && mt_ranks_remove(copies, (uint32_t)rank) && !mt_core_dead(c, rank)) mt_core_send_ref(c, rank, MT_WIRE_FREE, o->ref, 0);
         return;
     }
     mt_object_hold(o);

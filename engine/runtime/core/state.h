@@ -135,7 +135,6 @@ struct mt_task {
     struct mt_shape *shape;
     mt_link *link;
     struct mt_lane *lane;                // in one of its link's. Nullable
-    uint64_t author;                     // METHOD
     mt_object *group;                    // placement group: held. Nullable
     mt_actor *actor;                     // CREATE: owned by its object
     int32_t on_rank;                     // -1: any
@@ -359,10 +358,12 @@ static inline void *mt_take(mt_core *c, size_t bytes) { return mt_pool_take(&c->
 static inline void mt_give(mt_core *c, void *block, size_t bytes) { mt_pool_give(&c->pool, block, bytes); }
 // A failure's code that another rank speaks of.
 static inline int mt_failure_code(int code) { return code > MANTA_OK && code < MANTA_CODE_COUNT ? code : MANTA_INTERNAL; }
-// A place that another rank speaks of: there is such a rank, and where the place is an object's value, it is that object's own.
+// What another rank speaks of. A place: there is such a rank. An object's value: it has no other object stand for it, and if it
+// is a place, it is the object's own (object NULL: any).
 static inline int mt_place_in_range(const mt_core *c, const mt_value *v) { return v->head->form != MT_VALUE_PLACE || v->place.rank < (uint32_t)c->size; }
-static inline int mt_place_is_of(const mt_core *c, const mt_value *v, manta_ref object) {
-    return v->head->form != MT_VALUE_PLACE || (mt_place_in_range(c, v) && mt_ref_same(v->place.ref, object));
+static inline int mt_value_is_of(const mt_core *c, const mt_value *v, const manta_ref *object) {
+    if (v->head->form != MT_VALUE_PLACE) return v->head->form == MT_VALUE_INLINE;
+    return mt_place_in_range(c, v) && (!object || mt_ref_same(v->place.ref, *object));
 }
 static inline size_t mt_up16(size_t n) { return (n + 15) & ~(size_t)15; }
 
@@ -490,7 +491,7 @@ void mt_actor_stop(mt_core *core, mt_object *o);                 // owner: kill
 void mt_actor_let_go(mt_core *core, mt_object *actor);           // nobody holds it but lineage
 void mt_actor_object_freed(mt_core *core, mt_object *o);
 void mt_actor_changed(mt_core *core, mt_object *o);              // caller: its object's state changed
-void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor, uint64_t author);
+void mt_actor_submit(mt_core *core, mt_task *task, mt_object *actor);
 int mt_actor_max_pending(const mt_object *o);                    // owner: of an actor that is being made; 0: no limit
 void mt_actor_limit(mt_core *core, mt_object *o, int max_pending);   // caller: its owner says so before it has a place
 void mt_actor_call_ready(mt_core *core, mt_task *task);

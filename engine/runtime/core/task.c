@@ -192,6 +192,7 @@ static void fill_call(mt_core *c, mt_task *t, const mt_submit *s) {
     w->max_concurrency = s->max_concurrency, w->cpu_afterwards = (uint32_t)s->cpu_afterwards;
     w->placement_slot = s->placement.slot, w->placement_serial = s->placement.serial, w->placement_owner = s->placement.owner;
     w->bundle = s->bundle, w->stay = s->on_rank >= 0 || s->placement.serial != 0;
+    w->author = s->author;
     w->max_pending = s->max_pending, w->max_task_retries = s->max_task_retries;
     manta_ref *refs = (manta_ref *)(w + 1);
     for (int i = 0; i < t->result_count; i++) {
@@ -241,7 +242,7 @@ void mt_core_submit(mt_core *c, const mt_submit *s, manta_ref *out) {
     if (code != MANTA_OK) mt_task_fail(c, t, code, c->rank, text);
     else if (s->call_kind == MT_CALL_METHOD) {
         mt_object *actor = mt_object_adopt(c, s->actor);
-        if (actor) mt_actor_submit(c, t, actor, s->author);
+        if (actor) mt_actor_submit(c, t, actor);
         else mt_task_fail(c, t, MANTA_ACTOR_DIED, c->rank, "nobody holds the actor any more");
     } else {
         t->on_rank = s->on_rank;
@@ -426,7 +427,7 @@ void mt_task_on_done(mt_core *c, int source, const mt_wire_done *m, size_t bytes
         mt_value value;
         const mt_object *o = mine && i < t->result_count ? t->result[i] : NULL;
         if (mt_value_decode(encoded + used, rest - used, &value, &length[i]) != MT_OK ||
-            !(o ? mt_place_is_of(c, &value, o->ref) : mt_place_in_range(c, &value))) {
+            !mt_value_is_of(c, &value, o ? &o->ref : NULL)) {
             code = MANTA_INTERNAL, count = i;
             snprintf(text, sizeof text, "rank %d sent results that cannot be read", source);
             break;

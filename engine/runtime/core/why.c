@@ -28,6 +28,7 @@ static void why_call(const mt_core *c, const mt_task *t, char *out, size_t bytes
     if (mt_actor_waits_for_name(t)) snprintf(out, bytes, "the head has not said yet whether its name is free");
     else if (t->group && t->group->state == MT_STATE_PENDING) snprintf(out, bytes, "its placement group has not been placed yet");
     else if (t->link && t->link->rank < 0) snprintf(out, bytes, "the actor is not there yet, or not again");
+    else if (t->lane) snprintf(out, bytes, "an earlier call of the same caller to the actor waits for an argument");
     else if (t->link) snprintf(out, bytes, "%u calls to the actor are before it", t->link->queued + t->link->in_flight - 1);
     else {
         wish(c, t, wants, sizeof wants);

@@ -98,7 +98,7 @@ static void begin_ending(mt_node *node) {
 
 static void op_rank_suspect(void *shell, int rank, int64_t silent_ns) {
     (void)shell;
-    if (silent_ns) mt_log_warn("rank %d has said nothing for %.0f s; it gets no more calls until it does", rank, 1e-9 * (double)silent_ns);
+    if (silent_ns) mt_log_warn("rank %d has said nothing for %.0f s; rank 0 sends it no more tasks until it does", rank, 1e-9 * (double)silent_ns);
     else mt_log_warn("rank %d is heard again", rank);
 }
 
