@@ -54,6 +54,11 @@ cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
 [ -n "$cpu" ] || cpu=$(uname -m)
 slug=$(printf '%s' "$cpu" | sed 's/(R)//g; s/(TM)//g; s/ CPU.*//; s/ [0-9]*-Core.*//; s/ Processor.*//; s/@.*//' |
     tr '[:upper:]' '[:lower:]' | tr -cs 'a-z0-9' - | sed 's/^-*//; s/-*$//')
+# a virtual machine's name may say the maker alone
+case $slug in
+*[0-9]*) ;;
+*) slug+=$(sed -n 's/^cpu family[[:space:]]*: /-family-/p; s/^model[[:space:]]*: /-model-/p' /proc/cpuinfo | head -n 2 | tr -d '\n') ;;
+esac
 machine=$slug-$(cores)-cores
 results=${results:-bench/results/$machine}
 mkdir -p "$results"

@@ -245,6 +245,7 @@ static int given_to_one_that_ran_again(const mt_ledger *l, int record) {
 static int reliable(const mt_ledger *l, int number, int rank, int depth) {
     const mt_entry *r = &l->records[number];
     if (r->owner != rank || l->suspect[rank] || depth > 16 || l->disk_failures) return 0;
+    if (r->orphaned) return 0;
     if (r->made == MT_MADE_PUT) return 1;
     if (r->plan < 0) return 0;
     const mt_plan *p = &l->plans[r->plan];

@@ -35,6 +35,7 @@ typedef struct mt_ref_list {
 typedef struct mt_entry {           // an object
     manta_ref ref;
     uint8_t made, content, stalls, actorish;   // stalls: may wait long for resources; actorish: an actor's turn is part of it
+    uint8_t orphaned;                // somebody found it in an object whose owner, who held it for that, had died
     uint8_t outcome;                 // 0 not seen yet, 1 a value, 2 an error
     int outcome_code;
     int owner, plan, actor, group;   // -1: none

@@ -113,6 +113,7 @@ void mt_workload_look(mt_body *b, int number, int view) {
         int inner = mt_ledger_find(l, ((const manta_ref *)payload)[i]);
         if (inner < 0 || b->held_count >= 40 || !mt_body_chance(b, 0.5)) continue;
         mt_ledger_lend(l, inner, b->plan);
+        l->records[inner].orphaned |= (uint8_t)l->suspect[l->records[number].owner];
         mt_body_hold(b, inner);
     }
 }
