@@ -131,7 +131,7 @@ struct mt_task {
     mt_object **result;                  // (result_count) NULL: nobody wants it any more
     mt_task *next, **previous;           // in a shape's queue, a link's queue or list, a peer's list, the lineage
     mt_task *met_next, **met_previous;   // an argument has come: looked at when the event is done
-    mt_task *again;                      // being collected to run again
+    mt_task *again, **again_previous;    // being collected to run again
     struct mt_shape *shape;
     mt_link *link;
     struct mt_lane *lane;                // in one of its link's. Nullable

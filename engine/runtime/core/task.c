@@ -67,8 +67,16 @@ static void leave_met(mt_core *c, mt_task *t) {
     t->met_next = NULL, t->met_previous = NULL;
 }
 
+static void leave_again(mt_task *t) {
+    if (!t->again_previous) return;
+    *t->again_previous = t->again;
+    if (t->again) t->again->again_previous = t->again_previous;
+    t->again = NULL, t->again_previous = NULL;
+}
+
 void mt_task_free(mt_core *c, mt_task *t) {
     leave_met(c, t);
+    leave_again(t);
     if (t->state == MT_TASK_DONE && t->call_kind == MT_CALL_TASK) leave_lineage(c, t);
     else mt_task_unlink(t);
     for (int i = 0; i < t->result_count; i++)
@@ -522,32 +530,34 @@ static void revive(mt_core *c, mt_task *t) {
     wait_for_arguments(c, t);
 }
 
+static mt_task **collect(mt_task *t, mt_task **last) {
+    *last = t;
+    t->again = NULL, t->again_previous = last;
+    return &t->again;
+}
+
 // First all that would have to run are collected (a list, for they can be many one behind the other); when one of them cannot,
-// none does.
+// none does. One that is made ready may fail at once, and take others of the list with it.
 int mt_task_again(mt_core *c, mt_task *t) {
-    if (t->state != MT_TASK_DONE) return 1;   // it is on its way already
-    mt_task *first = t, *last = t;
+    if (t->state != MT_TASK_DONE || t->again_previous) return 1;   // it is on its way already
+    mt_task *list = NULL, **last = collect(t, &list);
     int possible = 1;
-    t->again = t;   // the last points at itself
-    for (mt_task *n = first;; n = n->again) {
+    for (mt_task *n = list; n; n = n->again) {
         possible &= n->retries > 0;
         for (uint32_t i = 0; i < n->dependency_count; i++) {
             const mt_object *o = n->dependency[i].object;
             if (!o || !o->owned || !o->evicted) continue;
             mt_task *maker = o->producer;
             possible &= maker != NULL;
-            if (!maker || maker->state != MT_TASK_DONE || maker->again) continue;
-            last->again = maker, maker->again = maker;
-            last = maker;
+            if (maker && maker->state == MT_TASK_DONE && !maker->again_previous) last = collect(maker, last);
         }
-        if (n == last) break;
     }
-    for (mt_task *n = first, *next;; n = next) {
-        next = n->again;
-        n->again = NULL;
+    while (list) {
+        mt_task *n = list;
+        leave_again(n);
         if (possible) revive(c, n);
-        if (next == n) return possible;
     }
+    return possible;
 }
 
 void mt_task_result_gone(mt_core *c, mt_object *o) {
