@@ -118,10 +118,10 @@ static mt_status parse_bytes(const char *text, int64_t *out) {
     }
     while (length && number[length - 1] == ' ') number[--length] = '\0';
     double amount;
-    if (mt_parse_f64(number, &amount) == MT_OK && amount * factor > (double)MT_RESOURCE_MOST)
-        return MT_FAIL(CONFIG, "\"%s\" of memory is more than a rank can have, which is 256 TiB", text);
     if (mt_parse_f64(number, &amount) != MT_OK || amount < 0)
         return MT_FAIL(CONFIG, "\"%s\" is no amount of memory; write for example 512M, 2G or 1.5GiB", text);
+    if (amount * factor > (double)MT_RESOURCE_MOST)
+        return MT_FAIL(CONFIG, "\"%s\" of memory is more than a rank can have, which is 256 TiB", text);
     *out = (int64_t)(amount * factor);
     return MT_OK;
 }
