@@ -3,8 +3,9 @@
 //     alive ⇄ suspect: nothing has come from it for suspect_ns: the head sends it no tasks until it is heard again
 //     alive, suspect ──▶ dead, which is for ever
 //
-// The head calls a rank dead when its process was seen to end (GONE), or when nothing has come from it for dead_ns; it tells all, and the dead one too, should it only have
-// slept: it is fenced then, and nobody listens to it any more. A rank that hears nothing from the head for as long ends itself.
+// The head calls a rank dead when its process was seen to end (GONE), or when nothing has come from it for dead_ns;
+// it tells all, and the dead one too, should it only have slept: it is fenced then, and nobody listens to it any
+// more. A rank that hears nothing from the head for as long ends itself.
 //
 // A rank that was stopped (SIGSTOP, a suspended machine) sees its own clock jump when it goes on: it does not take the
 // others' silence in that time for death.
