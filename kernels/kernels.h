@@ -58,6 +58,98 @@ typedef struct mt_dense_backward {
     int accumulate;              // 0: dw, db are overwritten; 1: added to
 } mt_dense_backward;
 
+// A convolution (cross-correlation, as PyTorch's Conv2d) with square kernel, stride and zero padding. Images are channels-last
+// inside manta: a row of a batch is (H, W, C), so that the channels are what vectors run over and a patch's row is contiguous.
+// Parameters stay in PyTorch's shape and order, (O, C, k, k); conv2d_pack makes what the loops read.
+typedef struct mt_conv2d {
+    int height, width, in;         // H, W, C of the input
+    int out;                       // O
+    int kernel, stride, padding;   // k ≥ 1, stride ≥ 1, 0 ≤ padding < k
+} mt_conv2d;
+static inline int mt_conv2d_out_height(const mt_conv2d *c) { return (c->height + 2 * c->padding - c->kernel) / c->stride + 1; }
+static inline int mt_conv2d_out_width(const mt_conv2d *c) { return (c->width + 2 * c->padding - c->kernel) / c->stride + 1; }
+
+// y = act(x ⋆ W + b)
+typedef struct mt_conv2d_forward {
+    int64_t rows;                  // B
+    mt_conv2d conv;
+    mt_activation activation;
+    const float *x;                // (B, H, W, C)
+    const float *weight_t;         // (k, k, C, O): by conv2d_pack
+    const float *bias;             // (O). Nullable
+    float *y;                      // (B, H', W', O)
+    float *pre;                    // (B, H', W', O). Nullable unless mt_activation_needs_pre
+    float *scratch;                // (conv2d_scratch): overwritten
+} mt_conv2d_forward;
+
+// Given dz = dL/d(x ⋆ W + b):  dw (+)= …,  db (+)= Σ dz,  dx = (…) ∘ act'(x) with the act' of the layer that made x.
+typedef struct mt_conv2d_backward {
+    int64_t rows;
+    mt_conv2d conv;
+    const float *x;                // (B, H, W, C): what forward read
+    const float *dz;               // (B, H', W', O)
+    const float *weight_rows;      // (O, k, k, C): by conv2d_pack
+    mt_activation x_activation;
+    const float *x_pre;            // (B, H, W, C). Nullable unless mt_activation_needs_pre(x_activation)
+    float *dx;                     // (B, H, W, C). Nullable: not wanted
+    float *dw;                     // (O, C, k, k)
+    float *db;                     // (O). Nullable
+    int accumulate;                // 0: dw, db are overwritten; 1: added to
+    float *scratch;                // (conv2d_scratch): overwritten
+} mt_conv2d_backward;
+
+// The largest value of each k×k window (padding counts as -∞; the first of equals, in row-major order).
+typedef struct mt_max_pool2d {
+    int height, width, channels;   // H, W, C
+    int kernel, stride, padding;
+} mt_max_pool2d;
+static inline int mt_max_pool2d_out_height(const mt_max_pool2d *p) { return (p->height + 2 * p->padding - p->kernel) / p->stride + 1; }
+static inline int mt_max_pool2d_out_width(const mt_max_pool2d *p) { return (p->width + 2 * p->padding - p->kernel) / p->stride + 1; }
+
+// A recurrent layer over whole sequences. Rows are numbered t·N + n: T steps of N sequences.
+//   lstm  [i f g o] = W_x x + b_x + W_h h + b_h;  c = σ(f) c + σ(i) tanh(g);  h = σ(o) tanh(c)   (Hochreiter & Schmidhuber 1997)
+//   gru   [r z n], n = tanh(W_xn x + b_xn + σ(r)(W_hn h + b_hn));  h = (1 - σ(z)) n + σ(z) h        (Cho et al. 2014)
+// Gates and parameters as PyTorch orders them: G = 4 gates (i f g o) or 3 (r z n). A sequence's state is S floats: lstm h then c,
+// gru h.
+typedef enum mt_rnn_cell { MT_RNN_LSTM, MT_RNN_GRU } mt_rnn_cell;
+static inline int mt_rnn_gates(mt_rnn_cell cell) { return cell == MT_RNN_LSTM ? 4 : 3; }
+static inline int mt_rnn_state(mt_rnn_cell cell, int units) { return cell == MT_RNN_LSTM ? 2 * units : units; }
+// Floats that forward keeps of a row for backward: the gates after their functions, and c (lstm) or W_hn h + b_hn (gru).
+static inline int mt_rnn_kept(mt_rnn_cell cell, int units) { return (mt_rnn_gates(cell) + 1) * units; }
+
+typedef struct mt_rnn {
+    mt_rnn_cell cell;
+    int64_t steps, envs;           // T, N
+    int in, units;                 // I, H
+    const float *x;                // (T, N, I)
+    const uint8_t *start;          // (T, N): 1 where the state is zero before the step: an episode's first. Nullable: nowhere
+    int64_t start_stride;          // from one step's row of `start` to the next; N where it is dense
+    const float *state;            // (N, S) before the first step
+    int64_t state_stride;          // from one sequence's state to the next, of `state` and `state_out`; S where it is dense
+    const float *weight_x;         // (G·H, I)   PyTorch's weight_ih
+    const float *weight_h;         // (G·H, H)   weight_hh
+    const float *weight_x_t;       // (I, G·H)   transposes, by dense_pack
+    const float *weight_h_t;       // (H, G·H)
+    const float *bias_x, *bias_h;  // (G·H)
+    float *y;                      // (T, N, H): h of every step
+    float *kept;                   // (T, N, mt_rnn_kept): forward writes, backward reads
+    float *state_out;              // (N, S) after the last step; may be `state`. Nullable. Backward ignores it
+    float *scratch;                // (rnn_scratch): overwritten
+} mt_rnn;
+
+// Through all T steps (truncated at the first: no gradient of `state` is made). Reads dy = dL/dy and everything of `rnn` that
+// forward read and wrote.
+typedef struct mt_rnn_backward {
+    mt_rnn rnn;
+    const float *dy;               // (T, N, H)
+    mt_activation x_activation;    // of the layer that made x
+    const float *x_pre;            // (T, N, I). Nullable unless mt_activation_needs_pre(x_activation)
+    float *dx;                     // (T, N, I). Nullable: not wanted
+    float *dw_x, *dw_h;            // (G·H, I), (G·H, H)
+    float *db_x, *db_h;            // (G·H)
+    int accumulate;
+} mt_rnn_backward;
+
 // A layer of independent categorical distributions: component a has nvec[a] logits, K = Σ nvec.
 typedef struct mt_categorical {
     int64_t rows;
@@ -147,6 +239,34 @@ typedef struct mt_kernels {
     // dz = dy ∘ act'(z), from the output y and, for gelu and silu, the pre-activation. dz may be dy.
     void (*activate_backward)(mt_activation act, int64_t count, const float *y, const float *pre /* Nullable */,
         const float *dy, float *dz);
+
+    // ---- images (kernels/cpu/conv2d.c, max_pool2d.c)
+    // both forms of the parameters that the loops read
+    void (*conv2d_pack)(const mt_conv2d *c, const float *weight /* (O, C, k, k) */, float *weight_t /* (k, k, C, O) */,
+        float *weight_rows /* (O, k, k, C) */);
+    int64_t (*conv2d_scratch)(const mt_conv2d *c);   // floats; the same for any number of rows
+    void (*conv2d_forward)(const mt_conv2d_forward *a);
+    void (*conv2d_backward)(const mt_conv2d_backward *a);
+    void (*max_pool2d_forward)(int64_t rows, const mt_max_pool2d *p, const float *x /* (B, H, W, C) */,
+        float *y /* (B, H', W', C) */, int32_t *argmax /* (B, H', W', C): h·W + w of the largest */);
+    // dx (B, H, W, C) = dy at the largest, added where windows overlap, then ∘ act'(x) with the act' of the layer that made x
+    void (*max_pool2d_backward)(int64_t rows, const mt_max_pool2d *p, const float *dy, const int32_t *argmax,
+        mt_activation x_activation, const float *x, const float *x_pre /* Nullable */, float *dx);
+    // y (B, N, M) = x (B, M, N) turned within each row: channels-last images to PyTorch's order of flattening, and back
+    void (*turn)(int64_t rows, int64_t m, int64_t n, const float *x, float *y);
+
+    // ---- sequences (kernels/cpu/rnn.c)
+    int64_t (*rnn_scratch)(mt_rnn_cell cell, int64_t steps, int64_t envs, int in, int units);   // floats, for both directions
+    void (*rnn_forward)(const mt_rnn *a);
+    void (*rnn_backward)(const mt_rnn_backward *a);
+
+    // ---- lookup: y[b] = table[index[b]]; indices are whole numbers in floats, below 0 or past the table they are clamped
+    void (*embedding_forward)(int64_t rows, int entries, int width, const float *index /* (B) */, const float *table /* (E, W) */,
+        float *y /* (B, W) */);
+    void (*embedding_backward)(int64_t rows, int entries, int width, const float *index, const float *dy, float *dtable /* (E, W) */,
+        int accumulate);
+    // y[b, 0..columns) = x[b, 0..columns), rows `x_stride` and `y_stride` floats apart
+    void (*copy_columns)(int64_t rows, int64_t columns, const float *x, int64_t x_stride, float *y, int64_t y_stride);
 
     // ---- layer norm (Ba et al. 2016); eps 1e-5 as PyTorch. xhat and inv_std are kept for backward.
     void (*layer_norm_forward)(int64_t rows, int columns, const float *x, const float *gain, const float *bias, float *y,
