@@ -60,7 +60,8 @@ typedef struct mt_dense_backward {
 
 // A convolution (cross-correlation, as PyTorch's Conv2d) with square kernel, stride and zero padding. Images are channels-last
 // inside manta: a row of a batch is (H, W, C), so that the channels are what vectors run over and a patch's row is contiguous.
-// Parameters stay in PyTorch's shape and order, (O, C, k, k); conv2d_pack makes what the loops read.
+// Parameters stay in PyTorch's shape and order, (O, C, k, k); conv2d_pack makes what the loops read: O·C·k·k floats for forward and
+// as many for backward, in an order that is the back end's own (the cpu's: (k, k, C, O) and (k, k, O, C)).
 typedef struct mt_conv2d {
     int height, width, in;         // H, W, C of the input
     int out;                       // O
@@ -75,7 +76,7 @@ typedef struct mt_conv2d_forward {
     mt_conv2d conv;
     mt_activation activation;
     const float *x;                // (B, H, W, C)
-    const float *weight_t;         // (k, k, C, O): by conv2d_pack
+    const float *weight_t;         // (k·k·C·O): by conv2d_pack
     const float *bias;             // (O). Nullable
     float *y;                      // (B, H', W', O)
     float *pre;                    // (B, H', W', O). Nullable unless mt_activation_needs_pre
@@ -88,7 +89,7 @@ typedef struct mt_conv2d_backward {
     mt_conv2d conv;
     const float *x;                // (B, H, W, C): what forward read
     const float *dz;               // (B, H', W', O)
-    const float *weight_rows;      // (O, k, k, C): by conv2d_pack
+    const float *weight_rows;      // (k·k·O·C): by conv2d_pack
     mt_activation x_activation;
     const float *x_pre;            // (B, H, W, C). Nullable unless mt_activation_needs_pre(x_activation)
     float *dx;                     // (B, H, W, C). Nullable: not wanted
@@ -241,9 +242,9 @@ typedef struct mt_kernels {
         const float *dy, float *dz);
 
     // ---- images (kernels/cpu/conv2d.c, max_pool2d.c)
-    // both forms of the parameters that the loops read
-    void (*conv2d_pack)(const mt_conv2d *c, const float *weight /* (O, C, k, k) */, float *weight_t /* (k, k, C, O) */,
-        float *weight_rows /* (O, k, k, C) */);
+    // both forms of the parameters that the loops read, in the back end's own order
+    void (*conv2d_pack)(const mt_conv2d *c, const float *weight /* (O, C, k, k) */, float *weight_t /* (k·k·C·O) */,
+        float *weight_rows /* (k·k·O·C) */);
     int64_t (*conv2d_scratch)(const mt_conv2d *c);   // floats; the same for any number of rows
     void (*conv2d_forward)(const mt_conv2d_forward *a);
     void (*conv2d_backward)(const mt_conv2d_backward *a);
