@@ -1,4 +1,4 @@
-// The register-blocked product under dense.c:  C[m, n] = init + Σ_k A(m, k)·B[k, n].
+// The register-blocked product under product.c:  C[m, n] = init + Σ_k A(m, k)·B[k, n].
 //
 // B is row-major and read as vectors along n; A is read one element at a time and broadcast, through a stride along m and
 // one along k, so that one kernel serves x Wᵀ (A = x), dz W (A = dz) and dzᵀ x (A = dzᵀ). A tile is up to 6 rows by
@@ -8,7 +8,8 @@
 #ifndef MANTA_KERNELS_CPU_DENSE_TILE_H
 #define MANTA_KERNELS_CPU_DENSE_TILE_H
 
-#include "kernels/cpu/activate.h"
+#include "kernels/cpu/product.h"
+#include "kernels/cpu/tile_lanes.h"
 
 #if defined(MT_ISA_AVX512)
 enum { TILE_ROWS = 6, NV_MAX = 4 };
@@ -16,57 +17,6 @@ enum { TILE_ROWS = 6, NV_MAX = 4 };
 enum { TILE_ROWS = 6, NV_MAX = 2 };
 #endif
 enum { TILE_COLUMNS = NV_MAX * VF };
-
-// ---- the first n (1 ≤ n ≤ VF) lanes; the rest 0 / untouched. As vf_load_n, made for the inner loop.
-#if defined(MT_ISA_AVX512)
-typedef __mmask16 lanes;
-MT_INLINE lanes lanes_first(int n) { return (__mmask16)((1u << n) - 1); }
-MT_INLINE vf lanes_load(const float *p, lanes n) { return (vf)_mm512_maskz_loadu_ps(n, p); }
-MT_INLINE void lanes_store(float *p, vf v, lanes n) { _mm512_mask_storeu_ps(p, n, (__m512)v); }
-#elif defined(MT_ISA_AVX2)
-typedef __m256i lanes;
-MT_INLINE lanes lanes_first(int n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-MT_INLINE vf lanes_load(const float *p, lanes n) { return (vf)_mm256_maskload_ps(p, n); }
-MT_INLINE void lanes_store(float *p, vf v, lanes n) { _mm256_maskstore_ps(p, n, (__m256)v); }
-#else
-typedef int lanes;
-MT_INLINE lanes lanes_first(int n) { return n; }
-MT_INLINE vf lanes_load(const float *p, lanes n) {
-    switch (n) {
-    case 1: return (vf){p[0]};
-    case 2: return (vf){p[0], p[1]};
-    case 3: return (vf){p[0], p[1], p[2]};
-    default: return vf_load(p);
-    }
-}
-MT_INLINE void lanes_store(float *p, vf v, lanes n) {
-    for (int i = 0; i < n; i++) p[i] = v[i];
-}
-#endif
-
-// One call: `count` tiles one under the other.
-typedef struct tile {
-    int64_t count, k;
-    const float *a;              // A(i, k) = a[i·a_row + k·a_step]
-    int64_t a_row, a_step;
-    const float *b;              // B[k, n] = b[k·b_step + n]
-    int64_t b_step;
-    const float *init;           // what the sums start from: init[i·init_row + n]; init_row 0 = a bias. Nullable: zeros
-    int64_t init_row;
-    float *c;                    // C[i, n] = c[i·c_row + n]; may be init
-    int64_t c_row;
-    int tail;                    // valid lanes of the last vector (masked tiles only)
-    const struct epilogue *after;  // what is done to each tile once its sums are complete. Nullable
-    float *y;                    // the epilogue's other array, same strides as C
-    const float *pre;            // Nullable
-} tile;
-
-typedef struct epilogue {
-    mt_activation act;
-    int backward;                // 0: y = act(c)   1: c = c ∘ act'(y), from y and pre
-} epilogue;
 
 static __attribute__((noinline)) void epilogue_rows(const epilogue *e, int rows, int columns, int64_t stride, float *c,
     float *y, const float *pre) {
@@ -268,37 +218,6 @@ static tile_fn *tile_choose(int rows, int columns, const tile *t) {
     }
     int nv = (columns + VF - 1) / VF;
     return tile_kernels[columns % VF != 0][nv - 1][rows - 1];
-}
-
-// ---- VF vectors → one vector whose lane i is the sum of v[i]'s lanes, every lane by the same tree
-MT_INLINE vf vf_sum_each(vf v[VF]) {
-#if defined(MT_ISA_AVX512)
-    __m512 q[4];
-    for (int i = 0; i < 4; i++) {
-        __m512 a = (__m512)v[4 * i], b = (__m512)v[4 * i + 1], c = (__m512)v[4 * i + 2], d = (__m512)v[4 * i + 3];
-        __m512d ab = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)));
-        __m512d cd = _mm512_castps_pd(_mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)));
-        q[i] = _mm512_add_ps(
-            _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)), _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
-    }
-    __m512 lo = _mm512_add_ps(_mm512_shuffle_f32x4(q[0], q[1], 0x88), _mm512_shuffle_f32x4(q[0], q[1], 0xdd));
-    __m512 hi = _mm512_add_ps(_mm512_shuffle_f32x4(q[2], q[3], 0x88), _mm512_shuffle_f32x4(q[2], q[3], 0xdd));
-    return (vf)_mm512_add_ps(_mm512_shuffle_f32x4(lo, hi, 0x88), _mm512_shuffle_f32x4(lo, hi, 0xdd));
-#elif defined(MT_ISA_AVX2)
-    __m256 q[2];
-    for (int i = 0; i < 2; i++) {
-        __m256 a = (__m256)v[4 * i], b = (__m256)v[4 * i + 1], c = (__m256)v[4 * i + 2], d = (__m256)v[4 * i + 3];
-        __m256d ab = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
-        __m256d cd = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
-        q[i] = _mm256_add_ps(
-            _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)), _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));
-    }
-    return (vf)_mm256_add_ps(_mm256_permute2f128_ps(q[0], q[1], 0x20), _mm256_permute2f128_ps(q[0], q[1], 0x31));
-#else
-    vf ab = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5) + __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
-    vf cd = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5) + __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
-    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
-#endif
 }
 
 // ---- transpose: dst[c·dst_row + r] (+)= src[r·src_row + c], in blocks of 8×8 (AVX) and 4×4

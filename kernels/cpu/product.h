@@ -1,0 +1,48 @@
+// The matrix product under dense.c, conv2d.c and rnn.c, in tiles (dense_tile.h) and cache blocks (product.c), and the two
+// helpers that go with it. Pure and deterministic: an element of C is one chain of FMAs over k in ascending order, whatever the
+// other rows and columns of the call.
+#ifndef MANTA_KERNELS_CPU_PRODUCT_H
+#define MANTA_KERNELS_CPU_PRODUCT_H
+
+#include "kernels/cpu/isa.h"
+#include "kernels/kernels.h"
+
+// One call: `count` tiles one under the other.
+typedef struct tile {
+    int64_t count, k;
+    const float *a;              // A(i, k) = a[i·a_row + k·a_step]
+    int64_t a_row, a_step;
+    const float *b;              // B[k, n] = b[k·b_step + n]
+    int64_t b_step;
+    const float *init;           // what the sums start from: init[i·init_row + n]; init_row 0 = a bias. Nullable: zeros
+    int64_t init_row;
+    float *c;                    // C[i, n] = c[i·c_row + n]; may be init
+    int64_t c_row;
+    int tail;                    // valid lanes of the last vector (masked tiles only)
+    const struct epilogue *after;  // what is done to each tile once its sums are complete. Nullable
+    float *y;                    // the epilogue's other array, same strides as C
+    const float *pre;            // Nullable
+} tile;
+
+typedef struct epilogue {
+    mt_activation act;
+    int backward;                // 0: y = act(c)   1: c = c ∘ act'(y), from y and pre
+} epilogue;
+
+// C (m, n) = init + A (m, k)·B (k, n)
+typedef struct product {
+    int64_t m, n, k;
+    tile t;                      // of the whole product; count, k, tail and the origins are set block by block
+} product;
+
+#define product_run MT_ISA_NAME(mt_product_run)
+#define column_sums MT_ISA_NAME(mt_column_sums)
+#define transpose   MT_ISA_NAME(mt_transpose)
+
+void product_run(const product *p);
+// sum[c] (+)= Σ_rows x[row, c]
+void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate);
+// dst (columns, rows) (+)= srcᵀ, src (rows, columns); rows src_row and dst_row floats apart
+void transpose(int64_t rows, int64_t columns, const float *src, int64_t src_row, float *dst, int64_t dst_row, int add);
+
+#endif
