@@ -8,6 +8,10 @@
 #define MT_CPU_OP_LIST(X)                                                                                              \
     X(dense_pack) X(dense_forward) X(dense_backward)                                                                   \
     X(activate) X(activate_backward)                                                                                   \
+    X(conv2d_pack) X(conv2d_scratch) X(conv2d_forward) X(conv2d_backward)                                              \
+    X(max_pool2d_forward) X(max_pool2d_backward) X(turn)                                                               \
+    X(rnn_scratch) X(rnn_forward) X(rnn_backward)                                                                      \
+    X(embedding_forward) X(embedding_backward) X(copy_columns)                                                         \
     X(layer_norm_forward) X(layer_norm_backward)                                                                       \
     X(categorical_sample) X(categorical_mode) X(categorical_log_prob)                                                  \
     X(gaussian_sample) X(gaussian_log_prob)                                                                            \
