@@ -37,18 +37,46 @@ static void uniform(float *out, int64_t count, double bound, mt_rng *rng) {
     for (int64_t i = 0; i < count; i++) out[i] = (float)(bound * (2 * mt_rng_uniform(rng) - 1));
 }
 
-static mt_status init_mlp(const mt_mlp *mlp, float *param, int ortho, double head_gain, uint64_t seed, uint64_t *tensor) {
-    for (int i = 0; i < mlp->depth; i++) {
-        const mt_mlp_layer *l = &mlp->layer[i];
+// kaiming_uniform with a = √5, as PyTorch draws the weights and biases of Linear and Conv2d
+static void standard(float *param, const mt_layer *l, int64_t fan_in, int64_t count, mt_rng *rng) {
+    double bound = 1 / sqrt((double)fan_in);
+    uniform(param + l->tensor[0], count, bound, rng);
+    uniform(param + l->tensor[1], l->channels, bound, rng);
+}
+
+// The parameters of one layer; biases stay 0 where initialisation is orthogonal.
+static mt_status init_layer(const mt_network *net, const mt_layer *l, float *param, int ortho, mt_rng *rng) {
+    const mt_layer *from = &net->layer[l->desc.source[0]];
+    int64_t units = l->desc.units, fan_in = l->in, gates = l->desc.kind == MT_LAYER_LSTM ? 4 : 3;
+    switch (l->desc.kind) {
+    case MT_LAYER_CONV2D: fan_in = (int64_t)from->channels * l->desc.kernel * l->desc.kernel;   // fall through
+    case MT_LAYER_DENSE:
+        if (ortho) return orthogonal(param + l->tensor[0], (int)units, (int)fan_in, l->desc.gain > 0 ? l->desc.gain : sqrt(2), rng);
+        standard(param, l, fan_in, units * fan_in, rng);
+        return MT_OK;
+    case MT_LAYER_LSTM:
+    case MT_LAYER_GRU:   // PyTorch's only way, ±1/√H: sb3-contrib leaves it so, too
+        uniform(param + l->tensor[0], gates * units * fan_in, 1 / sqrt((double)units), rng);
+        uniform(param + l->tensor[1], gates * units * units, 1 / sqrt((double)units), rng);
+        uniform(param + l->tensor[2], gates * units, 1 / sqrt((double)units), rng);
+        uniform(param + l->tensor[3], gates * units, 1 / sqrt((double)units), rng);
+        return MT_OK;
+    case MT_LAYER_EMBEDDING:
+        for (int64_t i = 0; i < from->desc.input.entries * units; i++) param[l->tensor[0] + i] = (float)mt_rng_normal(rng);
+        return MT_OK;
+    case MT_LAYER_LAYER_NORM:
+        for (int64_t i = 0; i < l->size; i++) param[l->tensor[0] + i] = 1;
+        return MT_OK;
+    default: return MT_OK;
+    }
+}
+
+mt_status mt_network_init(const mt_network *net, float *param, int ortho, uint64_t seed, uint64_t *tensor) {
+    for (int i = 0; i < net->count; i++) {
+        const mt_layer *l = &net->layer[i];
+        if (l->tensor[0] < 0) continue;
         mt_rng rng = mt_rng_at(seed, mt_rng_stream(MT_RNG_INIT, (*tensor)++), 0);
-        double gain = i == mlp->depth - 1 && head_gain > 0 ? head_gain : sqrt(2);
-        double bound = 1 / sqrt(l->in);   // kaiming_uniform with a = √5
-        if (ortho) {
-            MT_TRY(orthogonal(param + l->weight, l->out, l->in, gain, &rng));
-        } else {
-            uniform(param + l->weight, (int64_t)l->out * l->in, bound, &rng);
-            uniform(param + l->bias, l->out, bound, &rng);
-        }
+        MT_TRY(init_layer(net, l, param, ortho, &rng));
     }
     return MT_OK;
 }
@@ -56,9 +84,9 @@ static mt_status init_mlp(const mt_mlp *mlp, float *param, int ortho, double hea
 mt_status mt_weights_init(mt_weights *weights, const mt_policy *p, const mt_kernels *k, uint64_t seed) {
     uint64_t tensor = 0;
     for (int64_t i = 0; i < p->sizes.params; i++) weights->param[i] = 0;
-    MT_TRY(init_mlp(&p->trunk, weights->param, p->desc.ortho_init, 0, seed, &tensor));
-    MT_TRY(init_mlp(&p->pi, weights->param, p->desc.ortho_init, 0.01, seed, &tensor));
-    MT_TRY(init_mlp(&p->vf, weights->param, p->desc.ortho_init, 1.0, seed, &tensor));
+    MT_TRY(mt_network_init(&p->trunk, weights->param, p->desc.ortho_init, seed, &tensor));
+    MT_TRY(mt_network_init(&p->pi, weights->param, p->desc.ortho_init, seed, &tensor));
+    MT_TRY(mt_network_init(&p->vf, weights->param, p->desc.ortho_init, seed, &tensor));
     for (int64_t i = 0; i < p->log_std_count; i++) weights->param[p->log_std + i] = p->desc.log_std_init;
     weights->version = 0;
     mt_weights_pack(weights, p, k, MT_POLICY_BOTH);

@@ -18,7 +18,7 @@ enum {
     MT_NETWORK_MAX_LAYERS = 96, MT_LAYER_MAX_SOURCES = 8, MT_MAX_INPUTS = 8,
     MT_LAYER_MAX_UNITS = 65536,        // of a layer
     MT_LAYER_MAX_SIZE = 1 << 22,       // floats of a layer's output
-    MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 96, MT_TENSOR_NAME_BYTES = 128
+    MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 128, MT_TENSOR_NAME_BYTES = 160
 };
 
 // ---- what a network reads
@@ -119,6 +119,7 @@ mt_status mt_network_compile(mt_network *net, const mt_network_desc *desc, int i
 
 static inline int mt_network_out(const mt_network *net) { return net->count ? net->layer[net->count - 1].size : net->in; }
 static inline int64_t mt_network_gradient_floats(const mt_network *net) { return net->slot[net->slots] + net->spare; }   // of a row
+int64_t mt_layer_products(const mt_network *net, int layer);    // multiplications of a row's forward pass
 int64_t mt_network_parameter_count(const mt_network *net);      // without padding
 int64_t mt_network_scratch(const mt_network *net, const mt_kernels *k, int64_t max_rows);   // floats
 

@@ -2,32 +2,26 @@
 // The plan is const after create; everything else works on slabs its caller owns.
 #include "policies/policy.h"
 
-#include <stdio.h>
+#include "policies/architecture.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 // ---- the plan
 
-static mt_status add_hidden(mt_mlp *mlp, int in, const int *units, int depth, mt_activation act, mt_slab_sizes *sizes,
-    int *out) {
-    for (int i = 0; i < depth; i++) {
-        MT_TRY(mt_mlp_add(mlp, in, units[i], act, sizes));
-        in = units[i];
-    }
-    *out = in;
+static mt_status check_inputs(const mt_policy_desc *d) {
+    if (d->input_count < 0 || d->input_count > MT_MAX_INPUTS)
+        return MT_FAIL(CONFIG, "an observation of %d inputs; at most %d are supported", d->input_count, MT_MAX_INPUTS);
+    for (int i = 0; i < d->input_count; i++)
+        if (d->inputs[i].offset < 0 || d->inputs[i].width < 1 || (int64_t)d->inputs[i].offset + d->inputs[i].width > d->obs)
+            return MT_FAIL(CONFIG, "input \"%s\" has columns %d to %lld of %d", d->inputs[i].name, d->inputs[i].offset,
+                (long long)d->inputs[i].offset + d->inputs[i].width - 1, d->obs);
     return MT_OK;
 }
 
-static void widen(int *widest, const mt_mlp *mlp) {
-    for (int i = 0; i < mlp->depth; i++) {
-        if (mlp->layer[i].in > *widest) *widest = mlp->layer[i].in;
-        if (mlp->layer[i].out > *widest) *widest = mlp->layer[i].out;
-    }
-}
-
 static mt_status check_desc(const mt_policy_desc *d) {
-    if (d->obs < 1 || d->obs > MT_MLP_MAX_WIDTH)
-        return MT_FAIL(CONFIG, "an observation of %d floats; MlpPolicy takes 1 to %d", d->obs, MT_MLP_MAX_WIDTH);
+    if (d->obs < 1 || d->obs > MT_LAYER_MAX_SIZE)
+        return MT_FAIL(CONFIG, "an observation of %d floats; 1 to %d are supported", d->obs, MT_LAYER_MAX_SIZE);
     if (d->action < 1 || d->action > MT_POLICY_MAX_COMPONENTS)
         return MT_FAIL(CONFIG, "an action of %d components; 1 to %d are supported", d->action, MT_POLICY_MAX_COMPONENTS);
     if ((unsigned)d->activation >= MT_ACT_COUNT) return MT_FAIL(CONFIG, "activation number %d does not exist", d->activation);
@@ -35,9 +29,27 @@ static mt_status check_desc(const mt_policy_desc *d) {
         d->pi_depth > MT_POLICY_MAX_DEPTH || d->vf_depth < 0 || d->vf_depth > MT_POLICY_MAX_DEPTH)
         return MT_FAIL(CONFIG, "net_arch may list at most %d hidden layers each", MT_POLICY_MAX_DEPTH);
     for (int a = 0; d->distribution == MT_DIST_CATEGORICAL && a < d->action; a++)
-        if (d->nvec[a] < 1 || d->nvec[a] > MT_MLP_MAX_WIDTH)
+        if (d->nvec[a] < 1 || d->nvec[a] > MT_LAYER_MAX_UNITS)
             return MT_FAIL(CONFIG, "component %d of the action has %d choices; 1 to %d are supported", a, d->nvec[a],
-                MT_MLP_MAX_WIDTH);
+                MT_LAYER_MAX_UNITS);
+    return check_inputs(d);
+}
+
+static mt_status compile(mt_policy *p, const mt_architecture *a) {
+    const mt_policy_desc *d = &p->desc;
+    MT_TRY(mt_network_compile(&p->trunk, &a->trunk, d->obs, &p->sizes));
+    int trunk_out = mt_network_out(&p->trunk);
+    MT_TRY(mt_network_compile(&p->pi, &a->pi, trunk_out, &p->sizes));
+    p->latent = p->pi.layer[p->pi.count - 1].in;
+    p->log_std = -1;
+    if (d->distribution != MT_DIST_CATEGORICAL) {
+        p->log_std = p->sizes.params;
+        p->log_std_count = (int64_t)d->action * (d->distribution == MT_DIST_GSDE ? p->latent : 1);
+        p->sizes.params += (p->log_std_count + 15) / 16 * 16;
+    }
+    p->critic = p->sizes.params;
+    MT_TRY(mt_network_compile(&p->vf, &a->vf, trunk_out, &p->sizes));
+    p->recurrent = p->trunk.recurrent || p->pi.recurrent || p->vf.recurrent;
     return MT_OK;
 }
 
@@ -49,22 +61,13 @@ static mt_status build(mt_policy *p) {
         p->head = 0;
         for (int a = 0; a < d->action; a++) p->head += d->nvec[a];
     }
-    int trunk_out, vf_in;
-    MT_TRY(add_hidden(&p->trunk, d->obs, d->shared, d->shared_depth, d->activation, &p->sizes, &trunk_out));
-    MT_TRY(add_hidden(&p->pi, trunk_out, d->pi, d->pi_depth, d->activation, &p->sizes, &p->latent));
-    MT_TRY(mt_mlp_add(&p->pi, p->latent, p->head, MT_ACT_identity, &p->sizes));
-    p->log_std = -1;
-    if (d->distribution != MT_DIST_CATEGORICAL) {
-        p->log_std = p->sizes.params;
-        p->log_std_count = (int64_t)d->action * (d->distribution == MT_DIST_GSDE ? p->latent : 1);
-        p->sizes.params += (p->log_std_count + 15) / 16 * 16;
-    }
-    p->critic = p->sizes.params;
-    MT_TRY(add_hidden(&p->vf, trunk_out, d->vf, d->vf_depth, d->activation, &p->sizes, &vf_in));
-    MT_TRY(mt_mlp_add(&p->vf, vf_in, 1, MT_ACT_identity, &p->sizes));
-    p->widest = d->obs;
-    widen(&p->widest, &p->trunk), widen(&p->widest, &p->pi), widen(&p->widest, &p->vf);
-    return MT_OK;
+    mt_architecture *a = malloc(sizeof *a);
+    if (!a) return MT_FAIL(NO_MEMORY, "cannot allocate a policy's description");
+    mt_status status = mt_architecture_make(d, p->head, a);
+    if (status == MT_OK) status = compile(p, a);
+    free(a);
+    p->desc.layers = NULL;   // was the caller's
+    return status;
 }
 
 mt_status mt_policy_create(const mt_policy_desc *desc, mt_policy **out) {
@@ -85,33 +88,7 @@ void mt_policy_destroy(mt_policy *policy) { free(policy); }
 
 // ---- the parameters by name
 
-typedef struct visitor {
-    mt_tensor_visit visit;
-    void *ctx;
-    float *param;
-} visitor;
-
-static mt_status visit_layer(const visitor *v, const mt_mlp_layer *l, const char *name) {
-    char full[MT_TENSOR_NAME_BYTES];
-    snprintf(full, sizeof full, "%s.weight", name);
-    MT_TRY(v->visit(v->ctx, full,
-        &(mt_tensor){.data = v->param + l->weight, .dtype = MT_F32, .ndim = 2, .shape = {l->out, l->in}}));
-    snprintf(full, sizeof full, "%s.bias", name);
-    return v->visit(v->ctx, full, &(mt_tensor){.data = v->param + l->bias, .dtype = MT_F32, .ndim = 1, .shape = {l->out}});
-}
-
-// hidden layers are numbered 0, 2, 4 … because SB3 counts the activations between them
-static mt_status visit_hidden(const visitor *v, const mt_mlp *mlp, int depth, const char *name) {
-    for (int i = 0; i < depth; i++) {
-        char full[MT_TENSOR_NAME_BYTES];
-        snprintf(full, sizeof full, "mlp_extractor.%s.%d", name, 2 * i);
-        MT_TRY(visit_layer(v, &mlp->layer[i], full));
-    }
-    return MT_OK;
-}
-
 mt_status mt_policy_visit(const mt_policy *p, float *param, mt_tensor_visit visit, void *ctx) {
-    visitor v = {visit, ctx, param};
     if (p->log_std >= 0) {
         int gsde = p->desc.distribution == MT_DIST_GSDE;
         mt_tensor t = {.data = param + p->log_std, .dtype = MT_F32, .ndim = gsde ? 2 : 1};
@@ -119,21 +96,14 @@ mt_status mt_policy_visit(const mt_policy *p, float *param, mt_tensor_visit visi
         t.shape[1] = gsde ? p->desc.action : 0;
         MT_TRY(visit(ctx, "log_std", &t));
     }
-    MT_TRY(visit_hidden(&v, &p->trunk, p->trunk.depth, "shared_net"));
-    MT_TRY(visit_hidden(&v, &p->pi, p->pi.depth - 1, "policy_net"));
-    MT_TRY(visit_hidden(&v, &p->vf, p->vf.depth - 1, "value_net"));
-    MT_TRY(visit_layer(&v, &p->pi.layer[p->pi.depth - 1], "action_net"));
-    return visit_layer(&v, &p->vf.layer[p->vf.depth - 1], "value_net");
-}
-
-static int64_t count_mlp(const mt_mlp *mlp) {
-    int64_t count = 0;
-    for (int i = 0; i < mlp->depth; i++) count += (int64_t)(mlp->layer[i].in + 1) * mlp->layer[i].out;
-    return count;
+    MT_TRY(mt_network_visit(&p->trunk, param, visit, ctx));
+    MT_TRY(mt_network_visit(&p->pi, param, visit, ctx));
+    return mt_network_visit(&p->vf, param, visit, ctx);
 }
 
 int64_t mt_policy_parameter_count(const mt_policy *p) {
-    return count_mlp(&p->trunk) + count_mlp(&p->pi) + count_mlp(&p->vf) + p->log_std_count;
+    return mt_network_parameter_count(&p->trunk) + mt_network_parameter_count(&p->pi) + mt_network_parameter_count(&p->vf) +
+        p->log_std_count;
 }
 
 // ---- slabs
@@ -145,33 +115,60 @@ void mt_weights_register(mt_weights *weights, const mt_policy *policy, mt_arena 
 
 void mt_weights_pack(mt_weights *weights, const mt_policy *policy, const mt_kernels *k, int parts) {
     if (parts & MT_POLICY_ACTOR) {
-        mt_mlp_pack(&policy->trunk, k, weights->param, weights->packed);
-        mt_mlp_pack(&policy->pi, k, weights->param, weights->packed);
+        mt_network_pack(&policy->trunk, k, weights->param, weights->packed);
+        mt_network_pack(&policy->pi, k, weights->param, weights->packed);
     }
-    if (parts & MT_POLICY_CRITIC) mt_mlp_pack(&policy->vf, k, weights->param, weights->packed);
+    if (parts & MT_POLICY_CRITIC) mt_network_pack(&policy->vf, k, weights->param, weights->packed);
 }
 
-void mt_policy_space_register(mt_policy_space *space, const mt_policy *policy, int64_t max_rows, mt_arena *arena) {
-    space->max_rows = max_rows;
-    MT_ARENA_ADD(arena, space->layers, policy->sizes.row_floats * max_rows);
-    MT_ARENA_ADD(arena, space->row_log_std, policy->desc.distribution == MT_DIST_GSDE ? policy->desc.action * max_rows : 0);
-    for (int i = 0; i < (policy->trunk.depth ? 4 : 2); i++) MT_ARENA_ADD(arena, space->scratch[i], policy->widest * max_rows);
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static int64_t most_of(const mt_policy *p, int64_t (*of)(const mt_network *)) {
+    return larger(of(&p->trunk), larger(of(&p->pi), of(&p->vf)));
+}
+
+static int64_t gradient_floats(const mt_network *net) { return mt_network_gradient_floats(net); }
+
+void mt_policy_space_register(mt_policy_space *space, const mt_policy *p, const mt_kernels *k, int64_t max_rows, int backward,
+    mt_arena *arena) {
+    int64_t scratch = larger(mt_network_scratch(&p->trunk, k, max_rows),
+        larger(mt_network_scratch(&p->pi, k, max_rows), mt_network_scratch(&p->vf, k, max_rows)));
+    *space = (mt_policy_space){.net.max_rows = max_rows};
+    MT_ARENA_ADD(arena, space->net.layers, p->sizes.row_floats * max_rows);
+    MT_ARENA_ADD(arena, space->net.gradients, backward ? most_of(p, gradient_floats) * max_rows : 0);
+    MT_ARENA_ADD(arena, space->net.scratch, scratch);
+    MT_ARENA_ADD(arena, space->row_log_std, p->desc.distribution == MT_DIST_GSDE ? p->desc.action * max_rows : 0);
+    for (int i = 0; i < 2; i++)
+        MT_ARENA_ADD(arena, space->d_trunk[i], backward && p->trunk.count ? mt_network_out(&p->trunk) * max_rows : 0);
+}
+
+// Small layers want many rows, so that loops are long; large ones few enough that a layer's output is still in the second-level
+// cache when the next reads it.
+int64_t mt_policy_rows_at_once(const mt_policy *p, int64_t most) {
+    enum { CACHE_FLOATS = 1 << 20, ROWS_LEAST = 32 };
+    int64_t rows = CACHE_FLOATS / (p->sizes.row_floats + 1);
+    rows = rows < ROWS_LEAST ? ROWS_LEAST : rows;
+    return rows < most ? rows : most;
 }
 
 // ---- forward and backward
 
-// what the policy head reads: the last hidden layer of the policy net, of the trunk, or the observation itself
-static const float *latent_of(const mt_policy *p, const float *trunk, mt_policy_space *space) {
-    return p->pi.depth > 1 ? space->layers + p->pi.layer[p->pi.depth - 2].output * space->max_rows : trunk;
+static const float *trunk_of(const mt_policy *p, const float *obs, const mt_policy_space *space) {
+    return p->trunk.count ? mt_network_output(&p->trunk, p->trunk.count - 1, obs, &space->net) : obs;
 }
 
-mt_policy_output mt_policy_forward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs,
-    int64_t rows, int parts, mt_policy_space *space) {
-    MT_ASSERT(rows <= space->max_rows);
+// what the policy head reads
+static const float *latent_of(const mt_policy *p, const float *trunk, const mt_policy_space *space) {
+    return mt_network_output(&p->pi, p->pi.layer[p->pi.count - 1].desc.source[0], trunk, &space->net);
+}
+
+mt_policy_output mt_policy_forward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,
+    const mt_sequences *sequences, int parts, mt_policy_space *space) {
+    MT_ASSERT(rows <= space->net.max_rows);
     mt_policy_output out = {0};
-    const float *trunk = mt_mlp_forward(&p->trunk, k, w->param, w->packed, obs, rows, space->layers, space->max_rows);
+    const float *trunk = mt_network_forward(&p->trunk, k, w->param, w->packed, obs, rows, sequences, &space->net);
     if (parts & MT_POLICY_ACTOR) {
-        out.head = mt_mlp_forward(&p->pi, k, w->param, w->packed, trunk, rows, space->layers, space->max_rows);
+        out.head = mt_network_forward(&p->pi, k, w->param, w->packed, trunk, rows, sequences, &space->net);
         out.latent = latent_of(p, trunk, space);
         if (p->desc.distribution == MT_DIST_GAUSSIAN) out.log_std = w->param + p->log_std;
         if (p->desc.distribution == MT_DIST_GSDE) {
@@ -179,8 +176,7 @@ mt_policy_output mt_policy_forward(const mt_policy *p, const mt_kernels *k, cons
             out.log_std = space->row_log_std;
         }
     }
-    if (parts & MT_POLICY_CRITIC)
-        out.value = mt_mlp_forward(&p->vf, k, w->param, w->packed, trunk, rows, space->layers, space->max_rows);
+    if (parts & MT_POLICY_CRITIC) out.value = mt_network_forward(&p->vf, k, w->param, w->packed, trunk, rows, sequences, &space->net);
     return out;
 }
 
@@ -196,32 +192,26 @@ static void log_std_backward(const mt_policy *p, const mt_kernels *k, const mt_w
 }
 
 void mt_policy_backward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,
-    int parts, const float *d_head, const float *d_value, const float *d_log_std, mt_policy_space *space, float *grad,
-    int accumulate) {
-    const mt_mlp_layer *top = p->trunk.depth ? &p->trunk.layer[p->trunk.depth - 1] : NULL;
+    const mt_sequences *sequences, int parts, const float *d_head, const float *d_value, const float *d_log_std,
+    mt_policy_space *space, float *grad, int accumulate) {
+    const mt_layer *top = p->trunk.count ? &p->trunk.layer[p->trunk.count - 1] : NULL;
     MT_ASSERT(!top || parts == MT_POLICY_BOTH);
-    const float *trunk = top ? space->layers + top->output * space->max_rows : obs;
-    const float *trunk_pre = top && top->pre >= 0 ? space->layers + top->pre * space->max_rows : NULL;
-    mt_activation trunk_act = top ? top->activation : MT_ACT_identity;
-    float *a = space->scratch[0], *b = space->scratch[1], *d_trunk = top ? space->scratch[2] : NULL;
+    const float *trunk = trunk_of(p, obs, space);
     int64_t first = mt_policy_range_of(p, parts).first;
-
-    if (parts & MT_POLICY_CRITIC)
-        mt_mlp_backward(&p->vf, k, w->param, trunk, rows, space->layers, space->max_rows, d_value, trunk_act, trunk_pre,
-            d_trunk, grad + (p->vf.first - first), accumulate, a, b);
+    mt_network_source source = {.x = trunk, .activation = top ? top->desc.activation : MT_ACT_identity,
+        .pre = top ? mt_network_pre(&p->trunk, p->trunk.count - 1, &space->net) : NULL};
+    if (parts & MT_POLICY_CRITIC) {
+        source.dx = space->d_trunk[0];
+        mt_network_backward(&p->vf, k, w->param, w->packed, &source, rows, sequences, &space->net, d_value,
+            grad + (p->vf.first - first), accumulate);
+    }
     if (!(parts & MT_POLICY_ACTOR)) return;
-    if (!top) {
-        mt_mlp_backward(&p->pi, k, w->param, obs, rows, space->layers, space->max_rows, d_head, MT_ACT_identity, NULL, NULL,
-            grad + p->pi.first, accumulate, a, b);
-    } else {
-        // both nets' gradients meet at the trunk's output
-        float *d_pi = space->scratch[3];
-        int64_t count = rows * mt_mlp_out(&p->trunk);
-        mt_mlp_backward(&p->pi, k, w->param, trunk, rows, space->layers, space->max_rows, d_head, trunk_act, trunk_pre, d_pi,
-            grad + p->pi.first, accumulate, a, b);
-        k->axpy(count, 1.0f, d_pi, d_trunk);
-        mt_mlp_backward(&p->trunk, k, w->param, obs, rows, space->layers, space->max_rows, d_trunk, MT_ACT_identity, NULL,
-            NULL, grad + p->trunk.first, accumulate, a, b);
+    source.dx = space->d_trunk[1];
+    mt_network_backward(&p->pi, k, w->param, w->packed, &source, rows, sequences, &space->net, d_head, grad + p->pi.first, accumulate);
+    if (top) {   // both nets' gradients meet at the trunk's output
+        k->axpy(rows * mt_network_out(&p->trunk), 1.0f, space->d_trunk[1], space->d_trunk[0]);
+        mt_network_backward(&p->trunk, k, w->param, w->packed, &(mt_network_source){.x = obs, .activation = MT_ACT_identity}, rows,
+            sequences, &space->net, space->d_trunk[0], grad + p->trunk.first, accumulate);
     }
     log_std_backward(p, k, w, rows, trunk, d_log_std, space, grad, accumulate);
 }

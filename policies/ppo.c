@@ -3,13 +3,17 @@
 
 #include <string.h>
 
-void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const mt_segment_shape *shape, int64_t max_rows,
-    mt_arena *arena) {
-    mt_policy_space_register(&space->net, policy, max_rows, arena);
+void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const mt_kernels *k, const mt_segment_shape *shape,
+    int64_t max_rows, mt_arena *arena) {
+    MT_ASSERT(!policy->recurrent || (max_rows >= shape->steps && shape->state == policy->sizes.state));
+    mt_policy_space_register(&space->net, policy, k, max_rows, 1, arena);
     MT_ARENA_ADD(arena, space->obs, max_rows * shape->obs);
     MT_ARENA_ADD(arena, space->action, shape->logits ? 0 : max_rows * shape->action);
     MT_ARENA_ADD(arena, space->choice, shape->logits ? max_rows * shape->action : 0);
     MT_ARENA_ADD(arena, space->mask, shape->masked ? max_rows * shape->logits : 0);
+    MT_ARENA_ADD(arena, space->row, policy->recurrent ? max_rows : 0);
+    MT_ARENA_ADD(arena, space->start, policy->recurrent ? max_rows : 0);
+    MT_ARENA_ADD(arena, space->state, policy->recurrent ? max_rows / shape->steps * shape->state : 0);
     MT_ARENA_ADD(arena, space->log_prob, max_rows);
     MT_ARENA_ADD(arena, space->advantage, max_rows);
     MT_ARENA_ADD(arena, space->returns, max_rows);
@@ -36,6 +40,16 @@ static void gather(const mt_kernels *k, const mt_segment *s, const int32_t *inde
     }
 }
 
+// Whole sequences: rows t·n + j of what is gathered are step t of environment env[j].
+static mt_sequences gather_sequences(const mt_kernels *k, const mt_segment *s, const int32_t *env, int64_t envs, mt_ppo_space *space) {
+    int64_t steps = s->shape.steps;
+    for (int64_t t = 0; t < steps; t++)
+        for (int64_t j = 0; j < envs; j++) space->row[t * envs + j] = (int32_t)(t * s->shape.envs + env[j]);
+    k->gather_rows(steps * envs, 1, s->start, space->row, space->start);
+    k->gather_rows(envs, 4 * s->shape.state, s->state, env, space->state);
+    return (mt_sequences){.steps = steps, .envs = envs, .start = space->start, .state = space->state, .state_stride = s->shape.state};
+}
+
 static mt_ppo_stats loss_of(const mt_policy *policy, const mt_kernels *k, const mt_ppo_share *share,
     const mt_policy_output *out, const mt_ppo_rows *loss, int64_t rows, mt_ppo_space *space) {
     mt_ppo_stats sums = {0};
@@ -54,9 +68,9 @@ static mt_ppo_stats loss_of(const mt_policy *policy, const mt_kernels *k, const 
 
 // forward, loss and backward of the rows that lie gathered in the workspace
 static void gradient_of_gathered(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights,
-    const mt_ppo_share *share, const mt_ppo_coefficients *coef, int64_t rows, mt_ppo_space *space, float *grad,
-    int accumulate, mt_ppo_stats *stats) {
-    mt_policy_output out = mt_policy_forward(policy, k, weights, space->obs, rows, share->parts, &space->net);
+    const mt_ppo_share *share, const mt_ppo_coefficients *coef, int64_t rows, const mt_sequences *sequences, mt_ppo_space *space,
+    float *grad, int accumulate, mt_ppo_stats *stats) {
+    mt_policy_output out = mt_policy_forward(policy, k, weights, space->obs, rows, sequences, share->parts, &space->net);
     mt_ppo_rows loss = {
         .old_log_prob = space->log_prob, .advantage = space->advantage, .returns = space->returns,
         .old_value = coef->clip_range_vf >= 0 ? space->old_value : NULL, .value = out.value,
@@ -65,7 +79,7 @@ static void gradient_of_gathered(const mt_policy *policy, const mt_kernels *k, c
         .ent_coef = coef->ent_coef, .vf_coef = coef->vf_coef, .inv_rows = share->inv_rows, .d_value = space->d_value,
     };
     mt_ppo_stats sums = loss_of(policy, k, share, &out, &loss, rows, space);
-    mt_policy_backward(policy, k, weights, space->obs, rows, share->parts, space->d_head, space->d_value, space->d_log_std,
+    mt_policy_backward(policy, k, weights, space->obs, rows, sequences, share->parts, space->d_head, space->d_value, space->d_log_std,
         &space->net, grad, accumulate);
     stats->policy_loss += sums.policy_loss, stats->value_loss += sums.value_loss, stats->entropy += sums.entropy;
     stats->approx_kl += sums.approx_kl, stats->clipped += sums.clipped, stats->ratio += sums.ratio;
@@ -73,10 +87,16 @@ static void gradient_of_gathered(const mt_policy *policy, const mt_kernels *k, c
 
 void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const mt_ppo_share *share,
     const mt_ppo_coefficients *coef, mt_ppo_space *space, float *grad, mt_ppo_stats *stats) {
-    if (share->rows == 0) memset(grad, 0, sizeof *grad * (size_t)mt_policy_range_of(policy, share->parts).count);
-    for (int64_t first = 0; first < share->rows; first += space->net.max_rows) {
-        int64_t left = share->rows - first, rows = left < space->net.max_rows ? left : space->net.max_rows;
-        gather(k, share->segment, share->index + first, rows, share->parts, coef->clip_range_vf >= 0, space);
-        gradient_of_gathered(policy, k, weights, share, coef, rows, space, grad, first > 0, stats);
+    const mt_segment *s = share->segment;
+    if (share->count == 0) memset(grad, 0, sizeof *grad * (size_t)mt_policy_range_of(policy, share->parts).count);
+    int64_t steps = share->count && policy->recurrent ? s->shape.steps : 1, at_once = space->net.net.max_rows / steps;
+    for (int64_t first = 0; first < share->count; first += at_once) {
+        int64_t left = share->count - first, count = left < at_once ? left : at_once;
+        const int32_t *index = share->index + first;
+        mt_sequences sequences;
+        if (policy->recurrent) sequences = gather_sequences(k, s, index, count, space), index = space->row;
+        gather(k, s, index, count * steps, share->parts, coef->clip_range_vf >= 0, space);
+        gradient_of_gathered(policy, k, weights, share, coef, count * steps, policy->recurrent ? &sequences : NULL, space, grad, first > 0,
+            stats);
     }
 }

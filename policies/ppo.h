@@ -20,8 +20,8 @@ typedef struct mt_ppo_coefficients {
 typedef struct mt_ppo_share {
     int parts;                    // the nets whose gradient is wanted (MT_POLICY_ACTOR, MT_POLICY_CRITIC or both)
     const mt_segment *segment;
-    const int32_t *index;         // (rows): t·N + n
-    int64_t rows;                 // 0 is allowed: the gradient is zero
+    const int32_t *index;         // (count): rows t·N + n; of a recurrent policy environments n, whose whole sequences are meant
+    int64_t count;                // 0 is allowed: the gradient is zero
     float inv_rows;               // 1 / rows of the whole minibatch over all workers
     float adv_mean, adv_inv_std;  // of the whole minibatch; 0 and 1 to leave advantages as they are
 } mt_ppo_share;
@@ -31,12 +31,16 @@ typedef struct mt_ppo_space {
     float *obs, *action, *log_prob, *advantage, *returns, *old_value;   // gathered rows, (max_rows, …)
     int32_t *choice;
     uint8_t *mask;
+    int32_t *row;                                                       // recurrent: numbers of the gathered rows, (max_rows)
+    uint8_t *start;                                                     // (max_rows)
+    float *state;                                                       // (max_rows / T, S)
     float *d_head, *d_value, *d_log_std;
 } mt_ppo_space;
 
-// max_rows: rows processed at once; larger shares are cut into pieces that stay in the cache.
-void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const mt_segment_shape *shape, int64_t max_rows,
-    mt_arena *arena);
+// max_rows: rows processed at once, of a recurrent policy at least a sequence of T; larger shares are cut into pieces that stay in
+// the cache.
+void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const mt_kernels *k, const mt_segment_shape *shape,
+    int64_t max_rows, mt_arena *arena);
 
 // Writes the gradient of the share's parts (their range of the slab, padding untouched) and adds their sums to *stats. The
 // bits are the same for the parts together and apart.

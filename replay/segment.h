@@ -19,6 +19,7 @@ typedef struct mt_segment_shape {
     int action;            // A
     int logits;            // K; 0 = the action space is a box
     int masked;            // the environment sends action masks
+    int state;             // S: floats of a recurrent policy's state; 0 = it has none
 } mt_segment_shape;
 
 // X(field, type, time rows, width of one row of one environment): every field once. The list allocates, gathers, sends,
@@ -29,6 +30,8 @@ typedef struct mt_segment_shape {
     X(choice, int32_t, s->steps, s->logits ? s->action : 0) /* discrete kinds */                                       \
     X(mask, uint8_t, s->steps + 1, s->masked ? s->logits : 0)                                                          \
     X(log_prob, float, s->steps, 1)               /* of the whole action, by the behaviour policy, nats */             \
+    X(start, uint8_t, s->steps, s->state ? 1 : 0)   /* 1: an episode begins, so the recurrent state is zero before */     \
+    X(state, float, 1, s->state)                    /* recurrent state before the first step, of all layers */            \
     X(reward, float, s->steps, 1)                                                                                      \
     X(terminated, uint8_t, s->steps, 1)                                                                                \
     X(truncated, uint8_t, s->steps, 1)                                                                                 \

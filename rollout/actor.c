@@ -11,12 +11,34 @@ void mt_actor_register(mt_actor *a, const mt_policy *policy, const mt_kernels *k
     uint64_t first_env, int64_t rows, mt_arena *arena) {
     *a = (mt_actor){.policy = policy, .kernels = kernels, .use = use, .seed = seed, .first_env = first_env, .rows = rows};
     // values of a whole segment go through the same workspace, so it is full-sized even for few environments
-    int64_t at_once = MT_ACTOR_ROWS_AT_ONCE;
-    mt_policy_space_register(&a->space, policy, at_once, arena);
+    int64_t at_once = a->at_once = mt_policy_rows_at_once(policy, MT_ACTOR_ROWS_AT_ONCE), state = policy->sizes.state;
+    mt_policy_space_register(&a->space, policy, kernels, at_once, 0, arena);
+    MT_ARENA_ADD(arena, a->state, state * rows);
+    MT_ARENA_ADD(arena, a->start, state ? rows : 0);
+    MT_ARENA_ADD(arena, a->value, state ? rows : 0);
+    MT_ARENA_ADD(arena, a->row_state, state * at_once);
+    MT_ARENA_ADD(arena, a->row_start, state ? at_once : 0);
     MT_ARENA_ADD(arena, a->blocks, 4 * at_once);
     MT_ARENA_ADD(arena, a->words, even(policy->desc.action) * at_once);
     MT_ARENA_ADD(arena, a->noise, even(policy->desc.action) * at_once);
     MT_ARENA_ADD(arena, a->matrix, policy->desc.distribution == MT_DIST_GSDE ? rows * policy->log_std_count : 0);
+}
+
+void mt_actor_begin(mt_actor *a) {
+    if (a->policy->recurrent) memset(a->start, 1, (size_t)a->rows);
+}
+
+// One step of the environments first … first + rows through the policy; carries their states on.
+static mt_policy_output forward(mt_actor *a, const mt_weights *weights, const float *obs, int64_t first, int64_t rows) {
+    const mt_policy *p = a->policy;
+    const float *at = obs + first * p->desc.obs;
+    if (!p->recurrent) return mt_policy_forward(p, a->kernels, weights, at, rows, NULL, MT_POLICY_ACTOR, &a->space);
+    float *state = a->state + first * p->sizes.state;
+    mt_sequences s = {.steps = 1, .envs = rows, .start = a->start + first, .state = state, .state_out = state, .state_stride = p->sizes.state};
+    mt_policy_output out = mt_policy_forward(p, a->kernels, weights, at, rows, &s, MT_POLICY_BOTH, &a->space);
+    memcpy(a->value + first, out.value, sizeof(float) * (size_t)rows);
+    memset(a->start + first, 0, (size_t)rows);
+    return out;
 }
 
 // words (rows, width): component c of row r is word c mod 4 of block c/4 of the row's stream at this step
@@ -41,7 +63,7 @@ static void draw_normals(mt_actor *a, int64_t first, int64_t rows, uint64_t step
 void mt_actor_resample(mt_actor *a, const mt_weights *weights, uint64_t step) {
     const mt_policy *p = a->policy;
     if (p->desc.distribution != MT_DIST_GSDE) return;
-    int64_t count = p->log_std_count, at_once = 4 * MT_ACTOR_ROWS_AT_ONCE;   // words that fit in blocks
+    int64_t count = p->log_std_count, at_once = 4 * a->at_once;   // words that fit in blocks
     for (int64_t r = 0; r < a->rows; r++) {
         float *matrix = a->matrix + r * count;
         uint64_t stream = mt_rng_stream(MT_RNG_EXPLORE, a->first_env + (uint64_t)r);
@@ -74,10 +96,9 @@ void mt_actor_sample(mt_actor *a, const mt_weights *weights, const float *obs, c
     float *action, int32_t *choice, float *log_prob) {
     const mt_policy *p = a->policy;
     int dim = p->desc.action;
-    for (int64_t first = 0; first < a->rows; first += MT_ACTOR_ROWS_AT_ONCE) {
-        int64_t rows = smaller(MT_ACTOR_ROWS_AT_ONCE, a->rows - first);
-        mt_policy_output out =
-            mt_policy_forward(p, a->kernels, weights, obs + first * p->desc.obs, rows, MT_POLICY_ACTOR, &a->space);
+    for (int64_t first = 0; first < a->rows; first += a->at_once) {
+        int64_t rows = smaller(a->at_once, a->rows - first);
+        mt_policy_output out = forward(a, weights, obs, first, rows);
         if (p->desc.distribution == MT_DIST_CATEGORICAL) {
             draw_words(a, first, rows, step, dim);
             mt_categorical d = mt_policy_categorical(p, &out, mask ? mask + first * p->head : NULL, rows);
@@ -92,10 +113,9 @@ void mt_actor_mode(mt_actor *a, const mt_weights *weights, const float *obs, con
     int32_t *choice) {
     const mt_policy *p = a->policy;
     int dim = p->desc.action;
-    for (int64_t first = 0; first < a->rows; first += MT_ACTOR_ROWS_AT_ONCE) {
-        int64_t rows = smaller(MT_ACTOR_ROWS_AT_ONCE, a->rows - first);
-        mt_policy_output out =
-            mt_policy_forward(p, a->kernels, weights, obs + first * p->desc.obs, rows, MT_POLICY_ACTOR, &a->space);
+    for (int64_t first = 0; first < a->rows; first += a->at_once) {
+        int64_t rows = smaller(a->at_once, a->rows - first);
+        mt_policy_output out = forward(a, weights, obs, first, rows);
         if (p->desc.distribution == MT_DIST_CATEGORICAL) {
             mt_categorical d = mt_policy_categorical(p, &out, mask ? mask + first * p->head : NULL, rows);
             a->kernels->categorical_mode(&d, choice + first * dim);
@@ -105,11 +125,24 @@ void mt_actor_mode(mt_actor *a, const mt_weights *weights, const float *obs, con
     }
 }
 
-void mt_actor_value(mt_actor *a, const mt_weights *weights, const float *obs, int64_t rows, float *value) {
-    for (int64_t first = 0; first < rows; first += MT_ACTOR_ROWS_AT_ONCE) {
-        int64_t n = smaller(MT_ACTOR_ROWS_AT_ONCE, rows - first);
+// The states from which rows go on, in scratch: the network may not write to them.
+static mt_sequences states_of(mt_actor *a, const int32_t *env, int64_t first, int64_t rows) {
+    int state = a->policy->sizes.state;
+    for (int64_t r = 0; r < rows; r++) {
+        int64_t e = env ? env[first + r] : first + r;
+        memcpy(a->row_state + r * state, a->state + e * state, sizeof(float) * (size_t)state);
+        a->row_start[r] = a->start[e];
+    }
+    return (mt_sequences){.steps = 1, .envs = rows, .start = a->row_start, .state = a->row_state, .state_stride = state};
+}
+
+void mt_actor_value(mt_actor *a, const mt_weights *weights, const float *obs, const int32_t *env, int64_t rows, float *value) {
+    for (int64_t first = 0; first < rows; first += a->at_once) {
+        int64_t n = smaller(a->at_once, rows - first);
+        mt_sequences s;
+        if (a->policy->recurrent) s = states_of(a, env, first, n);
         mt_policy_output out = mt_policy_forward(a->policy, a->kernels, weights, obs + first * a->policy->desc.obs, n,
-            MT_POLICY_CRITIC, &a->space);
+            a->policy->recurrent ? &s : NULL, MT_POLICY_CRITIC, &a->space);
         memcpy(value + first, out.value, sizeof(float) * (size_t)n);
     }
 }

@@ -1,6 +1,10 @@
 // Acting: observations through the policy to sampled actions, with random numbers keyed by (seed, environment, step), so
 // that an environment's actions do not depend on which worker, thread or rank steps it or on how many rows go together.
 // One object a thread; allocates once.
+//
+// Of a recurrent policy it holds every environment's state: sampling carries it on, from zero where `start` is set, and clears
+// `start`; whoever steps the environments sets it again where an episode ended. The critic has a state, too, so sampling evaluates
+// V in the same pass.
 #ifndef MANTA_ROLLOUT_ACTOR_H
 #define MANTA_ROLLOUT_ACTOR_H
 
@@ -13,16 +17,24 @@ typedef struct mt_actor {
     uint64_t seed, first_env;    // row r is environment first_env + r
     int64_t rows;                // N
     mt_rng_use use;              // MT_RNG_ACTION, or MT_RNG_EVAL
+    int64_t at_once;             // rows that go through the network together
     mt_policy_space space;
+    float *state;                // recurrent: (N, S)
+    uint8_t *start;              // recurrent: (N): 1 where the next observation begins an episode; all at first
+    float *value;                // recurrent: (N): V of the observations of the last sample
+    float *row_state;            // recurrent: (rows at once, S) scratch
+    uint8_t *row_start;          // recurrent: (rows at once) scratch
     uint32_t *blocks, *words;    // (rows at once, 4), (rows at once, A rounded up to even)
     float *noise;                // like words
     float *matrix;               // gSDE: (N, L, A)
 } mt_actor;
 
-enum { MT_ACTOR_ROWS_AT_ONCE = 256 };   // rows that go through the network together
+enum { MT_ACTOR_ROWS_AT_ONCE = 256 };   // at most
 
 void mt_actor_register(mt_actor *actor, const mt_policy *policy, const mt_kernels *kernels, mt_rng_use use, uint64_t seed,
     uint64_t first_env, int64_t rows, mt_arena *arena);
+
+void mt_actor_begin(mt_actor *actor);   // recurrent: every environment begins an episode. After the arena's commit
 
 // gSDE: draws every row's exploration matrix anew, keyed by `step`. Nothing for the other distributions.
 void mt_actor_resample(mt_actor *actor, const mt_weights *weights, uint64_t step);
@@ -35,7 +47,8 @@ void mt_actor_sample(mt_actor *actor, const mt_weights *weights, const float *ob
 void mt_actor_mode(mt_actor *actor, const mt_weights *weights, const float *obs, const uint8_t *mask, float *action,
     int32_t *choice);
 
-// V(obs) of any number of rows: obs (rows, O) → value (rows).
-void mt_actor_value(mt_actor *actor, const mt_weights *weights, const float *obs, int64_t rows, float *value);
+// V(obs) of any number of rows: obs (rows, O) → value (rows). Recurrent: row r is what environment env[r] (Nullable: r) sees next;
+// its state is read and not carried on.
+void mt_actor_value(mt_actor *actor, const mt_weights *weights, const float *obs, const int32_t *env, int64_t rows, float *value);
 
 #endif

@@ -6,12 +6,12 @@
 mt_status mt_codec_init(mt_codec *codec, const mt_env *env) {
     const mt_space *o = mt_env_observation_space(env), *a = mt_env_action_space(env);
     int64_t floats = o->kind == MANTA_SPACE_BOX ? o->count : o->logits;
-    if (floats > MT_MLP_MAX_WIDTH)
-        return MT_FAIL(UNSUPPORTED, "%s: an observation of %lld floats; MlpPolicy takes at most %d", mt_env_id(env),
-            (long long)floats, MT_MLP_MAX_WIDTH);
+    if (floats > MT_LAYER_MAX_SIZE)
+        return MT_FAIL(UNSUPPORTED, "%s: an observation of %lld floats; at most %d are supported", mt_env_id(env),
+            (long long)floats, MT_LAYER_MAX_SIZE);
     if (a->kind == MANTA_SPACE_BOX && a->dtype != MANTA_F32)
         return MT_FAIL(UNSUPPORTED, "%s: a box action must be MANTA_F32; use a discrete kind for integers", mt_env_id(env));
-    if (a->count > MT_POLICY_MAX_COMPONENTS || a->logits > MT_MLP_MAX_WIDTH)
+    if (a->count > MT_POLICY_MAX_COMPONENTS || a->logits > MT_LAYER_MAX_UNITS)
         return MT_FAIL(UNSUPPORTED, "%s: an action of %lld components; at most %d are supported", mt_env_id(env),
             (long long)a->count, MT_POLICY_MAX_COMPONENTS);
     *codec = (mt_codec){.observation = o, .action = a, .obs = (int)floats, .action_count = (int)a->count,

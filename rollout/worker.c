@@ -19,6 +19,7 @@ struct mt_rollout_worker {
     uint8_t *mask;               // (N, K): what is allowed next
     float *encoded, *clipped;    // (N, O) scratch; (N, A) box actions as the environment gets them
     float *cut_value;            // (N)
+    int32_t *cut;                // (N): which environments they are of
     float *episode_reward;       // (N) so far
     int32_t *episode_steps;
     float *discounted;           // (N) discounted return so far, for reward normalisation
@@ -37,7 +38,7 @@ static void register_buffers(mt_rollout_worker *w) {
     int64_t n = d->envs;
     mt_arena *arena = &w->arena;
     mt_segment_shape shape = {.steps = d->steps, .envs = n, .obs = c->obs, .action = c->action_count, .logits = c->logits,
-        .masked = mt_env_has_action_mask(w->env)};
+        .masked = mt_env_has_action_mask(w->env), .state = d->policy->sizes.state};
     w->segment.shape = shape;
     if (!d->outside) mt_segment_register(&w->segment, &shape, arena);
     mt_actor_register(&w->actor, d->policy, d->kernels, MT_RNG_ACTION, d->seed, d->first_env, n, arena);
@@ -47,6 +48,7 @@ static void register_buffers(mt_rollout_worker *w) {
     MT_ARENA_ADD(arena, w->encoded, n * c->obs);
     MT_ARENA_ADD(arena, w->clipped, c->logits ? 0 : n * c->action_count);
     MT_ARENA_ADD(arena, w->cut_value, n);
+    MT_ARENA_ADD(arena, w->cut, n);
     MT_ARENA_ADD(arena, w->episode_reward, n);
     MT_ARENA_ADD(arena, w->episode_steps, n);
     MT_ARENA_ADD(arena, w->discounted, n);
@@ -86,6 +88,7 @@ static mt_status build(mt_rollout_worker *w) {
     MT_TRY(mt_codec_init(&w->codec, w->env));
     register_buffers(w);
     MT_TRY(mt_arena_commit(&w->arena));
+    mt_actor_begin(&w->actor);
     w->direct = w->codec.obs_is_plain && !w->desc.normaliser->observations;
     manta_env_batch batch = batch_at(w, w->raw, w->mask);
     return mt_env_reset(w->env, &batch, NULL, NULL);
@@ -138,9 +141,11 @@ static void act(mt_rollout_worker *w, const mt_weights *weights, int64_t t) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs, a = s->shape.action;
     int freq = w->desc.sde_sample_freq;
+    if (s->start) memcpy(s->start + t * n, w->actor.start, (size_t)n);
     if (t == 0 || (freq > 0 && t % freq == 0)) mt_actor_resample(&w->actor, weights, w->step);
     mt_actor_sample(&w->actor, weights, s->obs + t * n * s->shape.obs, s->mask ? s->mask + t * n * s->shape.logits : NULL,
         w->step, s->action ? s->action + t * n * a : NULL, s->choice ? s->choice + t * n * a : NULL, s->log_prob + t * n);
+    if (s->start) memcpy(s->value + t * n, w->actor.value, sizeof(float) * (size_t)n);
     if (s->action) mt_codec_clip(&w->codec, n, s->action + t * n * a, w->clipped);
 }
 
@@ -169,9 +174,11 @@ static void value_of_cut(mt_rollout_worker *w, const mt_weights *weights, int64_
     int64_t n = s->shape.envs, cut = 0;
     size_t bytes = w->codec.observation->bytes;
     for (int64_t i = 0; i < n; i++)
-        if (s->truncated[t * n + i] && !s->terminated[t * n + i])
-            see(w, 1, (char *)w->final_raw + bytes * (size_t)i, w->encoded + cut++ * s->shape.obs);
-    mt_actor_value(&w->actor, weights, w->encoded, cut, w->cut_value);
+        if (s->truncated[t * n + i] && !s->terminated[t * n + i]) {
+            see(w, 1, (char *)w->final_raw + bytes * (size_t)i, w->encoded + cut * s->shape.obs);
+            w->cut[cut++] = (int32_t)i;
+        }
+    mt_actor_value(&w->actor, weights, w->encoded, w->cut, cut, w->cut_value);
     for (int64_t i = n; i-- > 0;)
         if (s->truncated[t * n + i] && !s->terminated[t * n + i]) s->final_value[t * n + i] = w->cut_value[--cut];
 }
@@ -221,11 +228,13 @@ mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weig
     if (w->step == 0) observe(w, s->obs);   // the first reset's observations count, too
     mt_normaliser_apply(&w->normaliser, w->desc.kernels, n, s->obs, s->obs);
     if (s->mask) memcpy(s->mask, w->mask, (size_t)(n * s->shape.logits));
+    if (s->state) memcpy(s->state, w->actor.state, sizeof(float) * (size_t)(n * s->shape.state));
     for (int64_t t = 0; t < last; t++) {
         act(w, weights, t);
         MT_TRY(step(w, t));
         mt_pulse_beat(w->desc.pulse);
         if (account(w, t)) value_of_cut(w, weights, t);
+        for (int64_t i = 0; s->start && i < n; i++) w->actor.start[i] = s->terminated[t * n + i] | s->truncated[t * n + i];
     }
     if (w->direct) memcpy(w->raw, s->obs + last * n * s->shape.obs, sizeof(float) * (size_t)(n * s->shape.obs));
     if (s->mask) memcpy(w->mask, s->mask + last * n * s->shape.logits, (size_t)(n * s->shape.logits));
@@ -236,7 +245,9 @@ mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weig
 void mt_rollout_worker_finish(mt_rollout_worker *w, const mt_weights *weights) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs, rows = n * s->shape.steps;
-    mt_actor_value(&w->actor, weights, s->obs, rows + n, s->value);
+    // a recurrent critic has seen all but the last with its actor
+    int64_t seen = s->start ? rows : 0;
+    mt_actor_value(&w->actor, weights, s->obs + seen * s->shape.obs, NULL, rows + n - seen, s->value + seen);
     w->desc.kernels->gae(&(mt_gae){
         .steps = s->shape.steps, .envs = n, .reward = s->reward, .value = s->value, .terminated = s->terminated,
         .truncated = s->truncated, .final_value = s->final_value, .gamma = (float)w->desc.gamma,
@@ -272,6 +283,10 @@ mt_status mt_rollout_worker_save(const mt_rollout_worker *w, mt_blob *blob) {
     mt_blob_put_f32(blob, "episode_reward", w->episode_reward, n);
     mt_blob_put_i32(blob, "episode_steps", w->episode_steps, n);
     mt_blob_put_f32(blob, "discounted", w->discounted, n);
+    if (w->actor.start) {
+        mt_blob_put_f32(blob, "memory", w->actor.state, n * (size_t)w->segment.shape.state);
+        mt_blob_put_u8(blob, "start", w->actor.start, n);
+    }
     free(snapshot);
     return MT_OK;
 }
@@ -285,6 +300,7 @@ static mt_status start_anew(mt_rollout_worker *w) {
     memset(w->episode_reward, 0, sizeof *w->episode_reward * n);
     memset(w->episode_steps, 0, sizeof *w->episode_steps * n);
     memset(w->discounted, 0, sizeof *w->discounted * n);
+    mt_actor_begin(&w->actor);
     manta_env_batch batch = batch_at(w, w->raw, w->mask);
     mt_status status = mt_env_reset(w->env, &batch, seeds, NULL);
     free(seeds);
@@ -301,6 +317,10 @@ mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader, i
     mt_blob_get_f32(reader, "episode_reward", w->episode_reward, n);
     mt_blob_get_i32(reader, "episode_steps", w->episode_steps, n);
     mt_blob_get_f32(reader, "discounted", w->discounted, n);
+    if (w->actor.start) {
+        mt_blob_get_f32(reader, "memory", w->actor.state, n * (size_t)w->segment.shape.state);
+        mt_blob_get_u8(reader, "start", w->actor.start, n);
+    }
     MT_TRY(reader->status);
     if (exact) *exact = bytes != 0;
     return bytes ? mt_env_snapshot_load(w->env, snapshot, bytes) : start_anew(w);

@@ -46,6 +46,7 @@ static mt_status start(evaluator *e) {
     MT_ARENA_ADD(&e->arena, e->steps, e->envs);
     MT_ARENA_ADD(&e->arena, e->picture, d->render ? PICTURE_BYTES : 0);
     MT_TRY(mt_arena_commit(&e->arena));
+    mt_actor_begin(&e->actor);
     for (int i = 0; i < e->envs; i++) e->left[i] = d->episodes / e->envs + (i < d->episodes % e->envs);
     return mt_env_reset(e->env, &e->io.batch, NULL, NULL);
 }
@@ -80,6 +81,7 @@ static void account(evaluator *e) {
         e->reward[i] += b->reward[i];
         e->steps[i]++;
         if (!b->terminated[i] && !b->truncated[i]) continue;
+        if (e->actor.start) e->actor.start[i] = 1;
         if (e->left[i] > 0) {
             e->left[i]--;
             e->out->each[e->out->episodes++] = (mt_episode){(float)e->reward[i], e->steps[i]};

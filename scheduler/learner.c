@@ -21,7 +21,8 @@ enum {
     TAIL_FLOATS = 16,          // behind the parameters: the loss's sums
     POLICY_LOSS = 0, VALUE_LOSS, ENTROPY, APPROX_KL, CLIPPED, TAIL_SUMS,   // in the tail
     SQUARES = TAIL_SUMS, TOTALS,   // of a minibatch: the tail's sums and the gradient's Σ squares
-    ROWS_AT_ONCE = 256,        // rows of a share that go through the network together: they stay in the L2 cache
+    ROWS_AT_ONCE = 256,        // rows of a share that go through the network together, at most: they stay in the L2 cache
+    SEQUENCE_ROWS_AT_ONCE = 2048,   // of sequences: a step's product wants many of them side by side
     VARIANCE_DOUBLES = 5       // count, Σ returns, Σ returns², Σ (returns - value), Σ (returns - value)²
 };
 
@@ -30,7 +31,8 @@ typedef struct share_worker {
     const mt_segment *segment;   // of the running update
     int envs;
     int64_t rows;                // T·envs
-    int32_t *order;              // (epochs, rows)
+    int64_t units;               // what minibatches are dealt of: rows, or of a recurrent policy environments' sequences
+    int32_t *order;              // (epochs, units)
     double *moments;             // (epochs, minibatches, 2): Σ advantage, Σ advantage²; then VARIANCE_DOUBLES
     mt_ppo_space space[2];       // the second: the critic's, where each net has its thread
     float *slab;                 // of the running minibatch
@@ -40,6 +42,8 @@ struct mt_learner {
     mt_learner_desc desc;
     int *worker_envs;            // owned (W)
     int total_envs;
+    int64_t unit;                // rows of a unit: 1, or of a recurrent policy T
+    int64_t batch;               // units of a minibatch over all workers
     int64_t minibatches;         // per epoch
     int64_t *rows;               // (minibatches) of a whole minibatch, over all workers
     mt_arena arena;
@@ -70,18 +74,20 @@ struct mt_learner {
 
 // ---- how rows are shared out
 
-// First row of minibatch `b` in the shuffled order of a worker with `envs` environments. With one worker: b·batch_size.
+static int64_t units_of(const mt_learner *l, int envs) { return l->desc.shape.steps * envs / l->unit; }
+
+// First unit of minibatch `b` in the shuffled order of a worker with `envs` environments. With one worker: b·batch.
 static int64_t share_start(const mt_learner *l, int envs, int64_t b) {
-    int64_t rows = l->desc.shape.steps * envs;
-    int64_t start = b * l->desc.config.batch_size * envs / l->total_envs;
-    return b == l->minibatches || start > rows ? rows : start;
+    int64_t units = units_of(l, envs);
+    int64_t start = b * l->batch * envs / l->total_envs;
+    return b == l->minibatches || start > units ? units : start;
 }
 
 static void count_rows(mt_learner *l) {
     for (int64_t b = 0; b < l->minibatches; b++) {
         l->rows[b] = 0;
         for (int w = 0; w < l->desc.workers; w++)
-            l->rows[b] += share_start(l, l->worker_envs[w], b + 1) - share_start(l, l->worker_envs[w], b);
+            l->rows[b] += (share_start(l, l->worker_envs[w], b + 1) - share_start(l, l->worker_envs[w], b)) * l->unit;
     }
 }
 
@@ -106,6 +112,14 @@ static mt_status divide(mt_learner *l) {
     return MT_OK;
 }
 
+// The rows of a share that go through the network together: `most` are the most that any minibatch has.
+static int64_t rows_at_once(const mt_learner *l, int64_t most) {
+    if (most < l->unit) most = l->unit;
+    if (l->unit == 1) return mt_policy_rows_at_once(l->desc.policy, most < ROWS_AT_ONCE ? most : ROWS_AT_ONCE);
+    int64_t rows = SEQUENCE_ROWS_AT_ONCE / l->unit * l->unit;
+    return rows < l->unit ? l->unit : rows < most ? rows : most;
+}
+
 static mt_status allocate(mt_learner *l) {
     const mt_learner_desc *d = &l->desc;
     mt_arena *arena = &l->arena;
@@ -118,23 +132,24 @@ static mt_status allocate(mt_learner *l) {
     MT_ARENA_ADD(arena, l->scale, 2 * epochs * l->minibatches);
     MT_ARENA_ADD(arena, l->rows, l->minibatches);
     // of the largest worker of all ranks: it strides the counters of the shuffle, which must not depend on the layout
-    int64_t most_rows = 0;
+    int64_t most_units = 0;
     for (int w = 0; w < d->workers; w++)
-        if (d->shape.steps * l->worker_envs[w] > most_rows) most_rows = d->shape.steps * l->worker_envs[w];
+        if (units_of(l, l->worker_envs[w]) > most_units) most_units = units_of(l, l->worker_envs[w]);
     for (int i = 0; i < l->shares; i++) {
         share_worker *w = &l->share[i];
         w->envs = l->worker_envs[l->first_worker + i];
         w->rows = d->shape.steps * w->envs;
+        w->units = units_of(l, w->envs);
         int64_t most = 0;
         for (int64_t b = 0; b < l->minibatches; b++) {
-            int64_t rows = share_start(l, w->envs, b + 1) - share_start(l, w->envs, b);
+            int64_t rows = (share_start(l, w->envs, b + 1) - share_start(l, w->envs, b)) * l->unit;
             if (rows > most) most = rows;
         }
-        MT_ARENA_ADD(arena, w->order, epochs * w->rows);
+        MT_ARENA_ADD(arena, w->order, epochs * w->units);
         for (int t = 0; t < l->net_threads; t++)
-            mt_ppo_space_register(&w->space[t], d->policy, &d->shape, most < ROWS_AT_ONCE ? (most ? most : 1) : ROWS_AT_ONCE, arena);
+            mt_ppo_space_register(&w->space[t], d->policy, d->kernels, &d->shape, rows_at_once(l, most), arena);
     }
-    l->word_count = (most_rows + 3) / 4 * 4;
+    l->word_count = (most_units + 3) / 4 * 4;
     MT_ARENA_ADD(arena, l->words, l->word_count * mt_workers_count(d->threads));
     MT_TRY(mt_arena_commit(arena));
     count_rows(l);
@@ -155,8 +170,9 @@ static mt_status build(mt_learner *l, const mt_learner_desc *desc) {
     MT_TRY(mt_agree(desc->comm, allocate_lists(l, desc)));
     memcpy(l->worker_envs, desc->worker_envs, sizeof *l->worker_envs * (size_t)desc->workers);
     for (int w = 0; w < desc->workers; w++) l->total_envs += l->worker_envs[w];
-    int64_t rows = desc->shape.steps * l->total_envs;
-    l->minibatches = (rows + desc->config.batch_size - 1) / desc->config.batch_size;
+    l->unit = desc->policy->recurrent ? desc->shape.steps : 1;
+    l->batch = desc->config.batch_size > l->unit ? desc->config.batch_size / l->unit : 1;
+    l->minibatches = (units_of(l, l->total_envs) + l->batch - 1) / l->batch;
     MT_TRY(mt_agree(desc->comm, allocate(l)));   // the slab is made together or not at all
     MT_TRY(mt_comm_slab_create(l->column, l->shares, (size_t)l->range.count + TAIL_FLOATS, MT_REDUCE_ORDERED,
         &l->slab));
@@ -190,12 +206,12 @@ void mt_learner_destroy(mt_learner *l) {
 // ---- before the minibatches: order of rows, moments of the advantage
 
 // Fisher–Yates with one word a position, Philox stream (SHUFFLE, worker), counter (iteration, epoch). The multiply-shift's
-// bias is below rows·2⁻³², nothing beside the sampling noise of an epoch.
-static void shuffle(const mt_learner *l, int worker, int epoch, int32_t *order, int64_t rows, uint32_t *words) {
+// bias is below units·2⁻³², nothing beside the sampling noise of an epoch.
+static void shuffle(const mt_learner *l, int worker, int epoch, int32_t *order, int64_t units, uint32_t *words) {
     uint64_t counter = (l->iteration * (uint64_t)l->desc.config.n_epochs + (uint64_t)epoch) * (uint64_t)(l->word_count / 4);
-    l->desc.kernels->philox_counters(l->desc.seed, mt_rng_stream(MT_RNG_SHUFFLE, (uint64_t)worker), counter, (rows + 3) / 4,
+    l->desc.kernels->philox_counters(l->desc.seed, mt_rng_stream(MT_RNG_SHUFFLE, (uint64_t)worker), counter, (units + 3) / 4,
         words);
-    for (int64_t i = 0; i < rows; i++) {
+    for (int64_t i = 0; i < units; i++) {
         int64_t j = (int64_t)((uint64_t)words[i] * (uint64_t)(i + 1) >> 32);
         order[i] = order[j];
         order[j] = (int32_t)i;
@@ -207,8 +223,11 @@ static void advantage_moments(const mt_learner *l, const share_worker *w, const 
     for (int64_t b = 0; b < l->minibatches; b++) {
         double sum = 0, squares = 0;
         for (int64_t i = share_start(l, w->envs, b), end = share_start(l, w->envs, b + 1); i < end; i++) {
-            double a = advantage[order[i]];
-            sum += a, squares += a * a;
+            // a row, or the steps of an environment, which lie N rows apart
+            for (int64_t t = 0; t < l->unit; t++) {
+                double a = advantage[t * w->envs + order[i]];
+                sum += a, squares += a * a;
+            }
         }
         moments[2 * b] = sum, moments[2 * b + 1] = squares;
     }
@@ -230,8 +249,8 @@ static void prepare_worker(void *context, int index, int thread) {
     int worker = l->first_worker + l->own + index;
     uint32_t *words = l->words + l->word_count * thread;
     for (int e = 0; e < l->desc.config.n_epochs; e++) {
-        int32_t *order = w->order + w->rows * e;
-        shuffle(l, worker, e, order, w->rows, words);
+        int32_t *order = w->order + w->units * e;
+        shuffle(l, worker, e, order, w->units, words);
         advantage_moments(l, w, order, w->moments + 2 * l->minibatches * e);
     }
     variance_sums(w, w->moments + moment_count(l) - VARIANCE_DOUBLES);
@@ -243,7 +262,7 @@ static mt_status share_rows(mt_learner *l) {
         share_worker *w = &l->share[i];
         int from = i / l->desc.local_workers;
         if (!w->rows) continue;
-        MT_TRY(mt_pair_send(&l->pair, from, w->order, sizeof *w->order * (size_t)(l->desc.config.n_epochs * w->rows)));
+        MT_TRY(mt_pair_send(&l->pair, from, w->order, sizeof *w->order * (size_t)(l->desc.config.n_epochs * w->units)));
     }
     return MT_OK;
 }
@@ -283,7 +302,7 @@ static void gradient_of(mt_learner *l, share_worker *w, int parts, mt_ppo_space 
     int64_t first = share_start(l, w->envs, l->minibatch), end = share_start(l, w->envs, l->minibatch + 1);
     const double *scale = l->scale + 2 * (l->epoch * l->minibatches + l->minibatch);
     mt_ppo_share share = {
-        .parts = parts, .segment = w->segment, .index = w->order + w->rows * l->epoch + first, .rows = end - first,
+        .parts = parts, .segment = w->segment, .index = w->order + w->units * l->epoch + first, .count = end - first,
         .inv_rows = (float)(1.0 / (double)l->rows[l->minibatch]),
         .adv_mean = (float)scale[0], .adv_inv_std = (float)scale[1],
     };

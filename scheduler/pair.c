@@ -6,9 +6,10 @@
 // 70 us an iteration of 320 minibatches; now each rank reads the rows where their runner wrote them.
 #include "scheduler/pair.h"
 
-static int64_t weights_of(const mt_mlp *mlp) {
+// products of a row: what a net costs
+static int64_t weights_of(const mt_network *net) {
     int64_t count = 0;
-    for (int i = 0; i < mlp->depth; i++) count += (int64_t)mlp->layer[i].in * mlp->layer[i].out;
+    for (int i = 0; i < net->count; i++) count += mt_layer_products(net, i);
     return count;
 }
 
@@ -16,7 +17,7 @@ static int64_t weights_of(const mt_mlp *mlp) {
 // their mean.
 int mt_pair_balanced(const mt_policy *policy) {
     int64_t actor = weights_of(&policy->pi), critic = weights_of(&policy->vf), larger = actor > critic ? actor : critic;
-    return policy->trunk.depth == 0 && 20 * larger <= 11 * (actor + critic);
+    return policy->trunk.count == 0 && 20 * larger <= 11 * (actor + critic);
 }
 
 // On several nodes ranks of a pair might be on different ones, and rows would cross the network.

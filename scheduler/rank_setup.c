@@ -7,7 +7,7 @@ mt_status mt_rank_setup_probe(mt_rank_setup *s) {
     mt_codec codec;
     MT_TRY(mt_policy_probe(s->ppo, s->environment.desc, s->environment.options, s->environment.option_count, &codec, &s->policy));
     s->shape = (mt_segment_shape){.steps = s->ppo->n_steps, .obs = codec.obs, .action = codec.action_count, .logits = codec.logits,
-        .masked = (s->environment.desc->capabilities & MANTA_ENV_HAS_ACTION_MASK) != 0};
+        .state = s->policy->sizes.state, .masked = (s->environment.desc->capabilities & MANTA_ENV_HAS_ACTION_MASK) != 0};
     return MT_OK;
 }
 

@@ -32,9 +32,10 @@ Test(policy, parameters_have_the_names_and_shapes_of_stable_baselines3) {
     mt_policy_visit(p, slab, note, &n);
     cr_expect_str_eq(n.text, "mlp_extractor.policy_net.0.weight F32 (64, 4)\nmlp_extractor.policy_net.0.bias F32 (64)\n"
                              "mlp_extractor.policy_net.2.weight F32 (64, 64)\nmlp_extractor.policy_net.2.bias F32 (64)\n"
+                             "action_net.weight F32 (2, 64)\naction_net.bias F32 (2)\n"
                              "mlp_extractor.value_net.0.weight F32 (64, 4)\nmlp_extractor.value_net.0.bias F32 (64)\n"
                              "mlp_extractor.value_net.2.weight F32 (64, 64)\nmlp_extractor.value_net.2.bias F32 (64)\n"
-                             "action_net.weight F32 (2, 64)\naction_net.bias F32 (2)\nvalue_net.weight F32 (1, 64)\nvalue_net.bias F32 (1)\n");
+                             "value_net.weight F32 (1, 64)\nvalue_net.bias F32 (1)\n");
     free(slab);
     mt_policy_destroy(p);
 }
@@ -58,11 +59,11 @@ Test(policy, orthogonal_initialisation_has_the_gains_of_the_literature) {
     mt_weights_register(&w, p, &arena);
     cr_assert_eq(mt_arena_commit(&arena), MT_OK);
     cr_assert_eq(mt_weights_init(&w, p, mt_kernels_cpu(MT_ISA_plain_id), 1), MT_OK);
-    check_orthogonal(w.param + p->pi.layer[0].weight, 64, 4, sqrt(2));
-    check_orthogonal(w.param + p->pi.layer[1].weight, 64, 64, sqrt(2));
-    check_orthogonal(w.param + p->pi.layer[2].weight, 2, 64, 0.01);
-    check_orthogonal(w.param + p->vf.layer[2].weight, 1, 64, 1);
-    for (int i = 0; i < 64; i++) cr_expect_eq(w.param[p->pi.layer[0].bias + i], 0);
+    check_orthogonal(w.param + p->pi.layer[1].tensor[0], 64, 4, sqrt(2));
+    check_orthogonal(w.param + p->pi.layer[2].tensor[0], 64, 64, sqrt(2));
+    check_orthogonal(w.param + p->pi.layer[3].tensor[0], 2, 64, 0.01);
+    check_orthogonal(w.param + p->vf.layer[3].tensor[0], 1, 64, 1);
+    for (int i = 0; i < 64; i++) cr_expect_eq(w.param[p->pi.layer[1].tensor[1] + i], 0);
     mt_arena_fini(&arena);
     mt_policy_destroy(p);
 }

@@ -34,7 +34,7 @@ static void set_up(fixture *f, const mt_policy_desc *desc, int64_t rows_at_once,
     int box = desc->distribution != MT_DIST_CATEGORICAL;
     mt_segment_shape shape = {.steps = STEPS, .envs = ENVS, .obs = OBS, .action = desc->action, .logits = box ? 0 : f->policy->head};
     mt_segment_register(&f->segment, &shape, &f->arena);
-    mt_ppo_space_register(&f->space, f->policy, &shape, rows_at_once, &f->arena);
+    mt_ppo_space_register(&f->space, f->policy, f->k, &shape, rows_at_once, &f->arena);
     mt_weights_register(&f->weights, f->policy, &f->arena);
     MT_ARENA_ADD(&f->arena, f->grad, f->policy->sizes.params);
     cr_assert_eq(mt_arena_commit(&f->arena), MT_OK);
@@ -61,7 +61,7 @@ static void tear_down(fixture *f) {
 }
 
 static mt_ppo_stats gradient_of(fixture *f, int parts, int64_t rows, float *grad) {
-    mt_ppo_share share = {.parts = parts, .segment = &f->segment, .index = f->index, .rows = rows, .inv_rows = 1.0f / ROWS,
+    mt_ppo_share share = {.parts = parts, .segment = &f->segment, .index = f->index, .count = rows, .inv_rows = 1.0f / ROWS,
         .adv_mean = 0.1f, .adv_inv_std = 0.9f};
     mt_ppo_stats s = {0};
     mt_weights_pack(&f->weights, f->policy, f->k, MT_POLICY_BOTH);
@@ -152,8 +152,8 @@ Test(ppo, gsde_head_and_log_std) {
     fixture f = {0};
     set_up(&f, &d, ROWS, MT_ISA_plain_id);
     loss_and_gradient(&f, ROWS);
-    const mt_mlp_layer *head = &f.policy->pi.layer[f.policy->pi.depth - 1];
-    int64_t from[] = {head->weight, head->bias, f.policy->log_std}, count[] = {head->in * head->out, head->out, f.policy->log_std_count};
+    const mt_layer *head = &f.policy->pi.layer[f.policy->pi.count - 1];
+    int64_t from[] = {head->tensor[0], head->tensor[1], f.policy->log_std}, count[] = {head->in * head->size, head->size, f.policy->log_std_count};
     float grad[4096];
     cr_assert_leq(f.policy->sizes.params, 4096);
     memcpy(grad, f.grad, sizeof *grad * (size_t)f.policy->sizes.params);

@@ -144,7 +144,7 @@ Test(actor, choices_come_from_the_environments_stream) {
         float log_prob[4];
         for (int r = 0; r < 4; r++)
             for (int c = 0; c < 6; c++) words[6 * r + c] = word(FIRST_ENV + (uint64_t)r, step, 6, c);
-        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs, 4, MT_POLICY_ACTOR, &f.actor.space);
+        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs, 4, NULL, MT_POLICY_ACTOR, &f.actor.space);
         mt_categorical c = mt_policy_categorical(f.policy, &out, NULL, 4);
         f.k->categorical_sample(&c, words, expected, log_prob);
         cr_expect(same(expected, f.choice, sizeof expected), "step %d", (int)step);
@@ -160,7 +160,7 @@ static void check_noise(int dim) {
     fixture f;
     set_up(&f, &d, MT_ISA_plain_id, FIRST_ENV, 4);
     sample(&f, 13);
-    mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs, 4, MT_POLICY_ACTOR, &f.actor.space);
+    mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs, 4, NULL, MT_POLICY_ACTOR, &f.actor.space);
     for (int r = 0; r < 4; r++) {
         uint32_t words[8];
         float noise[8];
@@ -215,7 +215,7 @@ Test(actor, gsde_adds_what_its_matrix_makes_of_the_features) {
     mt_actor_sample(&f.actor, &f.weights, f.obs, NULL, 5, f.action, NULL, f.log_prob);
     // the last rows went through the workspace last: theirs are the features
     int64_t first = MT_ACTOR_ROWS_AT_ONCE, rows = ROWS - first;
-    mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + first * OBS, rows, MT_POLICY_ACTOR, &f.actor.space);
+    mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + first * OBS, rows, NULL, MT_POLICY_ACTOR, &f.actor.space);
     for (int64_t r = 0; r < rows; r++)
         for (int a = 0; a < 3; a++) {
             double expected = out.head[3 * r + a];
@@ -287,7 +287,7 @@ Test(actor, the_mode_is_the_likeliest_choice) {
     mt_actor_mode(&f.actor, &f.weights, f.obs, NULL, NULL, f.choice);
     int seen[7] = {0};
     for (int r = 0; r < ROWS; r++) {
-        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + r * OBS, 1, MT_POLICY_ACTOR, &f.actor.space);
+        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + r * OBS, 1, NULL, MT_POLICY_ACTOR, &f.actor.space);
         int first = 0, second = 0;
         for (int k = 1; k < 3; k++) first = out.head[k] > out.head[first] ? k : first;
         for (int k = 1; k < 4; k++) second = out.head[3 + k] > out.head[3 + second] ? k : second;
@@ -304,7 +304,7 @@ Test(actor, the_mode_of_a_box_is_its_mean) {
     set_up(&f, &d, MT_ISA_plain_id, FIRST_ENV, ROWS);
     mt_actor_mode(&f.actor, &f.weights, f.obs, NULL, f.action, NULL);
     for (int r = 0; r < ROWS; r++) {
-        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + r * OBS, 1, MT_POLICY_ACTOR, &f.actor.space);
+        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + r * OBS, 1, NULL, MT_POLICY_ACTOR, &f.actor.space);
         cr_expect(same(f.action + 3 * r, out.head, 3 * sizeof(float)), "row %d", r);
     }
     tear_down(&f);
@@ -318,9 +318,9 @@ Test(actor, values_of_any_number_of_rows) {
     set_up(&f, &d, MT_ISA_plain_id, FIRST_ENV, 2);   // fewer environments than rows: a segment has many steps
     float value[ROWS + 1];
     value[ROWS] = 77;
-    mt_actor_value(&f.actor, &f.weights, f.obs, ROWS, value);
+    mt_actor_value(&f.actor, &f.weights, f.obs, NULL, ROWS, value);
     for (int r = 0; r < ROWS; r++) {
-        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + r * OBS, 1, MT_POLICY_CRITIC, &f.actor.space);
+        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs + r * OBS, 1, NULL, MT_POLICY_CRITIC, &f.actor.space);
         cr_expect_eq(value[r], out.value[0], "row %d", r);
     }
     cr_expect_eq(value[ROWS], 77);

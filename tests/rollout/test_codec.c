@@ -152,5 +152,5 @@ Test(codec, what_no_policy_takes_is_refused) {
     static int64_t many[MT_POLICY_MAX_COMPONENTS + 1];
     for (size_t i = 0; i < sizeof many / sizeof *many; i++) many[i] = 2;
     refused(box(MANTA_F32, 2), multi(many, MT_POLICY_MAX_COMPONENTS + 1), "257 components");
-    refused(box(MANTA_F32, MT_MLP_MAX_WIDTH + 1), discrete(four), "MlpPolicy takes at most");
+    refused(box(MANTA_F32, MT_LAYER_MAX_SIZE + 1), discrete(four), "at most");
 }

@@ -104,10 +104,10 @@ static void set_up(fixture *f, int choices, int normalise, float bias, int episo
     mt_weights_register(&f->weights, f->policy, &f->arena);
     mt_normaliser_register(&f->normaliser, 2, normalise, 0, 10, 10, &f->arena);
     cr_assert_eq(mt_arena_commit(&f->arena), MT_OK);
-    const mt_mlp_layer *head = &f->policy->pi.layer[0];
-    for (int o = 0; o < head->out; o++) {
-        f->weights.param[head->weight + 2 * o] = 0.1f, f->weights.param[head->weight + 2 * o + 1] = 0.01f;
-        f->weights.param[head->bias + o] = choices ? bias * (float)-o : bias;   // choices: the first is the likeliest
+    const mt_layer *head = &f->policy->pi.layer[1];
+    for (int o = 0; o < head->size; o++) {
+        f->weights.param[head->tensor[0] + 2 * o] = 0.1f, f->weights.param[head->tensor[0] + 2 * o + 1] = 0.01f;
+        f->weights.param[head->tensor[1] + o] = choices ? bias * (float)-o : bias;   // choices: the first is the likeliest
     }
     if (!choices) f->weights.param[f->policy->log_std] = -1;
     mt_weights_pack(&f->weights, f->policy, k, MT_POLICY_BOTH);

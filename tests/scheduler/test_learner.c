@@ -166,10 +166,10 @@ static void fill_random(fixture *f, int workers, int actions) {
         if (!rows) continue;
         mt_arena arena = {0};
         mt_policy_space space;
-        mt_policy_space_register(&space, f->policy, rows, &arena);
+        mt_policy_space_register(&space, f->policy, k, rows, 0, &arena);
         cr_assert_eq(mt_arena_commit(&arena), MT_OK);
         for (int64_t i = 0; i < rows * RECORDED_OBS; i++) s->obs[i] = (float)mt_rng_normal(&rng);
-        mt_policy_output out = mt_policy_forward(f->policy, k, mt_learner_weights(f->learner), s->obs, rows, MT_POLICY_ACTOR, &space);
+        mt_policy_output out = mt_policy_forward(f->policy, k, mt_learner_weights(f->learner), s->obs, rows, NULL, MT_POLICY_ACTOR, &space);
         for (int64_t i = 0; i < rows; i++) {
             double sum = 0;
             for (int a = 0; a < actions; a++) sum += exp((double)out.head[i * actions + a]);

@@ -52,8 +52,8 @@ static void make_run(const char *config) {
 }
 
 static void expect_weights(float value, const char *file) {
-    cr_expect_eq(run.weights.param[run.policy->pi.layer[0].weight], value);
-    cr_expect_eq(run.weights.param[run.policy->vf.layer[1].weight], value);
+    cr_expect_eq(run.weights.param[run.policy->pi.layer[1].tensor[0]], value);
+    cr_expect_eq(run.weights.param[run.policy->vf.layer[2].tensor[0]], value);
     cr_expect_str_eq(run.weights_path, at(file));
 }
 

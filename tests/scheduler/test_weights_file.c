@@ -192,8 +192,8 @@ Test(weights_file, several_slabs_share_a_file_under_prefixes) {
         snprintf(prefix, sizeof prefix, "s%d.", s);
         CHECK_OK(mt_weights_file_read_slab(&file, f.policy, back.weights.param, prefix));
         // the slab's padding is nobody's: compare what the policy has
-        cr_expect_eq(back.weights.param[f.policy->pi.layer[0].weight], slabs[s][f.policy->pi.layer[0].weight]);
-        cr_expect_eq(back.weights.param[f.policy->vf.layer[1].bias], slabs[s][f.policy->vf.layer[1].bias]);
+        cr_expect_eq(back.weights.param[f.policy->pi.layer[1].tensor[0]], slabs[s][f.policy->pi.layer[1].tensor[0]]);
+        cr_expect_eq(back.weights.param[f.policy->vf.layer[2].tensor[1]], slabs[s][f.policy->vf.layer[2].tensor[1]]);
         free(slabs[s]);
     }
     CHECK_FAIL(NOT_FOUND, "s7.mlp_extractor.policy_net.0.weight", mt_weights_file_read_slab(&file, f.policy, back.weights.param, "s7."));

@@ -1,0 +1,27 @@
+// Layers written down as text, one a line (or separated by semicolons), for `policy_kwargs: {layers: …}`:
+//
+//     image = input board                      # an input of the observation by its name
+//     conv2d 32 8 stride 4 relu                # units, kernel; stride 1 and padding 0 unless said
+//     skip = conv2d 32 3 padding 1
+//     conv2d 32 3 padding 1 relu
+//     add from skip, -1                        # -1 is the line before, -2 the one before that
+//     max_pool2d 3 stride 2 padding 1
+//     flatten
+//     dense 256 relu
+//     layer_norm tanh
+//     concat from speed, -1
+//     embedding 16    lstm 128    gru 128    relu    (and the other activations)
+//
+// A line reads the line before it unless it says `from`. The first line may leave out `input` where there is one. Tensors are
+// named PREFIX and the line's name, or its number from 0.
+#ifndef MANTA_POLICIES_NETWORK_TEXT_H
+#define MANTA_POLICIES_NETWORK_TEXT_H
+
+#include "policies/network.h"
+
+// Appends the layers to desc. inputs (input_count): what there is to read; with none, `width` floats of a vector. MT_CONFIG with
+// the line and what is wrong with it (did you mean).
+mt_status mt_network_text_add(mt_network_desc *desc, const char *text, const mt_input *inputs, int input_count, int width,
+    const char *prefix);
+
+#endif
