@@ -7,7 +7,7 @@
 
 // X(name): mt_env_NAME_{plain,avx2,avx512}, at the end of NAME.c
 #define MT_ENV_BUILTIN_LIST(X)                                                                                          \
-    X(cartpole) X(mountain_car) X(mountain_car_continuous) X(pendulum) X(acrobot)
+    X(cartpole) X(mountain_car) X(mountain_car_continuous) X(pendulum) X(acrobot) X(cartpole_no_vel)
 
 #define MT_X(name)                                                                                                     \
     extern const manta_env_desc mt_env_##name##_plain, mt_env_##name##_avx2, mt_env_##name##_avx512;

@@ -1,4 +1,4 @@
-// What the five classic-control environments share: storage by structure of arrays, options, seeding, episode and step
+// What the environments of classic control share: storage by structure of arrays, options, seeding, episode and step
 // counters, automatic reset, snapshots and state access. An environment's file adds its physics; classic_step.h the loop.
 //
 // State arrays are padded to CLASSIC_PAD rows. Padding rows are stepped like the others (their outputs are dropped) and go

@@ -51,8 +51,10 @@ UNUSED_OK static const manta_env_desc *builtin(mt_isa isa, const char *id) {
     return NULL;
 }
 
-static const char *const builtin_ids[] = {"CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1"};
-enum { BUILTINS = 5 };
+// in the registry's order: those recorded from Gymnasium, the others with physics, the rest
+static const char *const builtin_ids[] = {"CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1",
+    "CartPoleNoVel-v1"};
+enum { RECORDED = 5, CLASSICS = 6, BUILTINS = sizeof builtin_ids / sizeof *builtin_ids };
 
 typedef struct batch_env {
     mt_env *env;

@@ -73,9 +73,9 @@ Test(builtin, reset_distributions_are_gymnasiums) {
 // ---------------------------------------------------------------- descriptors
 
 Test(builtin, descriptors_are_gymnasiums) {
-    static const uint32_t limits[BUILTINS] = {500, 200, 999, 200, 500};
-    static const double thresholds[BUILTINS] = {475, -110, 90, NAN, -100};
-    for (int k = 0; k < BUILTINS; k++) {
+    static const uint32_t limits[CLASSICS] = {500, 200, 999, 200, 500, 500};
+    static const double thresholds[CLASSICS] = {475, -110, 90, NAN, -100, 475};
+    for (int k = 0; k < CLASSICS; k++) {
         const manta_env_desc *desc = builtin(MT_ISA_plain_id, builtin_ids[k]);
         cr_assert(desc, "%s", builtin_ids[k]);
         cr_expect(desc->max_episode_steps == limits[k]);
@@ -140,6 +140,45 @@ Test(builtin, a_row_gives_the_same_bits_in_any_batch_and_on_any_instruction_set)
             cr_expect(digest_row(desc, 17, 1, 11, options) == alone, "%s, set %d, row 1 of 17", id, isa);
         }
     }
+}
+
+// ---------------------------------------------------------------- CartPole without velocities
+
+static void compare_with_cartpole(mt_isa isa, uint32_t rows) {
+    batch_env whole, part;
+    if (!builtin(isa, "CartPole-v1")) return;
+    batch_open(&whole, builtin(isa, "CartPole-v1"), rows, 3, NULL);
+    batch_open(&part, builtin(isa, "CartPoleNoVel-v1"), rows, 3, NULL);
+    const manta_env_batch *w = &whole.io.batch, *p = &part.io.batch;
+    int wrong = 0, ends = 0;
+    for (uint64_t t = 0; t < 2000; t++) {
+        for (uint32_t i = 0; i < rows; i++) {
+            const float *a = (const float *)w->obs + 4 * i, *b = (const float *)p->obs + 2 * i;
+            wrong += a[0] != b[0] || a[2] != b[1];
+        }
+        batch_choose(&whole, 2, 0, t), batch_choose(&part, 2, 0, t);
+        batch_step(&whole), batch_step(&part);
+        wrong += memcmp(w->reward, p->reward, rows * sizeof(float)) != 0 || memcmp(w->terminated, p->terminated, rows) != 0 ||
+                 memcmp(w->truncated, p->truncated, rows) != 0;
+        for (uint32_t i = 0; i < rows; i++)
+            if (w->terminated[i]) {
+                const float *a = (const float *)w->final_obs + 4 * i, *b = (const float *)p->final_obs + 2 * i;
+                wrong += a[0] != b[0] || a[2] != b[1];
+                ends++;
+            }
+    }
+    cr_expect(wrong == 0 && ends > 50 * (int)rows, "set %d: %d wrong, %d ends", isa, wrong, ends);
+    batch_close(&whole);
+    batch_close(&part);
+}
+
+Test(builtin, cartpole_without_velocities_is_cartpole) {
+    for (int isa = 0; isa < MT_ISA_COUNT; isa++) compare_with_cartpole((mt_isa)isa, 19);
+    batch_env b;
+    batch_open(&b, builtin(MT_ISA_plain_id, "CartPoleNoVel-v1"), 1, 1, NULL);
+    const mt_space *space = mt_env_observation_space(b.env);
+    cr_expect(space->count == 2 && space->high[0] == 4.8f && space->low[1] == -(float)(24 * 3.141592653589793 / 180));
+    batch_close(&b);
 }
 
 // ---------------------------------------------------------------- episodes
@@ -297,7 +336,7 @@ Test(builtin, actions_outside_the_space_are_refused) {
 Test(builtin, states_far_out_do_no_harm) {   // falls back on the C library, wraps, never loops or overflows a cast
     static const double far[] = {1e300, -1e300, 1e6, -1e6, 1e5, 4.0, -0.8};
     char error[MANTA_ERROR_BYTES];
-    for (int k = 0; k < BUILTINS; k++)
+    for (int k = 0; k < CLASSICS; k++)
         for (int isa = 0; isa < MT_ISA_COUNT; isa++)
             for (size_t f = 0; f < sizeof far / sizeof *far; f++) {
                 batch_env b;

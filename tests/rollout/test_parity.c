@@ -2,12 +2,12 @@
 #include "fixture.h"
 #include "trajectory.h"
 
-static const char *const files[BUILTINS] = {"cartpole", "mountain_car", "mountain_car_continuous", "pendulum", "acrobot"};
+static const char *const files[RECORDED] = {"cartpole", "mountain_car", "mountain_car_continuous", "pendulum", "acrobot"};
 
 static void parity_on(mt_isa isa) {
     size_t count;
     if (!mt_env_builtins(isa, &count)) cr_skip_test("this machine or build lacks the instruction set");
-    for (int k = 0; k < BUILTINS; k++) {
+    for (int k = 0; k < RECORDED; k++) {
         char path[PATH_MAX];
         trajectory t;
         parity result;
