@@ -31,7 +31,7 @@ static size_t sections(mt_option_section *out) {
 static mt_status print_one(const mt_env_registry *registry, size_t index) {
     const manta_env_desc *d = mt_env_registry_at(registry, index);
     const char *origin = mt_env_registry_origin(registry, index);
-    char observation[128], action[128];
+    char observation[512], action[128];
     uint64_t seed = 0;
     mt_env *env = NULL;
     MT_TRY(mt_env_create(d, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = 1, .seeds = &seed}, &env));

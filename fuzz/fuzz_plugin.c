@@ -7,12 +7,13 @@
 #include "rollout/env.h"
 #include "rollout/plugin.h"
 
-enum { DESCS = 4, ARRAY_MAX = 4096, OWNED_MAX = 256 };
+enum { DESCS = 4, ARRAY_MAX = 4096, OWNED_MAX = 512, SPACES_MAX = 40, CHILDREN_MAX = 40 };
 
 // one input's objects; libFuzzer runs inputs one after another in one thread
 static void *owned[OWNED_MAX];
 static size_t owned_count;
-static manta_space spaces[2];
+static manta_space spaces[SPACES_MAX];   // the observation's, the action's, children
+static uint32_t space_count;
 static int create_result;
 
 static void *own(size_t bytes) {
@@ -68,9 +69,32 @@ static int64_t small_count(const manta_space *space) {
     return space->kind == MANTA_SPACE_DISCRETE ? 1 : count;
 }
 
+static void take_space(fuzz_bytes *f, manta_space *space);
+
+// New spaces, NULL, and those that there are already: parents too, so that some lists bite their own tails.
+static void take_children(fuzz_bytes *f, manta_space *space) {
+    uint8_t odd = fuzz_u8(f), given = fuzz_u8(f) % CHILDREN_MAX;
+    const manta_space **children = own(given * sizeof *children);
+    space->child_count = odd & 1 ? fuzz_u32(f) : given;
+    if (space->child_count > given && space->child_count <= MANTA_SPACE_MAX_PARTS) space->child_count = given;
+    for (uint8_t i = 0; i < given && f->left; i++) {
+        uint8_t which = fuzz_u8(f);
+        if (which & 0x80) children[i] = which & 0x40 ? NULL : &spaces[which % space_count];
+        else if (space_count < SPACES_MAX) {
+            manta_space *child = &spaces[space_count++];
+            take_space(f, child);
+            children[i] = child;
+        }
+    }
+    space->children = odd & 2 ? NULL : children;
+    static const char *const names[] = {"a", "b", "image", "no good", "a-name_that_is_longer_than_31_bytes", "", "z"};
+    space->name = odd & 4 ? names[odd / 8 % 7] : take_text(f);
+}
+
 static void take_space(fuzz_bytes *f, manta_space *space) {
     *space = (manta_space){0};
     uint8_t shift = fuzz_u8(f);
+    int edge = space < spaces + 2 ? 16 : 4;   // of many parts each is smaller
     space->struct_size = shift & 1 ? fuzz_u32(f) : sizeof *space;
     space->kind = fuzz_u8(f) % 8;
     space->dtype = fuzz_u8(f) % 5;
@@ -79,10 +103,11 @@ static void take_space(fuzz_bytes *f, manta_space *space) {
         if (shift & 4) {
             fuzz_take(f, &space->shape[d], sizeof space->shape[d]);
             // what is possible stays small: the bounds of 2^28 values take half a minute under the sanitizers
-            if (space->shape[d] > 0 && space->shape[d] <= MT_SPACE_MAX_ELEMENTS) space->shape[d] %= 16;
-        } else space->shape[d] = fuzz_u8(f) % 16;
+            if (space->shape[d] > 0 && space->shape[d] <= MT_SPACE_MAX_ELEMENTS) space->shape[d] %= edge;
+        } else space->shape[d] = fuzz_u8(f) % edge;
     }
     space->child_count = shift & 8;
+    if (space->kind >= MANTA_SPACE_DICT || space >= spaces + 2) take_children(f, space);
     int64_t count = small_count(space);
     if (count < 0) return;
     float *low = own((size_t)count * sizeof *low), *high = own((size_t)count * sizeof *high);
@@ -142,6 +167,23 @@ static manta_env_plugin *take_table(fuzz_bytes *f) {
 
 // ---- using them ----
 
+// Parts lie one behind the other, each where its type may, and fill the element but for the padding.
+static void check_parts(const mt_space *space) {
+    size_t end = 0;
+    int64_t count = 0;
+    FUZZ_CHECK(mt_space_parts(space) >= 1 && mt_space_parts(space) <= MANTA_SPACE_MAX_PARTS);
+    for (int p = 0; p < mt_space_parts(space); p++) {
+        const mt_space *part = mt_space_part(space, p);
+        FUZZ_CHECK(!part->parts || part == space);
+        FUZZ_CHECK(part->count >= 1 && part->offset >= end && part->offset - end <= 8);
+        FUZZ_CHECK(part->offset % mt_space_dtype_bytes(part->dtype) == 0);
+        FUZZ_CHECK(strnlen(part->name, sizeof part->name) < sizeof part->name);
+        end = part->offset + part->bytes;
+        count += part->count;
+    }
+    FUZZ_CHECK(count == space->count && end <= space->bytes && space->bytes - end <= 8);
+}
+
 static void use_desc(const manta_env_desc *desc) {
     uint64_t seeds[2] = {1, 2};
     manta_env_config config = {.struct_size = sizeof config, .num_envs = 2, .seeds = seeds};
@@ -151,7 +193,9 @@ static void use_desc(const manta_env_desc *desc) {
     mt_env *env = NULL;
     if (mt_env_create(desc, &config, &env) == MT_OK) {
         char text[256];
-        FUZZ_CHECK(mt_env_observation_space(env)->count >= 1 && mt_env_action_space(env)->count >= 1);
+        check_parts(mt_env_observation_space(env));
+        check_parts(mt_env_action_space(env));
+        FUZZ_CHECK(!mt_env_action_space(env)->parts);
         mt_space_format(mt_env_observation_space(env), text, sizeof text);
         mt_space_format(mt_env_action_space(env), text, sizeof text);
         mt_env_destroy(env);
@@ -185,6 +229,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     fuzz_bytes f = {data, bytes};
     uint8_t cut = fuzz_u8(&f);
     create_result = cut == 7;
+    space_count = 2;
     take_space(&f, &spaces[0]);
     take_space(&f, &spaces[1]);
     manta_env_plugin *table = take_table(&f);

@@ -3,6 +3,7 @@
 #include "rollout/check_list.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,10 +29,10 @@ typedef struct watch {
     check_probe probe;
     int said[PROMISES];
     uint32_t *length;              // (B) steps of the running episode
-    unsigned char *seen;           // (B, obs) 1 once an integer element differed from the fill
+    unsigned char *seen;           // (B, count) 1 once an element differed from the fill; for integers
     char *actions;                 // (B, action) as given
     uint64_t ended, ended_alike;   // episodes; those whose final_obs equals the next obs
-    int filled;                    // step parity: which byte unwritten integers hold
+    int filled;                    // step parity: which byte unwritten integers hold, see fill_byte
 } watch;
 
 static int first(watch *w, int promise) { return !w->said[promise]++; }
@@ -49,61 +50,95 @@ static void fill_floats(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) memcpy(x + i, &unwritten_float, sizeof unwritten_float);
 }
 
-static void fill_obs(watch *w, void *obs) {
-    size_t count = w->probe.num_envs * (size_t)w->probe.observation.count;
-    if (w->probe.observation.dtype == MANTA_F32)
-        fill_floats(obs, count);
-    else
-        memset(obs, w->filled ? 0x58 : 0xa7, w->probe.num_envs * w->probe.observation.bytes);
-}
+// integers hold one of two bytes in turn, padding too: nobody asks what becomes of that
+static int fill_byte(const watch *w) { return w->filled ? 0x58 : 0xa7; }
 
-static double element(const watch *w, const void *obs, size_t index) {
-    switch (w->probe.observation.dtype) {
-    case MANTA_F32: return (double)((const float *)obs)[index];
-    case MANTA_U8: return ((const uint8_t *)obs)[index];
-    default: return ((const int32_t *)obs)[index];
+static void fill_obs(watch *w, void *obs) {
+    const mt_space *space = &w->probe.observation;
+    memset(obs, fill_byte(w), w->probe.num_envs * space->bytes);
+    for (int p = 0; p < mt_space_parts(space); p++) {
+        const mt_space *part = mt_space_part(space, p);
+        if (part->dtype != MANTA_F32) continue;
+        for (uint32_t i = 0; i < w->probe.num_envs; i++)
+            fill_floats((float *)((char *)obs + i * space->bytes + part->offset), (size_t)part->count);
     }
 }
 
-// one value of an observation; returns 0 when the rest of the row need not be looked at
-static int look_at_value(watch *w, const char *array, const void *obs, uint32_t row, int64_t k) {
-    const mt_space *space = &w->probe.observation;
+static double element(const mt_space *part, const char *x, int64_t k) {
+    switch (part->dtype) {
+    case MANTA_F32: return (double)((const float *)x)[k];
+    case MANTA_U8: return ((const uint8_t *)x)[k];
+    default: return ((const int32_t *)x)[k];
+    }
+}
+
+// "obs" or "obs.camera": what a part of an array is called
+enum { LABEL_BYTES = 24 + MANTA_SPACE_NAME_BYTES };
+static const char *label(const char *array, const mt_space *part, char out[LABEL_BYTES]) {
+    snprintf(out, LABEL_BYTES, "%s%s%s", array, *part->name ? "." : "", part->name);
+    return out;
+}
+
+// value k of a part of an observation; returns 0 when the rest of the part need not be looked at
+static int look_at_value(watch *w, const char *array, const mt_space *part, const char *x, uint32_t row, int64_t k) {
     unsigned long long step = w->probe.step;
-    size_t index = row * (size_t)space->count + (size_t)k;
-    double value = element(w, obs, index);
-    if (space->dtype == MANTA_F32 && is_unwritten((const float *)obs + index)) {
+    double value = element(part, x, k);
+    char name[LABEL_BYTES], space[LABEL_BYTES];
+    if (part->dtype == MANTA_F32 && is_unwritten((const float *)x + k)) {
         SAY(w, strcmp(array, "obs") ? FINAL_OBS : WRITTEN, "environment %u left %s[%lld] unwritten at step %llu; every value of the row is to be written",
-            row, array, (long long)k, step);
+            row, label(array, part, name), (long long)k, step);
         return 0;
     }
     if (!isfinite(value)) {
         SAY(w, FINITE, "environment %u wrote %g to %s[%lld] at step %llu; look for a division by zero, a root or logarithm of a negative "
-            "number, or a state that grows without end", row, value, array, (long long)k, step);
+            "number, or a state that grows without end", row, value, label(array, part, name), (long long)k, step);
         return 0;
     }
-    double low = space->low ? (double)space->low[k] : 0, high = space->high ? (double)space->high[k] : (double)space->nvec[k] - 1;
-    if (value > high)
-        SAY(w, BOUNDS, "environment %u wrote %g to %s[%lld] at step %llu; observation_space.high[%lld] is %g: widen the space or clip", row,
-            value, array, (long long)k, step, (long long)k, high);
-    else if (value < low)
-        SAY(w, BOUNDS, "environment %u wrote %g to %s[%lld] at step %llu; observation_space.low[%lld] is %g: widen the space or clip", row,
-            value, array, (long long)k, step, (long long)k, low);
+    double low = part->low ? (double)part->low[k] : 0, high = part->high ? (double)part->high[k] : (double)part->nvec[k] - 1;
+    if (value > high || value < low)
+        SAY(w, BOUNDS, "environment %u wrote %g to %s[%lld] at step %llu; %s.%s[%lld] is %g: widen the space or clip", row, value,
+            label(array, part, name), (long long)k, step, label("observation_space", part, space), value > high ? "high" : "low",
+            (long long)k, value > high ? high : low);
     return 1;
 }
 
 static void look_at_obs(watch *w, const char *array, const void *obs, uint32_t row) {
-    for (int64_t k = 0; k < w->probe.observation.count; k++)
-        if (!look_at_value(w, array, obs, row, k)) return;
+    const mt_space *space = &w->probe.observation;
+    for (int p = 0; p < mt_space_parts(space); p++) {
+        const mt_space *part = mt_space_part(space, p);
+        const char *x = (const char *)obs + row * space->bytes + part->offset;
+        for (int64_t k = 0; k < part->count; k++)
+            if (!look_at_value(w, array, part, x, row, k)) break;
+    }
 }
 
 // integers have no value that means "unwritten": over many steps with two different fills each must once differ
 static void look_at_integers(watch *w) {
     const mt_space *space = &w->probe.observation;
-    if (space->dtype == MANTA_F32) return;
-    size_t size = space->bytes / (size_t)space->count, count = w->probe.num_envs * (size_t)space->count;
-    unsigned char fill[4];
-    memset(fill, w->filled ? 0x58 : 0xa7, sizeof fill);
-    for (size_t i = 0; i < count; i++) w->seen[i] |= memcmp((const char *)w->probe.batch.obs + i * size, fill, size) != 0;
+    unsigned char fill[4], *seen = w->seen;
+    memset(fill, fill_byte(w), sizeof fill);
+    for (uint32_t i = 0; i < w->probe.num_envs; i++)
+        for (int p = 0; p < mt_space_parts(space); p++) {
+            const mt_space *part = mt_space_part(space, p);
+            const char *x = (const char *)w->probe.batch.obs + i * space->bytes + part->offset;
+            size_t size = mt_space_dtype_bytes(part->dtype);
+            for (int64_t k = 0; k < part->count; k++, seen++) *seen |= memcmp(x + (size_t)k * size, fill, size) != 0;
+        }
+}
+
+// those that never did
+static void report_unseen(watch *w) {
+    const mt_space *space = &w->probe.observation;
+    const unsigned char *seen = w->seen;
+    char name[LABEL_BYTES];
+    for (uint32_t i = 0; i < w->probe.num_envs; i++)
+        for (int p = 0; p < mt_space_parts(space); p++) {
+            const mt_space *part = mt_space_part(space, p);
+            for (int64_t k = 0; k < part->count; k++, seen++)
+                if (!*seen && part->dtype != MANTA_F32)
+                    SAY(w, WRITTEN, "environment %u never wrote %s[%lld]; every value of the row is to be written in each call", i,
+                        label("obs", part, name), (long long)k);
+        }
 }
 
 static void look_at_mask(watch *w) {
@@ -124,22 +159,31 @@ static void look_at_mask(watch *w) {
         }
 }
 
+static int rows_alike(const mt_space *space, const char *a, const char *b) {
+    for (int p = 0; p < mt_space_parts(space); p++) {
+        const mt_space *part = mt_space_part(space, p);
+        if (memcmp(a + part->offset, b + part->offset, part->bytes) != 0) return 0;
+    }
+    return 1;
+}
+
 static void look_at_end(watch *w, uint32_t row) {
     const mt_space *space = &w->probe.observation;
     const char *obs = (const char *)w->probe.batch.obs + row * space->bytes;
     const char *final_obs = (const char *)w->probe.batch.final_obs + row * space->bytes;
     look_at_obs(w, "final_obs", w->probe.batch.final_obs, row);
     w->ended++;
-    w->ended_alike += memcmp(obs, final_obs, space->bytes) == 0;
+    w->ended_alike += rows_alike(space, obs, final_obs);
     w->length[row] = 0;
 }
 
 static int row_is_filled(watch *w, const void *array, uint32_t row) {   // nobody wrote to the row of final_obs
     const mt_space *space = &w->probe.observation;
-    const char *p = (const char *)array + row * space->bytes;
-    for (size_t i = 0; i < space->bytes; i++) {
-        unsigned char expected = space->dtype == MANTA_F32 ? ((const unsigned char *)&unwritten_float)[i % 4] : w->filled ? 0x58 : 0xa7;
-        if ((unsigned char)p[i] != expected) return 0;
+    for (int q = 0; q < mt_space_parts(space); q++) {
+        const mt_space *part = mt_space_part(space, q);
+        const unsigned char *p = (const unsigned char *)array + row * space->bytes + part->offset;
+        for (size_t i = 0; i < part->bytes; i++)
+            if (p[i] != (part->dtype == MANTA_F32 ? ((const unsigned char *)&unwritten_float)[i % 4] : fill_byte(w))) return 0;
     }
     return 1;
 }
@@ -204,11 +248,7 @@ static void look_at_reset(watch *w) {
 
 static void conclude(watch *w, uint32_t steps) {
     check_session *session = w->probe.session;
-    size_t count = w->probe.num_envs * (size_t)w->probe.observation.count;
-    for (size_t i = 0; i < count && w->probe.observation.dtype != MANTA_F32 && steps > 2; i++)
-        if (!w->seen[i])
-            SAY(w, WRITTEN, "environment %zu never wrote obs[%zu]; every value of the row is to be written in each call",
-                i / (size_t)w->probe.observation.count, i % (size_t)w->probe.observation.count);
+    if (steps > 2) report_unseen(w);
     if (w->ended >= 3 && w->ended == w->ended_alike)
         SAY(w, AUTO_RESET, "obs equalled final_obs at all %llu ends of episodes; begin the next episode in the same step and write its first "
             "observation to obs", (unsigned long long)w->ended);

@@ -182,7 +182,7 @@ int probe_open(check_probe *probe, check_session *session, uint32_t num_envs, ui
     if (create(probe, seeds)) return 1;
     memset(seeds, 0xee, num_envs * sizeof *seeds);   // "the plugin copies them"
     mt_status status = mt_space_init(&probe->observation, session->desc->observation_space(probe->env), "observation space");
-    if (status == MT_OK) status = mt_space_init(&probe->action, session->desc->action_space(probe->env), "action space");
+    if (status == MT_OK) status = mt_space_init_action(&probe->action, session->desc->action_space(probe->env), "action space");
     if (status != MT_OK) {
         check_say(session, MT_VERDICT_FAIL, "spaces", "%s", mt_last_error());
         return 1;
@@ -281,15 +281,24 @@ static uint64_t mix(uint64_t hash, const void *data, size_t bytes) {   // FNV-1a
     return hash;
 }
 
+// row `row` of an array of observations, without padding
+static uint64_t mix_obs(const check_probe *probe, uint64_t hash, const void *obs, uint32_t row) {
+    const char *element = (const char *)obs + row * probe->observation.bytes;
+    for (int p = 0; p < mt_space_parts(&probe->observation); p++) {
+        const mt_space *part = mt_space_part(&probe->observation, p);
+        hash = mix(hash, element + part->offset, part->bytes);
+    }
+    return hash;
+}
+
 uint64_t probe_digest(const check_probe *probe, uint32_t row, int after_reset) {
     const manta_env_batch *batch = &probe->batch;
-    size_t bytes = probe->observation.bytes;
-    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), (const char *)batch->obs + row * bytes, bytes);
+    uint64_t hash = mix_obs(probe, UINT64_C(0xcbf29ce484222325), batch->obs, row);
     if (batch->action_mask) hash = mix(hash, batch->action_mask + row * (size_t)probe->action.logits, (size_t)probe->action.logits);
     if (after_reset) return hash;
     hash = mix(hash, &batch->reward[row], sizeof(float));
     hash = mix(mix(hash, &batch->terminated[row], 1), &batch->truncated[row], 1);
-    if (batch->terminated[row] | batch->truncated[row]) hash = mix(hash, (const char *)batch->final_obs + row * bytes, bytes);
+    if (batch->terminated[row] | batch->truncated[row]) hash = mix_obs(probe, hash, batch->final_obs, row);
     return hash;
 }
 

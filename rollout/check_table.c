@@ -22,7 +22,7 @@ void check_descriptor(check_session *session) {
         check_say(session, MT_VERDICT_WARN, "summary", "there is none; a line for `manta envs` helps users to find it");
     for (uint32_t rows = 1; rows <= session->num_envs; rows += session->num_envs - 1) {
         int failed = probe_open(&probe, session, rows, 1);
-        char observation[128] = "", action[128] = "";
+        char observation[512] = "", action[128] = "";
         if (!failed) {
             mt_space_format(&probe.observation, observation, sizeof observation);
             mt_space_format(&probe.action, action, sizeof action);

@@ -5,6 +5,7 @@
 
 mt_status mt_codec_init(mt_codec *codec, const mt_env *env) {
     const mt_space *o = mt_env_observation_space(env), *a = mt_env_action_space(env);
+    if (o->parts) return MT_FAIL(UNSUPPORTED, "%s: an observation of %d parts; MlpPolicy takes one", mt_env_id(env), o->part_count);
     int64_t floats = o->kind == MANTA_SPACE_BOX ? o->count : o->logits;
     if (floats > MT_LAYER_MAX_SIZE)
         return MT_FAIL(UNSUPPORTED, "%s: an observation of %lld floats; at most %d are supported", mt_env_id(env),

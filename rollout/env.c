@@ -126,11 +126,7 @@ static mt_status make(mt_env *env, const manta_env_config *config) {
     snprintf(what, sizeof what, "environment %s: observation space", desc->id);
     MT_TRY(mt_space_init(&env->observation, desc->observation_space(env->raw), what));
     snprintf(what, sizeof what, "environment %s: action space", desc->id);
-    MT_TRY(mt_space_init(&env->action, desc->action_space(env->raw), what));
-    if (env->observation.kind != MANTA_SPACE_BOX && env->observation.dtype != MANTA_I32)
-        return MT_FAIL(UNSUPPORTED, "environment %s: observations of this kind are not supported", desc->id);
-    if (env->action.kind == MANTA_SPACE_BOX && env->action.dtype != MANTA_F32)
-        return MT_FAIL(UNSUPPORTED, "environment %s: box actions must be MANTA_F32", desc->id);
+    MT_TRY(mt_space_init_action(&env->action, desc->action_space(env->raw), what));
     if (mt_env_has_action_mask(env) && env->action.kind == MANTA_SPACE_BOX)
         return MT_FAIL(PLUGIN, "environment %s: MANTA_ENV_HAS_ACTION_MASK makes no sense with a box of actions", desc->id);
     return MT_OK;
@@ -190,36 +186,50 @@ static int any_nonfinite(const mt_env *env, const float *x, size_t count) {
     return env->kernels->count_nonfinite((int64_t)count, x) != 0;
 }
 
-// row_count: values of one environment; x begins at environment `row`
-static mt_status report_nonfinite(mt_env *env, const char *array, const float *x, size_t row, size_t row_count) {
+// row_count: values of one environment; x begins at environment `row`. part: nullable, of the observation
+static mt_status report_nonfinite(mt_env *env, const char *array, const mt_space *part, const float *x, size_t row, size_t row_count) {
     size_t at = 0;
     while (isfinite(x[at])) at++;
     env->failed = 1;
-    return MT_FAIL(NUMERIC, "environment %s: %s[%zu] of environment %zu is %g after step %llu; the run stops here so that it "
-        "never reaches a network. `manta plugin check` helps to find why", env->desc->id, array, at % row_count,
+    const char *name = part ? part->name : "";
+    return MT_FAIL(NUMERIC, "environment %s: %s%s%s[%zu] of environment %zu is %g after step %llu; the run stops here so that it "
+        "never reaches a network. `manta plugin check` helps to find why", env->desc->id, array, *name ? "." : "", name, at % row_count,
         row + at / row_count, (double)x[at], (unsigned long long)env->steps);
 }
 
 // components of a discrete kind index arrays further on: never let one through that is out of range
-static mt_status check_choices(mt_env *env, const char *array, const void *obs, size_t row, size_t rows) {
-    size_t count = (size_t)env->observation.count;
-    const int32_t *x = (const int32_t *)obs + row * count;
+static mt_status check_choices(mt_env *env, const char *array, const mt_space *part, const int32_t *x, size_t row, size_t rows) {
+    size_t count = (size_t)part->count;
     for (size_t i = 0; i < rows * count; i++) {
-        int64_t n = env->observation.nvec[i % count];
+        int64_t n = part->nvec[i % count];
         if (x[i] >= 0 && x[i] < n) continue;
         env->failed = 1;
-        return MT_FAIL(ENV, "environment %s: %s[%zu] of environment %zu is %d in step %llu; the observation space allows 0 to %lld",
-            env->desc->id, array, i % count, row + i / count, x[i], (unsigned long long)env->steps, (long long)n - 1);
+        return MT_FAIL(ENV, "environment %s: %s%s%s[%zu] of environment %zu is %d in step %llu; the observation space allows 0 to %lld",
+            env->desc->id, array, *part->name ? "." : "", part->name, i % count, row + i / count, x[i], (unsigned long long)env->steps,
+            (long long)n - 1);
     }
     return MT_OK;
 }
 
+// x: values of `rows` environments from `row` on, one after the other
+static mt_status check_values(mt_env *env, const char *array, const mt_space *part, const void *x, size_t row, size_t rows) {
+    size_t count = (size_t)part->count;
+    if (part->dtype == MANTA_F32 && any_nonfinite(env, x, rows * count))
+        return report_nonfinite(env, array, part, x, row, count);
+    return part->kind == MANTA_SPACE_BOX ? MT_OK : check_choices(env, array, part, x, row, rows);
+}
+
 static mt_status check_obs(mt_env *env, const char *array, const void *obs, size_t row, size_t rows) {
-    size_t count = (size_t)env->observation.count;
-    const float *x = (const float *)obs + row * count;
-    if (env->observation.dtype == MANTA_F32 && any_nonfinite(env, x, rows * count))
-        return report_nonfinite(env, array, x, row, count);
-    return env->observation.kind == MANTA_SPACE_BOX ? MT_OK : check_choices(env, array, obs, row, rows);
+    const mt_space *space = &env->observation;
+    const char *x = (const char *)obs + row * space->bytes;
+    if (!space->parts) return check_values(env, array, space, x, row, rows);
+    for (int p = 0; p < space->part_count; p++) {
+        const mt_space *part = &space->parts[p];
+        if (part->dtype == MANTA_U8) continue;   // every byte is a value
+        for (size_t r = 0; r < rows; r++)
+            MT_TRY(check_values(env, array, part, x + r * space->bytes + part->offset, row + r, 1));
+    }
+    return MT_OK;
 }
 
 static mt_status check_mask(mt_env *env, const uint8_t *mask) {
@@ -300,7 +310,7 @@ mt_status mt_env_step(mt_env *env, const manta_env_batch *batch) {
     error[0] = 0;
     env->steps++;
     if (env->desc->step(env->raw, batch, error) != 0) return call_failed(env, "step", error);
-    if (any_nonfinite(env, batch->reward, env->count)) return report_nonfinite(env, "reward", batch->reward, 0, 1);
+    if (any_nonfinite(env, batch->reward, env->count)) return report_nonfinite(env, "reward", NULL, batch->reward, 0, 1);
     MT_TRY(check_obs(env, "obs", batch->obs, 0, env->count));
     MT_TRY(check_ends(env, batch));
     return mt_env_has_action_mask(env) ? check_mask(env, batch->action_mask) : MT_OK;

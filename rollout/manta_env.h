@@ -35,6 +35,9 @@ extern "C" {
 #define MANTA_ENV_ABI_VERSION 1u
 #define MANTA_ERROR_BYTES 512u
 #define MANTA_SPACE_MAX_DIMS 6
+#define MANTA_SPACE_MAX_DEPTH 4   /* dicts and tuples inside one another */
+#define MANTA_SPACE_MAX_PARTS 32  /* boxes and discrete kinds in a dict or tuple, all levels together */
+#define MANTA_SPACE_NAME_BYTES 32 /* of a part's name with its zero; inside several dicts, of all names joined by dots */
 
 #if defined(_WIN32)
 #define MANTA_EXPORT __declspec(dllexport)
@@ -42,15 +45,34 @@ extern "C" {
 #define MANTA_EXPORT __attribute__((visibility("default")))
 #endif
 
-/* ------------------------------------------------------------------ spaces */
+/* ------------------------------------------------------------------ spaces
+ *
+ * Dict and tuple are for observations of several parts: a picture and a vector, say. Actions are of one part. One
+ * environment's element is laid out as a C compiler lays out a struct of the parts' arrays: in the order of `children`,
+ * each part dense and row-major in its own dtype, starting at the next multiple of its dtype's size (MANTA_U8: 1, the
+ * others: 4); a dict or tuple inside is such a struct itself, starts at a multiple of the largest size in it and is padded
+ * at its end to one; so is the whole. For Dict(image: Box(36, 36, 1) u8, goal: Box(2) f32) that is
+ *
+ *     struct { uint8_t image[36][36][1]; float goal[2]; }
+ *
+ * and obs points to B of them (NumPy: a dtype with align=True). Nobody reads the padding. Every value lies where loads of
+ * its type like it; wider multiples would buy nothing, as rows of plain boxes have none either, and would part the layout
+ * from C's.
+ *
+ * Names of a dict's children: one to 31 of the characters A-Z a-z 0-9 _ -, each once. A tuple's are called "0", "1", ...;
+ * `name` is not read there.
+ *
+ * This came to version 1 as an addition: no struct changed, and a host made before it refuses such an environment with a
+ * message.
+ */
 
 typedef enum manta_space_kind {
     MANTA_SPACE_BOX = 1,            /* real or integer array with bounds: observations and actions */
     MANTA_SPACE_DISCRETE = 2,       /* one integer in [0, nvec[0]) */
     MANTA_SPACE_MULTI_DISCRETE = 3, /* shape[0] integers, the k-th in [0, nvec[k]) */
     MANTA_SPACE_MULTI_BINARY = 4,   /* shape[0] integers, each 0 or 1 */
-    MANTA_SPACE_DICT = 5,           /* reserved: children with names; not accepted by version 1 hosts */
-    MANTA_SPACE_TUPLE = 6           /* reserved: children in order; not accepted by version 1 hosts */
+    MANTA_SPACE_DICT = 5,           /* children with names: observations alone */
+    MANTA_SPACE_TUPLE = 6           /* children in order: observations alone */
 } manta_space_kind;
 
 /* Element types of the batch arrays. Discrete, multi-discrete and multi-binary are always MANTA_I32. */
@@ -65,8 +87,8 @@ typedef struct manta_space {
     const float *low, *high;              /* box: one value an element, row-major; NULL = unbounded. Infinities allowed */
     const int64_t *nvec;                  /* discrete: 1 entry; multi-discrete: shape[0] entries; else NULL */
     const char *name;                     /* key inside a dict; NULL at the top */
-    uint32_t child_count;                 /* dict, tuple; 0 otherwise */
-    const struct manta_space *const *children;
+    uint32_t child_count;                 /* dict, tuple: 1 or more, and dtype to nvec are not read; 0 otherwise */
+    const struct manta_space *const *children; /* (child_count) */
 } manta_space;
 
 /* ------------------------------------------------------------------ creating */

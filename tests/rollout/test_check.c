@@ -43,6 +43,12 @@ Test(check, good_ones_pass) {
     check(path, &l);
     cr_expect(l.fails == 0 && l.warns == 0 && l.passes >= 17, "%s", l.all);
     plugin_remove(path);
+    path = walk_plugin("camera");
+    check(path, &l);
+    cr_expect(l.fails == 0 && l.warns == 0 && l.passes >= 17, "%s", l.all);
+    cr_expect(strstr(l.all, "Dict(light: Box(1) u8, camera.picture: Box(3, 5, 1) u8, camera.depth: Box(2) f32, camera.focus: Box(1) u8, "
+        "mode: Discrete(3)) -> Discrete(3)"), "%s", l.all);
+    plugin_remove(path);
     path = plugin_copy(MANTA_BINARY_DIR "/examples/my_env.so");
     check(path, &l);
     cr_expect(l.fails == 0 && l.warns == 0, "%s", l.all);
@@ -72,6 +78,30 @@ Test(check, what_does_not_load) {
 Test(check, what_cannot_be_made) {
     fails_for("walk_create", "create", "the simulator's licence has expired");
     fails_for("walk_no_space", "spaces", "action space: the function returned NULL");
+}
+
+Test(check, dicts_that_are_none) {
+    fails_for("camera_dict_empty", "spaces", "observation space, part empty: child_count is 0 and children is NULL; a dict or tuple has 1 to 32");
+    fails_for("camera_dict_child", "spaces", "observation space: children[1] is NULL; child_count is 3");
+    fails_for("camera_dict_nameless", "spaces", "the name of child 0 is NULL; give it 1 to 31 of the characters");
+    fails_for("camera_dict_name", "spaces", "the name of child 0 is not one that is allowed");
+    fails_for("camera_dict_twice", "spaces", "two children are called mode");
+    fails_for("camera_dict_long_name", "spaces", "camera.picture-of-the-lamp-from-above is longer than 31 characters");
+    fails_for("camera_dict_cycle", "spaces", "part 1.1.1.1: more than 4 dicts or tuples inside one another");
+    fails_for("camera_dict_many", "spaces", "more than 32 parts");
+    fails_for("camera_dict_shape", "spaces", "observation space, part camera.focus: shape[0] is 0");
+    fails_for("camera_dict_action", "spaces", "action space: actions of several parts are not supported");
+    fails_for("camera_u8_action", "spaces", "action space: a box of actions must be MANTA_F32");
+}
+
+Test(check, wrong_values_in_a_part) {
+    fails_for("camera_part_nan", "finite", "nan to obs.camera.depth[1] at step 17");
+    fails_for("camera_part_bounds", "obs-bounds", "wrote 300 to obs.camera.depth[0] at step 17; observation_space.camera.depth.high[0] is 255");
+    fails_for("camera_part_mode", "obs-bounds", "wrote 3 to obs.mode[0] at step 17; observation_space.mode.high[0] is 2");
+    fails_for("camera_part_unwritten", "written", "environment 0 left obs.camera.depth[1] unwritten at step 0");
+    fails_for("camera_byte_unwritten", "written", "environment 0 never wrote obs.camera.focus[0]");
+    fails_for("camera_part_no_final_obs", "final-obs", "left final_obs.camera.depth[0] unwritten");
+    fails_for("camera_part_layout", "guard", "past the end of obs");
 }
 
 Test(check, wrong_values) {

@@ -1,5 +1,6 @@
 // The host's side: validation of descriptors and options, checks of what environments write, errors that name the place.
 #include "fixture.h"
+#include "rollout/plugin.h"
 
 // ---------------------------------------------------------------- an environment that does what the test wants
 
@@ -173,6 +174,37 @@ Test(env, action_masks_allow_something) {
 Test(env, a_failed_step_brings_the_environments_words) {
     wish.fail = 1;
     says(run_wish(0), MT_ENV, "environment Toy-v0: step 5 failed: the motor has burnt out");
+}
+
+// steps of a plugin with a dict of parts, until one fails
+static mt_status run_camera(const char *name) {
+    mt_plugin *plugin;
+    batch_env b;
+    const char *path = walk_plugin(name);
+    mt_status status = MT_OK;
+    cr_assert(mt_plugin_open(path, &plugin) == MT_OK, "%s", mt_last_error());
+    batch_open(&b, mt_plugin_table(plugin)->envs[0], 4, 1, NULL);
+    for (uint64_t t = 0; t < 50 && status == MT_OK; t++) {
+        batch_choose(&b, 1, 0, t);
+        status = mt_env_step(b.env, &b.io.batch);
+    }
+    batch_close(&b);
+    mt_plugin_close(plugin);
+    plugin_remove(path);
+    return status;
+}
+
+Test(env, parts_of_a_dict_are_looked_at) {
+    cr_expect(run_camera("camera") == MT_OK, "%s", mt_last_error());
+    says(run_camera("camera_part_nan"), MT_NUMERIC, "Camera-v0: obs.camera.depth[1] of environment 3 is ");
+    says(run_camera("camera_part_mode"), MT_ENV, "Camera-v0: obs.mode[0] of environment 2 is 3 in step 17; the observation space allows 0 to 2");
+}
+
+Test(env, actions_of_several_parts_are_refused) {
+    manta_env_desc d = toy();
+    const manta_space *children[2] = {&toy_obs, &toy_obs};
+    toy_action = (manta_space){.struct_size = sizeof(manta_space), .kind = MANTA_SPACE_TUPLE, .child_count = 2, .children = children};
+    says(try_create(&d, 1, (const uint64_t[]){1}), MT_UNSUPPORTED, "Toy-v0: action space: actions of several parts");
 }
 
 Test(env, calls_out_of_order_and_wrong_batches) {
