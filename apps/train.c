@@ -79,6 +79,7 @@ static mt_status configure(train_command *c) {
     else if (*c->train.conf_file) MT_TRY(mt_conf_file_apply(&c->options, c->train.conf_file, c->train.env));
     MT_TRY(check_algorithm(c->train.algo));
     MT_TRY(mt_preset_apply(&c->options, c->train.algo, c->train.env, &c->preset_found));
+    MT_TRY(mt_ppo_follow(&c->options, &c->ppo));
     return mt_environment_make_absolute(&c->train);
 }
 

@@ -9,6 +9,32 @@
 
 enum { NATURE_FEATURES = 512, IMPALA_FEATURES = 256, COMBINED_FEATURES = 256 };   // SB3's CombinedExtractor has 256 an image
 
+const char *const mt_policy_names[MT_POLICY_NAMES + 1] = {
+#define MT_X(name, extractor, memory) #name,
+    MT_POLICY_LIST(MT_X)
+#undef MT_X
+};
+
+static int count_images(const mt_policy_desc *p) {
+    int images = 0;
+    for (int i = 0; i < p->input_count; i++) images += p->inputs[i].kind == MT_INPUT_IMAGE;
+    return images;
+}
+
+void mt_policy_named(mt_policy_name name, mt_policy_desc *desc) {
+    static const struct named {
+        mt_extractor extractor;
+        mt_memory memory;
+    } named[] = {
+#define MT_X(name, extractor_, memory_) {.extractor = MT_EXTRACTOR_##extractor_, .memory = MT_MEMORY_##memory_},
+        MT_POLICY_LIST(MT_X)
+#undef MT_X
+    };
+    int several = name == MT_POLICY_MultiInputPolicy || name == MT_POLICY_MultiInputLstmPolicy || name == MT_POLICY_MultiInputGruPolicy;
+    desc->extractor = several && count_images(desc) == 0 ? MT_EXTRACTOR_FLATTEN : named[name].extractor;
+    desc->memory = named[name].memory;
+}
+
 static int last(const mt_network_desc *d) { return d->count - 1; }
 
 static mt_layer_desc *add(mt_network_desc *d, mt_layer_kind kind, const char *prefix, const char *name) {
@@ -73,12 +99,6 @@ static void add_impala(mt_network_desc *d, const char *prefix, int features) {
 }
 
 // ---- features of an observation
-
-static int count_images(const mt_policy_desc *p) {
-    int images = 0;
-    for (int i = 0; i < p->input_count; i++) images += p->inputs[i].kind == MT_INPUT_IMAGE;
-    return images;
-}
 
 // every image through a net of its own, vectors as they are, all side by side
 static void add_combined(mt_network_desc *d, const mt_policy_desc *p, const char *prefix, int features) {

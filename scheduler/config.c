@@ -4,6 +4,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
 #include "engine/base/yaml.h"
+#include "policies/architecture.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,12 +73,11 @@ static const mt_option train_options[] = {
     {TRAIN(progress), .type = MT_OPT_BOOL, .letter = 'P', .standard = "false", .group = "Reports", .help = "the live line even where output is no terminal"},
 };
 
-static const char *const policies[] = {"MlpPolicy", NULL};
 static const char *const nets[] = {"pi", "vf", NULL};
 static const char *const activations[] = {"tanh", "relu", "elu", "gelu", "silu", NULL};   // mt_activation from 1 on
 
 static const mt_option ppo_options[] = {
-    {PPO("policy", policy), .type = MT_OPT_CHOICE, .choices = policies, .standard = "MlpPolicy", .help = "the network's family"},
+    {PPO("policy", policy), .type = MT_OPT_CHOICE, .choices = mt_policy_names, .standard = "MlpPolicy", .help = "the network: what it makes of an observation, and whether it remembers"},
     {PPO("n_envs", n_envs), .type = MT_OPT_INT, .standard = "1", .range = "[1, 1e7]", .why = "a rollout needs an environment",
         .help = "environments over all workers and ranks"},
     {PPO("n_steps", n_steps), .type = MT_OPT_INT, .standard = "2048", .range = "[1, 1e8]", .why = "an update needs a step", .unit = "steps",
@@ -117,9 +117,23 @@ static const mt_option ppo_options[] = {
 
 static const mt_option policy_options[] = {
     {NET("net_arch", net_arch), .type = MT_OPT_INT_LIST, .choices = nets, .standard = "[64, 64]", .range = "[1, 65536]", .why = "a layer needs a unit",
-        .unit = "units", .help = "hidden layers of both nets, or {pi: [...], vf: [...]}"},
+        .unit = "units", .help = "hidden layers of both nets, or {pi: [...], vf: [...]}; none behind a convolutional extractor unless given"},
     {NET("net_arch_shared", net_arch_shared), .type = MT_OPT_INT_LIST, .standard = "[]", .range = "[1, 65536]", .why = "a layer needs a unit",
         .unit = "units", .help = "hidden layers of a trunk that policy and value share, below net_arch"},
+    {NET("features_dim", features_dim), .type = MT_OPT_INT, .standard = "0", .range = "[0, 65536]", .why = "0 is the extractor's own", .unit = "units",
+        .help = "units of a convolutional extractor's last layer; 0: as in its paper, 512 or 256"},
+    {NET("share_features_extractor", share_features_extractor), .type = MT_OPT_BOOL, .standard = "true",
+        .help = "policy and value have one convolutional extractor; else one each"},
+    {NET("layers", layers), .type = MT_OPT_STRING, .standard = "",
+        .help = "an extractor of your own, a layer a line: conv2d 32 8 stride 4 relu; flatten; dense 256 relu (docs/networks.md)"},
+    {NET("lstm_hidden_size", lstm_hidden_size), .type = MT_OPT_INT, .aliases = "gru_hidden_size", .standard = "256", .range = "[1, 65536]",
+        .why = "a memory needs a unit", .unit = "units", .help = "units of an LSTM or GRU layer"},
+    {NET("n_lstm_layers", n_lstm_layers), .type = MT_OPT_INT, .aliases = "n_gru_layers", .standard = "1", .range = "[1, 8]",
+        .why = "a memory needs a layer", .help = "LSTM or GRU layers, one above the other"},
+    {NET("shared_lstm", shared_lstm), .type = MT_OPT_BOOL, .aliases = "shared_gru", .standard = "false",
+        .help = "policy and value share the memory, and both train it"},
+    {NET("enable_critic_lstm", enable_critic_lstm), .type = MT_OPT_BOOL, .aliases = "enable_critic_gru", .standard = "true",
+        .help = "the value has a memory of its own; else a dense layer in its place (unless shared)"},
     {NET("activation_fn", activation_fn), .type = MT_OPT_CHOICE, .choices = activations, .standard = "tanh", .help = "of all hidden layers"},
     {NET("ortho_init", ortho_init), .type = MT_OPT_BOOL, .standard = "true", .help = "orthogonal initialisation; else PyTorch's default"},
     {NET("log_std_init", log_std_init), .type = MT_OPT_FLOAT, .standard = "0.0", .range = "[-20, 5]", .why = "it is a logarithm of a deviation",
@@ -182,6 +196,15 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 }
 
 // ---- what follows from options
+
+mt_status mt_ppo_follow(mt_options *options, const mt_ppo_config *ppo) {
+    static const mt_policy_name images[] = {MT_POLICY_CnnPolicy, MT_POLICY_ImpalaCnnPolicy, MT_POLICY_CnnLstmPolicy, MT_POLICY_ImpalaCnnLstmPolicy,
+        MT_POLICY_CnnGruPolicy, MT_POLICY_ImpalaCnnGruPolicy};
+    const mt_option_origin *origin = mt_options_origin(options, "net_arch");
+    for (size_t i = 0; i < MT_COUNT(images) && origin->from == MT_FROM_DEFAULT; i++)
+        if (ppo->policy == (int)images[i]) return mt_options_set_text(options, "net_arch", "[]", MT_FROM_PRESET, "follows from policy");
+    return MT_OK;
+}
 
 int64_t mt_train_config_timeout_ns(const mt_train_config *train) {
     if (train->job.timeout == 0) return MT_NEVER;

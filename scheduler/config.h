@@ -39,7 +39,7 @@ typedef struct mt_train_config {
 } mt_train_config;
 
 typedef struct mt_ppo_config {
-    int policy;                          // index of its choice; MlpPolicy
+    int policy;                          // mt_policy_name
     int n_envs, n_steps;
     double gamma, gae_lambda;
     mt_learner_config learner;
@@ -50,6 +50,11 @@ typedef struct mt_ppo_config {
     // policy_kwargs
     mt_int_list net_arch[2];             // pi, vf
     mt_int_list net_arch_shared;         // the trunk below both
+    char layers[MT_POLICY_LAYERS_BYTES]; // an extractor of the user's own (network_text.h); "": the policy's
+    int features_dim;                    // 0: the extractor's own
+    bool share_features_extractor;
+    int lstm_hidden_size, n_lstm_layers;
+    bool shared_lstm, enable_critic_lstm;
     int activation_fn;                   // mt_activation - 1: identity is not offered
     bool ortho_init;
     double log_std_init;
@@ -69,6 +74,10 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 
 // The deadline of the ranks' collectives and of calls; MT_NEVER for timeout 0.
 int64_t mt_train_config_timeout_ns(const mt_train_config *train);
+
+// What follows from other options where the user said nothing: a convolutional policy has no hidden layers behind its features
+// unless net_arch lists some (as in SB3). Once, when all options are set.
+mt_status mt_ppo_follow(mt_options *options, const mt_ppo_config *ppo);
 
 // Checks that cross options: sizes of an update, rows for every worker. The layout checks who does what (layout.h).
 mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo);

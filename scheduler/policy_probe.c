@@ -1,13 +1,17 @@
 // The policy that a configuration and an environment's spaces give. One thread.
 #include "scheduler/policy_probe.h"
 
+#include "policies/architecture.h"
+
 #include <string.h>
 
 static mt_status make_policy(const mt_ppo_config *c, const mt_codec *codec, mt_policy **out) {
     mt_policy_desc d = {
         .shared_depth = c->net_arch_shared.count, .pi_depth = c->net_arch[0].count, .vf_depth = c->net_arch[1].count,
         .activation = (mt_activation)(c->activation_fn + 1), .ortho_init = c->ortho_init,
-        .log_std_init = (float)c->log_std_init,
+        .log_std_init = (float)c->log_std_init, .features = c->features_dim, .separate_features = !c->share_features_extractor,
+        .layers = c->layers, .memory_units = c->lstm_hidden_size, .memory_depth = c->n_lstm_layers,
+        .memory_of = c->shared_lstm ? MT_MEMORY_SHARED : c->enable_critic_lstm ? MT_MEMORY_OF_EACH : MT_MEMORY_OF_ACTOR,
     };
     *out = NULL;
     if (d.shared_depth > MT_POLICY_MAX_DEPTH || d.pi_depth > MT_POLICY_MAX_DEPTH || d.vf_depth > MT_POLICY_MAX_DEPTH)
@@ -16,6 +20,8 @@ static mt_status make_policy(const mt_ppo_config *c, const mt_codec *codec, mt_p
     memcpy(d.pi, c->net_arch[0].items, sizeof(int) * (size_t)d.pi_depth);
     memcpy(d.vf, c->net_arch[1].items, sizeof(int) * (size_t)d.vf_depth);
     MT_TRY(mt_codec_describe(codec, c->use_sde, &d));
+    mt_policy_named((mt_policy_name)c->policy, &d);
+    if (*c->layers) d.extractor = MT_EXTRACTOR_LAYERS;
     return mt_policy_create(&d, out);
 }
 

@@ -79,6 +79,14 @@ Test(train, a_shared_trunk_has_the_same_bits_for_every_layout) {   // and no net
     expect_equal_layouts("-n 2048 --env CartPole-v1 " COMMON " --net-arch-shared 16 -params n_envs:8 n_steps:64 n_epochs:2");
 }
 
+Test(train, a_policy_with_lstms_has_the_same_bits_for_every_layout) {
+    expect_equal_layouts("-n 2048 --env CartPole-v1 --policy MlpLstmPolicy --lstm-hidden-size 16 " COMMON " -params n_envs:8 n_steps:32 batch_size:96 n_epochs:2");
+}
+
+Test(train, a_policy_with_a_shared_gru_has_the_same_bits_for_every_layout) {
+    expect_equal_layouts("-n 2048 --env CartPole-v1 --policy MlpGruPolicy --gru-hidden-size 16 --shared-gru " COMMON " -params n_envs:6 n_steps:32 batch_size:96 n_epochs:2");
+}
+
 // learners and environment runners on different ranks, by number, by placement, more runners than ranks
 Test(train, learners_and_environment_runners_apart_have_the_same_bits) {
     static const struct { int ranks; const char *options; } layouts[] = {
@@ -276,6 +284,9 @@ static void expect_exact_resume(const char *arguments) {
 
 Test(train, a_normalised_run_resumes_exactly) { expect_exact_resume("--env MountainCar-v0 " COMMON " -params n_envs:8 n_steps:64"); }
 Test(train, a_run_with_gsde_resumes_exactly) { expect_exact_resume("--env Pendulum-v1 " COMMON " -params n_envs:8 n_steps:64 n_epochs:3"); }
+Test(train, a_run_with_memory_resumes_exactly) {
+    expect_exact_resume("--env CartPole-v1 --policy MlpLstmPolicy --lstm-hidden-size 16 " COMMON " -params n_envs:8 n_steps:64 batch_size:128 n_epochs:2");
+}
 
 Test(train, a_run_without_a_checkpoint_starts_from_the_beginning) {
     const char *folder = run_folder();
