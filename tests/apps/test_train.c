@@ -285,7 +285,8 @@ static void expect_exact_resume(const char *arguments) {
 Test(train, a_normalised_run_resumes_exactly) { expect_exact_resume("--env MountainCar-v0 " COMMON " -params n_envs:8 n_steps:64"); }
 Test(train, a_run_with_gsde_resumes_exactly) { expect_exact_resume("--env Pendulum-v1 " COMMON " -params n_envs:8 n_steps:64 n_epochs:3"); }
 Test(train, a_run_with_memory_resumes_exactly) {
-    expect_exact_resume("--env CartPole-v1 --policy MlpLstmPolicy --lstm-hidden-size 16 " COMMON " -params n_envs:8 n_steps:64 batch_size:128 n_epochs:2");
+    expect_exact_resume("--env CartPole-v1 --policy MlpLstmPolicy --lstm-hidden-size 16 " COMMON
+        " -params n_envs:8 n_steps:64 batch_size:128 n_epochs:2 learning_rate:0.001 clip_range:0.2");
 }
 
 Test(train, a_run_without_a_checkpoint_starts_from_the_beginning) {
