@@ -5,7 +5,7 @@
 #include "kernels/kernels.h"
 #include "fuzz/fuzz.h"
 #include "rollout/env.h"
-#include "rollout/plugin.h"
+#include "rollout/env_plugin.h"
 
 enum { DESCS = 4, ARRAY_MAX = 4096, OWNED_MAX = 512, SPACES_MAX = 40, CHILDREN_MAX = 40 };
 
@@ -207,7 +207,7 @@ static void validate_cut(const void *object, size_t bytes, uint8_t cut, int is_t
     size_t available = bytes * cut / 256;
     void *copy = fuzz_copy(object, available);
     mt_status status =
-        is_table ? mt_plugin_validate(copy, available, "fuzz.so") : mt_env_validate_desc(copy, available);
+        is_table ? mt_env_plugin_validate(copy, available, "fuzz.so") : mt_env_validate_desc(copy, available);
     FUZZ_CHECK(status == MT_PLUGIN);
     free(copy);
 }
@@ -234,7 +234,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     take_space(&f, &spaces[1]);
     manta_env_plugin *table = take_table(&f);
     validate_cut(table, sizeof *table, cut, 1);
-    mt_status status = mt_plugin_validate(table, SIZE_MAX, "fuzz.so");
+    mt_status status = mt_env_plugin_validate(table, SIZE_MAX, "fuzz.so");
     FUZZ_CHECK(status == MT_OK || status == MT_PLUGIN);
     if (status == MT_OK) {
         validate_cut(table->envs[0], sizeof *table->envs[0], cut, 0);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 enum { COMPARE_STEPS = 300, SEED = 11 };
 
 static int deterministic(const check_session *session) { return (session->desc->capabilities & MANTA_ENV_DETERMINISTIC) != 0; }
@@ -167,7 +166,7 @@ static int run_in_turn(check_session *session, uint64_t *a, uint64_t *b) {
 
 typedef struct thread_work {
     check_session session;
-    check_shared shared;   // of its own: the parent watches the checker's thread
+    mt_check_shared shared;   // of its own: the parent watches the checker's thread
     check_probe probe;
     uint64_t *digest;
     int failed;
@@ -187,7 +186,7 @@ static int run_in_threads(check_session *session, uint64_t *a, uint64_t *b) {
         work[k].digest = k ? b : a;
         work[k].session = *session;
         failed = probe_open(&work[k].probe, session, session->num_envs, SEED + 100 * (uint64_t)k);
-        work[k].session.shared = &work[k].shared;
+        work[k].session.base.shared = &work[k].shared;
         work[k].probe.session = &work[k].session;
     }
     check_enter(session, "step in two threads");

@@ -1,126 +1,23 @@
-// Reporting and probing for the checker's children. Nothing here runs in the parent.
+// Probing for the checker's children. Nothing here runs in the parent.
 #include "rollout/check_probe.h"
 
 #include <math.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-
-#include "engine/base/clock.h"
-
-// ---------------------------------------------------------------- reporting
-
-void check_say(check_session *session, mt_verdict verdict, const char *check, const char *format, ...) {
-    char line[1600];
-    int used = snprintf(line, sizeof line, "%d\t%s\t", (int)verdict, check);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line + used, sizeof line - (size_t)used - 1, format, args);
-    va_end(args);
-    for (char *c = line; *c; c++)
-        if (*c == '\n') *c = ' ';
-    size_t length = strlen(line);
-    line[length++] = '\n';
-    for (size_t sent = 0; sent < length;) {
-        ssize_t n = write(session->out, line + sent, length - sent);
-        if (n <= 0) _exit(1);   // the parent is gone
-        sent += (size_t)n;
-    }
-}
-
-void check_enter(check_session *session, const char *call) {
-    snprintf(session->shared->call, sizeof session->shared->call, "%s", call);
-    __atomic_store_n(&session->shared->call_started_ns, mt_clock_ns(), __ATOMIC_RELEASE);
-}
-
-void check_leave(check_session *session) {
-    __atomic_store_n(&session->shared->call_started_ns, 0, __ATOMIC_RELEASE);
-    session->shared->call[0] = 0;
-}
-
-// ---------------------------------------------------------------- faults
-
-enum { PROBES_MAX = 8 };
-// A signal handler has no argument of ours: the child keeps what it needs here. Set before any call of the environment.
-static check_session *fault_session;
-static check_probe *fault_probes[PROBES_MAX];
-
-static void on_fault(int number, siginfo_t *info, void *unused) {
-    (void)unused;
-    check_shared *shared = fault_session->shared;
-    const char *at = info->si_addr;
-    for (int p = 0; p < PROBES_MAX; p++)
-        for (int a = 0; fault_probes[p] && a < CHECK_ARRAYS; a++) {
-            const check_guard *guard = &fault_probes[p]->arrays[a];
-            if (!guard->map || at < guard->map || at >= guard->map + guard->map_bytes) continue;
-            for (size_t i = 0; guard->name[i] && i + 1 < sizeof shared->fault_array; i++) shared->fault_array[i] = guard->name[i];
-            shared->fault_bytes = at < guard->start ? at - guard->start : at - (guard->start + guard->bytes);
-        }
-    shared->fault_signal = number;
-    _exit(1);
-}
-
-void check_catch_faults(check_session *session) {
-    fault_session = session;
-    // a stack of its own, so that an overflow of the ordinary one is caught too
-    stack_t stack = {.ss_sp = malloc(1 << 16), .ss_size = 1 << 16};
-    if (stack.ss_sp) sigaltstack(&stack, NULL);
-    struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) sigaction(signals[i], &action, NULL);
-}
-
-static void remember(check_probe *probe, int present) {
-    for (int p = 0; p < PROBES_MAX; p++)
-        if (fault_probes[p] == (present ? NULL : probe)) {
-            fault_probes[p] = present ? probe : NULL;
-            return;
-        }
-}
 
 // ---------------------------------------------------------------- guarded arrays
 
-enum { CANARY = 0xc5 };
-
-// The array ends as near to a forbidden page as its 64-byte alignment lets it; the bytes between, and those in front of it,
-// hold a pattern that is looked at after every call.
-static int guard_map(check_guard *guard, const char *name, size_t bytes) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), padded = (bytes + 63) / 64 * 64, room = (padded + page - 1) / page * page;
-    *guard = (check_guard){.name = name, .bytes = bytes, .map_bytes = room + 2 * page};
-    guard->map = mmap(NULL, guard->map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (guard->map == MAP_FAILED) {
-        guard->map = NULL;
-        return 1;
-    }
-    mprotect(guard->map, page, PROT_NONE);
-    mprotect(guard->map + page + room, page, PROT_NONE);
-    memset(guard->map + page, CANARY, room);
-    guard->start = guard->map + page + room - padded;
-    memset(guard->start, 0, bytes);
-    return 0;
-}
-
-static int guard_broken(check_probe *probe, const check_guard *guard) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const char *end = guard->map + guard->map_bytes - page, *after = guard->start + guard->bytes;
-    for (const char *p = guard->map + page; p < end; p++) {
-        if (p == guard->start) p = after;
-        if (p >= end || (unsigned char)*p == CANARY) continue;
-        if (p < guard->start)
-            check_say(probe->session, MT_VERDICT_FAIL, "guard", "%ld bytes before the start of %s were written by step %llu; %s has %zu "
-                "bytes for %u environments: check the index", (long)(guard->start - p), guard->name,
-                (unsigned long long)probe->step, guard->name, guard->bytes, probe->num_envs);
-        else
-            check_say(probe->session, MT_VERDICT_FAIL, "guard", "the byte %ld past the end of %s was written by step %llu; %s has %zu "
-                "bytes for %u environments: check the index", (long)(p - after), guard->name, (unsigned long long)probe->step,
-                guard->name, guard->bytes, probe->num_envs);
-        return 1;
-    }
-    return 0;
+static int guard_broken(check_probe *probe, const mt_guard *guard) {
+    long at;
+    unsigned long long step = probe->step;
+    if (!mt_guard_broken(guard, &at)) return 0;
+    if (at < 0)
+        check_say(probe->session, MT_VERDICT_FAIL, "guard", "%ld bytes before the start of %s were written by step %llu; %s has %zu "
+            "bytes for %u environments: check the index", -at, guard->name, step, guard->name, guard->bytes, probe->num_envs);
+    else
+        check_say(probe->session, MT_VERDICT_FAIL, "guard", "the byte %ld past the end of %s was written by step %llu; %s has %zu "
+            "bytes for %u environments: check the index", at, guard->name, step, guard->name, guard->bytes, probe->num_envs);
+    return 1;
 }
 
 static int guards_broken(check_probe *probe) {
@@ -141,7 +38,7 @@ static int map_arrays(check_probe *probe) {
         {"final_obs", rows * probe->observation.bytes}, {"action_mask", rows * mask}, {"seeds", rows * sizeof(uint64_t)},
         {"mask", rows}};
     for (int a = 0; a < CHECK_ARRAYS; a++)
-        if (wanted[a].bytes && a != CHECK_SEEDS && guard_map(&probe->arrays[a], wanted[a].name, wanted[a].bytes)) return 1;
+        if (wanted[a].bytes && a != CHECK_SEEDS && mt_guard_map(&probe->arrays[a], wanted[a].name, wanted[a].bytes)) return 1;
     probe->batch = (manta_env_batch){.struct_size = sizeof(manta_env_batch), .num_envs = probe->num_envs,
         .action = probe->arrays[CHECK_ACTION].start, .obs = probe->arrays[CHECK_OBS].start,
         .reward = (float *)probe->arrays[CHECK_REWARD].start, .terminated = (uint8_t *)probe->arrays[CHECK_TERMINATED].start,
@@ -175,8 +72,7 @@ int probe_open(check_probe *probe, check_session *session, uint32_t num_envs, ui
     memset(probe, 0, sizeof *probe);
     probe->session = session;
     probe->num_envs = num_envs;
-    remember(probe, 1);
-    if (guard_map(&probe->arrays[CHECK_SEEDS], "seeds", num_envs * sizeof(uint64_t))) return 1;
+    if (mt_guard_map(&probe->arrays[CHECK_SEEDS], "seeds", num_envs * sizeof(uint64_t))) return 1;
     uint64_t *seeds = (uint64_t *)probe->arrays[CHECK_SEEDS].start;
     for (uint32_t i = 0; i < num_envs; i++) seeds[i] = seed + i;
     if (create(probe, seeds)) return 1;
@@ -202,9 +98,7 @@ void probe_close(check_probe *probe) {
     }
     mt_space_fini(&probe->observation);
     mt_space_fini(&probe->action);
-    for (int a = 0; a < CHECK_ARRAYS; a++)
-        if (probe->arrays[a].map) munmap(probe->arrays[a].map, probe->arrays[a].map_bytes);
-    remember(probe, 0);
+    for (int a = 0; a < CHECK_ARRAYS; a++) mt_guard_unmap(&probe->arrays[a]);
     memset(probe, 0, sizeof *probe);
 }
 
@@ -222,7 +116,7 @@ int probe_reset(check_probe *probe, const uint64_t *seeds, const uint8_t *mask) 
     char error[MANTA_ERROR_BYTES] = "";
     if (seeds) memcpy(probe->arrays[CHECK_SEEDS].start, seeds, probe->num_envs * sizeof *seeds);
     if (mask) memcpy(probe->arrays[CHECK_RESET_MASK].start, mask, probe->num_envs);
-    probe->session->shared->step = probe->step;
+    probe->session->base.shared->step = probe->step;
     check_enter(probe->session, "reset");
     int code = probe->session->desc->reset(probe->env, &probe->batch,
         seeds ? (const uint64_t *)probe->arrays[CHECK_SEEDS].start : NULL,
@@ -232,7 +126,7 @@ int probe_reset(check_probe *probe, const uint64_t *seeds, const uint8_t *mask) 
 
 int probe_step(check_probe *probe) {
     char error[MANTA_ERROR_BYTES] = "";
-    probe->session->shared->step = ++probe->step;
+    probe->session->base.shared->step = ++probe->step;
     check_enter(probe->session, "step");
     int code = probe->session->desc->step(probe->env, &probe->batch, error);
     return returned(probe, "step", code, error);

@@ -1,4 +1,4 @@
-// Inside the checker's child process: reporting, and an instance of the environment whose arrays lie between guard pages.
+// Inside the checker's child process: an instance of the environment whose arrays lie between guard pages.
 #ifndef MANTA_ROLLOUT_CHECK_PROBE_H
 #define MANTA_ROLLOUT_CHECK_PROBE_H
 
@@ -9,29 +9,11 @@
 #include "rollout/manta_env.h"
 #include "rollout/space.h"
 
-// Written by the child, read by the parent while and after it runs.
-typedef struct check_shared {
-    char call[24];              // the call of the environment in progress; "" between calls
-    int64_t call_started_ns;
-    uint64_t step;              // calls of step so far, by the probe that called last
-    int fault_signal;           // set by the child's fault handler
-    char fault_array[24];       // the array whose guard was touched; "" = elsewhere
-    long fault_bytes;           // ≥ 0: so many bytes past the array's end; < 0: before its start
-    int finished;               // the check ran to its end
-} check_shared;
-
 typedef struct check_session {
-    int out;                    // pipe to the parent
-    check_shared *shared;
+    mt_check_session base;
     const manta_env_desc *desc;
     uint32_t num_envs, steps;
 } check_session;
-
-typedef struct check_guard {
-    const char *name;
-    char *map, *start;          // the mapping with its guard pages; the array
-    size_t map_bytes, bytes;
-} check_guard;
 
 enum { CHECK_ACTION, CHECK_OBS, CHECK_REWARD, CHECK_TERMINATED, CHECK_TRUNCATED, CHECK_FINAL_OBS, CHECK_ACTION_MASK,
     CHECK_SEEDS, CHECK_RESET_MASK, CHECK_ARRAYS };
@@ -41,21 +23,14 @@ typedef struct check_probe {
     manta_env *env;
     uint32_t num_envs;
     mt_space observation, action;
-    check_guard arrays[CHECK_ARRAYS];
+    mt_guard arrays[CHECK_ARRAYS];
     manta_env_batch batch;
     uint64_t step;              // calls of step so far
 } check_probe;
 
-// A line for the parent; newlines become blanks.
-void check_say(check_session *session, mt_verdict verdict, const char *check, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-
-// Around calls of the environment, for the parent's deadline and its messages.
-void check_enter(check_session *session, const char *call);
-void check_leave(check_session *session);
-
-// Installs the handler that records where a fault happened. Child only, once.
-void check_catch_faults(check_session *session);
+#define check_say(session, ...) mt_check_say(&(session)->base, __VA_ARGS__)
+static inline void check_enter(check_session *session, const char *call) { mt_check_enter(&session->base, call); }
+static inline void check_leave(check_session *session) { mt_check_leave(&session->base); }
 
 // 0, or 1 after saying why. `seed`: environment i gets seed + i. Close a probe that failed to open, too.
 int probe_open(check_probe *probe, check_session *session, uint32_t num_envs, uint64_t seed);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/text.h"
+#include "rollout/env_plugin.h"
 #include "rollout/envs/builtin.h"
 
 struct entry {
@@ -69,8 +70,9 @@ mt_status mt_env_registry_add_plugin(mt_env_registry *registry, const char *path
     registry->plugins = plugins;
     mt_plugin *plugin;
     MT_TRY(mt_plugin_open(path, &plugin));
-    const manta_env_plugin *table = mt_plugin_table(plugin);
-    mt_status status = append(registry, table->envs, table->env_count, mt_plugin_path(plugin));
+    const manta_env_plugin *table;
+    mt_status status = mt_env_plugin_table(plugin, &table);
+    if (status == MT_OK) status = append(registry, table->envs, table->env_count, mt_plugin_path(plugin));
     if (status != MT_OK) {
         mt_plugin_close(plugin);
         return status;

@@ -7,14 +7,13 @@
 
 #include "engine/base/status.h"
 #include "rollout/manta_env.h"
-#include "rollout/plugin.h"
 
 typedef struct mt_env_registry mt_env_registry;
 
 mt_status mt_env_registry_create(mt_env_registry **out);   // with the built-in environments
 void mt_env_registry_destroy(mt_env_registry *registry);   // unloads plugins: every mt_env of theirs must be gone
 
-// Loads a plugin and adds its environments. Errors of mt_plugin_open; MT_EXISTS when an id is taken already.
+// Loads a plugin and adds its environments. Errors of mt_plugin_open and mt_env_plugin_table; MT_EXISTS when an id is taken already.
 mt_status mt_env_registry_add_plugin(mt_env_registry *registry, const char *path);
 
 // *out = the descriptor, owned by the registry.

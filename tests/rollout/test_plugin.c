@@ -1,5 +1,6 @@
 // Loading plugins: each way a file can be wrong has its own message.
 #include "fixture.h"
+#include "rollout/env_plugin.h"
 
 static void refuses(const char *path, mt_status expected, const char *words) {
     mt_plugin *plugin = (mt_plugin *)(uintptr_t)path;
@@ -8,9 +9,15 @@ static void refuses(const char *path, mt_status expected, const char *words) {
     cr_expect(!plugin && strstr(mt_last_error(), words), "'%s' is not in: %s", words, mt_last_error());
 }
 
+// it opens, and its environments are refused
 static void refuses_walk(const char *name, const char *words) {
     const char *path = walk_plugin(name);
-    refuses(path, MT_PLUGIN, words);
+    mt_plugin *plugin;
+    const manta_env_plugin *table = (const manta_env_plugin *)(const void *)path;
+    cr_assert(mt_plugin_open(path, &plugin) == MT_OK, "%s", mt_last_error());
+    cr_expect(mt_env_plugin_table(plugin, &table) == MT_PLUGIN && !table, "%s", words);
+    cr_expect(strstr(mt_last_error(), words), "'%s' is not in: %s", words, mt_last_error());
+    mt_plugin_close(plugin);
     plugin_remove(path);
 }
 
@@ -18,9 +25,12 @@ Test(plugin, a_good_one_opens) {
     mt_plugin *plugin;
     const char *path = walk_plugin("walk");
     cr_assert(mt_plugin_open(path, &plugin) == MT_OK, "%s", mt_last_error());
+    const manta_env_plugin *table;
     cr_expect_str_eq(mt_plugin_path(plugin), path);
-    cr_expect(mt_plugin_table(plugin)->env_count == 1);
-    cr_expect_str_eq(mt_plugin_table(plugin)->envs[0]->id, "Walk-v0");
+    cr_expect(mt_env_plugin_has(plugin) && !mt_plugin_symbol(plugin, "manta_env_entrance"));
+    cr_assert(mt_env_plugin_table(plugin, &table) == MT_OK, "%s", mt_last_error());
+    cr_expect(table->env_count == 1);
+    cr_expect_str_eq(table->envs[0]->id, "Walk-v0");
     mt_plugin_close(plugin);
     mt_plugin_close(NULL);
     plugin_remove(path);
@@ -101,13 +111,13 @@ static manta_env_plugin good(void) {
 }
 
 static void invalid(const manta_env_plugin *table, size_t available, const char *words) {
-    cr_expect(mt_plugin_validate(table, available, "p.so") == MT_PLUGIN, "%s", words);
+    cr_expect(mt_env_plugin_validate(table, available, "p.so") == MT_PLUGIN, "%s", words);
     cr_expect(strstr(mt_last_error(), words), "'%s' is not in: %s", words, mt_last_error());
 }
 
 Test(plugin, validate_is_a_function_of_memory) {
     manta_env_plugin t = good();
-    cr_expect(mt_plugin_validate(&t, sizeof t, "p.so") == MT_OK, "%s", mt_last_error());
+    cr_expect(mt_env_plugin_validate(&t, sizeof t, "p.so") == MT_OK, "%s", mt_last_error());
     invalid(NULL, 0, "returned NULL");
     invalid(&t, 7, "cut short");
     invalid(&t, sizeof t - 1, "struct_size");

@@ -1,57 +1,42 @@
-// Opens environment plugins. The checks of path and mode are made on the descriptor of the open file, and that descriptor
-// is what is loaded (/proc/self/fd), so that the file cannot be exchanged between check and load.
-#include "rollout/plugin.h"
+// Opens plugins. The checks of path and mode are made on the descriptor of the open file, and that descriptor
+// is what is loaded (/proc/self/fd), so that the file cannot be exchanged between check and load. One thread, at start-up.
+#include "engine/base/plugin.h"
 
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "rollout/env.h"
-
 struct mt_plugin {
-    char path[PATH_MAX];             // resolved
+    char path[PATH_MAX];   // resolved
     void *handle;
-    const manta_env_plugin *table;   // inside the shared object
 };
 
-enum { PLUGIN_ENVS_MAX = 4096 };
-
-mt_status mt_plugin_validate(const manta_env_plugin *table, size_t available, const char *path) {
-    if (!table)
-        return MT_FAIL(PLUGIN, "%s: " MANTA_ENV_ENTRY_SYMBOL " returned NULL: it does not work with ABI version %u; get a build for "
-            "this manta", path, MANTA_ENV_ABI_VERSION);
+mt_status mt_plugin_check_head(const void *table, size_t available, const mt_plugin_abi *abi, const char *path) {
+    const mt_plugin_head *head = table;
+    if (!head)
+        return MT_FAIL(PLUGIN, "%s: %s returned NULL: it does not work with ABI version %u; get a build for this manta", path,
+            abi->entry, abi->version);
     if (available < 2 * sizeof(uint32_t))
         return MT_FAIL(PLUGIN, "%s: the plugin's table is cut short (%zu bytes)", path, available);
     // the version first: with another one the rest of the struct means nothing
-    if (table->abi_version != MANTA_ENV_ABI_VERSION)
-        return MT_FAIL(PLUGIN, "%s: made for environment ABI version %u, this manta speaks version %u; recompile it against this "
-            "manta's manta_env.h", path, table->abi_version, MANTA_ENV_ABI_VERSION);
-    if (table->struct_size < sizeof *table || table->struct_size > available)
-        return MT_FAIL(PLUGIN, "%s: the plugin's struct_size is %u, version %u needs %zu; set .struct_size = "
-            "sizeof(manta_env_plugin)", path, table->struct_size, MANTA_ENV_ABI_VERSION, sizeof *table);
-    if (table->env_count == 0 || table->env_count > PLUGIN_ENVS_MAX || !table->envs)
-        return MT_FAIL(PLUGIN, "%s: env_count is %u and envs is %s; a plugin lists 1 to %d environments", path, table->env_count,
-            table->envs ? "given" : "NULL", PLUGIN_ENVS_MAX);
-    if (!table->name || !table->version)
-        return MT_FAIL(PLUGIN, "%s: the plugin's %s is NULL; give it a text", path, table->name ? "version" : "name");
-    for (uint32_t i = 0; i < table->env_count; i++) {
-        mt_status status = mt_env_validate_desc(table->envs[i], SIZE_MAX);
-        if (status != MT_OK) return mt_fail_context(status, "%s: environment %u of %u: ", path, i + 1, table->env_count);
-        for (uint32_t k = 0; k < i; k++)
-            if (strcmp(table->envs[i]->id, table->envs[k]->id) == 0)
-                return MT_FAIL(PLUGIN, "%s: two environments have the id %s", path, table->envs[i]->id);
-    }
+    if (head->abi_version != abi->version)
+        return MT_FAIL(PLUGIN, "%s: made for %s ABI version %u, this manta speaks version %u; recompile it against this manta's %s",
+            path, abi->what, head->abi_version, abi->version, abi->header);
+    if (head->struct_size < abi->table_bytes || head->struct_size > available)
+        return MT_FAIL(PLUGIN, "%s: the plugin's struct_size is %u, version %u needs %zu; set .struct_size = sizeof(%s)", path,
+            head->struct_size, abi->version, abi->table_bytes, abi->table);
+    if (!head->name || !head->version)
+        return MT_FAIL(PLUGIN, "%s: the plugin's %s is NULL; give it a text", path, head->name ? "version" : "name");
     return MT_OK;
 }
 
-// ---------------------------------------------------------------- the file
+// ---- the file
 
 static mt_status check_mode(const char *path, const struct stat *info, const char *what, int sticky_is_fine) {
     if (info->st_uid != 0 && info->st_uid != geteuid())
@@ -88,7 +73,7 @@ static mt_status open_file(const char *given, char path[PATH_MAX], int *file) {
     return check_folder(path);
 }
 
-// ---------------------------------------------------------------- the object
+// ---- the object
 
 static mt_status load(mt_plugin *plugin, int file) {
     // /proc is not everywhere (containers without it): the path is the second choice
@@ -102,14 +87,7 @@ static mt_status load(mt_plugin *plugin, int file) {
         return MT_FAIL(PLUGIN, "plugin %s: cannot be loaded: %s; build it with cc -shared -fPIC for this machine and link what "
             "it uses", plugin->path, why ? why : "unknown reason");
     }
-    void *symbol = dlsym(plugin->handle, MANTA_ENV_ENTRY_SYMBOL);
-    if (!symbol)
-        return MT_FAIL(PLUGIN, "plugin %s: it exports no " MANTA_ENV_ENTRY_SYMBOL "; define `MANTA_EXPORT const manta_env_plugin *"
-            MANTA_ENV_ENTRY_SYMBOL "(uint32_t)` (extern \"C\" in C++)", plugin->path);
-    const manta_env_plugin *(*entry)(uint32_t);
-    memcpy(&entry, &symbol, sizeof entry);   // ISO C has no conversion from object to function pointers
-    plugin->table = entry(MANTA_ENV_ABI_VERSION);
-    return mt_plugin_validate(plugin->table, SIZE_MAX, plugin->path);
+    return MT_OK;
 }
 
 mt_status mt_plugin_open(const char *path, mt_plugin **out) {
@@ -135,4 +113,4 @@ void mt_plugin_close(mt_plugin *plugin) {
 }
 
 const char *mt_plugin_path(const mt_plugin *plugin) { return plugin->path; }
-const manta_env_plugin *mt_plugin_table(const mt_plugin *plugin) { return plugin->table; }
+void *mt_plugin_symbol(const mt_plugin *plugin, const char *name) { return dlsym(plugin->handle, name); }
