@@ -14,12 +14,31 @@ static void register_running(mt_running *r, int columns, mt_arena *arena) {
 
 void mt_normaliser_register(mt_normaliser *n, int obs, int observations, int rewards, float clip_obs, float clip_reward,
     mt_arena *arena) {
+    mt_normaliser_register_inputs(n, obs, NULL, 0, observations, rewards, clip_obs, clip_reward, arena);
+}
+
+// neighbours become one
+static void add_span(mt_normaliser *n, int offset, int width) {
+    struct mt_columns *last = n->span_count ? &n->span[n->span_count - 1] : NULL;
+    if (last && last->offset + last->width == offset) last->width += width;
+    else n->span[n->span_count++] = (struct mt_columns){offset, width};
+}
+
+void mt_normaliser_register_inputs(mt_normaliser *n, int obs, const mt_input *inputs, int input_count, int observations, int rewards,
+    float clip_obs, float clip_reward, mt_arena *arena) {
     *n = (mt_normaliser){.observations = observations, .rewards = rewards, .clip_obs = clip_obs, .clip_reward = clip_reward,
-        .reward_scale = 1};
-    register_running(&n->obs, obs, arena);
+        .reward_scale = 1, .width = obs};
+    int columns = 0;
+    for (int i = 0; i < input_count; i++)
+        if (inputs[i].kind == MT_INPUT_VECTOR) add_span(n, inputs[i].offset, inputs[i].width);
+    if (input_count == 0) add_span(n, 0, obs);
+    for (int s = 0; s < n->span_count; s++) columns += n->span[s].width;
+    n->observations &= columns > 0;
+    register_running(&n->obs, columns, arena);
     register_running(&n->returns, 1, arena);
-    MT_ARENA_ADD(arena, n->obs_mean, obs);
-    MT_ARENA_ADD(arena, n->obs_inv_std, obs);
+    MT_ARENA_ADD(arena, n->obs_mean, columns);
+    MT_ARENA_ADD(arena, n->obs_inv_std, columns);
+    MT_ARENA_ADD(arena, n->gathered, n->observations && columns < obs ? MT_NORMALISER_ROWS * columns : 0);
 }
 
 static void fill(mt_running *r, double count) {
@@ -52,9 +71,39 @@ void mt_normaliser_copy(mt_normaliser *n, const mt_normaliser *from) {
     n->reward_scale = from->reward_scale;
 }
 
+// the columns of a row that are normalised, side by side
+static void gather(const mt_normaliser *n, const float *x, float *out) {
+    for (int s = 0; s < n->span_count; s++) {
+        memcpy(out, x + n->span[s].offset, sizeof *x * (size_t)n->span[s].width);
+        out += n->span[s].width;
+    }
+}
+
+void mt_normaliser_update(mt_normaliser *n, const mt_kernels *k, int64_t rows, const float *x) {
+    if (n->obs.columns == n->width) {
+        k->running_update(&n->obs, rows, x);
+        return;
+    }
+    for (int64_t first = 0; first < rows; first += MT_NORMALISER_ROWS) {
+        int64_t some = rows - first < MT_NORMALISER_ROWS ? rows - first : MT_NORMALISER_ROWS;
+        for (int64_t r = 0; r < some; r++) gather(n, x + (first + r) * n->width, n->gathered + r * n->obs.columns);
+        k->running_update(&n->obs, some, n->gathered);
+    }
+}
+
+// one row, span by span
+static void apply_spans(const mt_normaliser *n, const mt_kernels *k, const float *x, float *y) {
+    for (int s = 0, column = 0; s < n->span_count; column += n->span[s++].width) {
+        int at = n->span[s].offset;
+        k->normalise(1, n->span[s].width, n->obs_mean + column, n->obs_inv_std + column, n->clip_obs, x + at, y + at);
+    }
+}
+
 void mt_normaliser_apply(const mt_normaliser *n, const mt_kernels *k, int64_t rows, const float *x, float *y) {
-    if (n->observations) k->normalise(rows, n->obs.columns, n->obs_mean, n->obs_inv_std, n->clip_obs, x, y);
-    else if (x != y) memcpy(y, x, sizeof *x * (size_t)(rows * n->obs.columns));
+    int all = n->obs.columns == n->width;
+    if (n->observations && all) k->normalise(rows, n->width, n->obs_mean, n->obs_inv_std, n->clip_obs, x, y);
+    else if (x != y) memcpy(y, x, sizeof *x * (size_t)(rows * n->width));
+    for (int64_t r = 0; n->observations && !all && r < rows; r++) apply_spans(n, k, x + r * n->width, y + r * n->width);
 }
 
 // ---- as doubles

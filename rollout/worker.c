@@ -54,8 +54,10 @@ static void register_buffers(mt_rollout_worker *w) {
     MT_ARENA_ADD(arena, w->discounted, n);
     MT_ARENA_ADD(arena, w->episodes, n * d->steps);
     const mt_normaliser *job = d->normaliser;
-    mt_normaliser_register(&w->normaliser, c->obs, job->observations, job->rewards, job->clip_obs, job->clip_reward, arena);
-    mt_normaliser_register(&w->seen, c->obs, job->observations, job->rewards, job->clip_obs, job->clip_reward, arena);
+    mt_normaliser *both[] = {&w->normaliser, &w->seen};
+    for (int i = 0; i < 2; i++)
+        mt_normaliser_register_inputs(both[i], c->obs, c->inputs, c->input_count, job->observations, job->rewards, job->clip_obs,
+            job->clip_reward, arena);
     MT_ARENA_ADD(arena, w->moments, mt_normaliser_doubles(&w->seen));
 }
 
@@ -132,8 +134,8 @@ static void see(mt_rollout_worker *w, int64_t rows, const void *raw, float *out)
 // takes encoded observations (N) into the statistics
 static void observe(mt_rollout_worker *w, const float *encoded) {
     if (!w->normaliser.observations) return;
-    w->desc.kernels->running_update(&w->normaliser.obs, w->desc.envs, encoded);
-    w->desc.kernels->running_update(&w->seen.obs, w->desc.envs, encoded);
+    mt_normaliser_update(&w->normaliser, w->desc.kernels, w->desc.envs, encoded);
+    mt_normaliser_update(&w->seen, w->desc.kernels, w->desc.envs, encoded);
     mt_normaliser_publish(&w->normaliser);
 }
 

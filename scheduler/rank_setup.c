@@ -21,8 +21,9 @@ void mt_rank_setup_fini(mt_rank_setup *s) {
 
 void mt_rank_setup_register_normaliser(const mt_rank_setup *s, mt_normaliser *normaliser, mt_arena *arena) {
     const mt_ppo_config *p = s->ppo;
-    mt_normaliser_register(normaliser, s->shape.obs, p->normalize && p->norm_obs, p->normalize && p->norm_reward, (float)p->clip_obs,
-        (float)p->clip_reward, arena);
+    const mt_policy_desc *d = &s->policy->desc;
+    mt_normaliser_register_inputs(normaliser, d->obs, d->inputs, d->input_count, p->normalize && p->norm_obs, p->normalize && p->norm_reward,
+        (float)p->clip_obs, (float)p->clip_reward, arena);
 }
 
 static int64_t bytes_between(const mt_rank_setup *s, int first, int end) {

@@ -27,8 +27,8 @@ static mt_status make_policy(mt_saved_run *run) {
     MT_TRY(mt_policy_probe(&run->ppo, run->environment.desc, run->environment.options, run->environment.option_count, &codec,
         &run->policy));
     mt_weights_register(&run->weights, run->policy, &run->arena);
-    mt_normaliser_register(&run->normaliser, codec.obs, run->ppo.normalize && run->ppo.norm_obs, 0, (float)run->ppo.clip_obs,
-        (float)run->ppo.clip_reward, &run->arena);
+    mt_normaliser_register_inputs(&run->normaliser, codec.obs, codec.inputs, codec.input_count, run->ppo.normalize && run->ppo.norm_obs, 0,
+        (float)run->ppo.clip_obs, (float)run->ppo.clip_reward, &run->arena);
     MT_TRY(mt_arena_commit(&run->arena));
     mt_normaliser_reset(&run->normaliser);
     return MT_OK;

@@ -211,3 +211,61 @@ Test(normaliser, stored_and_loaded_is_the_same) {
     cr_expect_eq(f.part[0].reward_scale, f.whole.reward_scale);
     mt_arena_fini(&f.arena);
 }
+
+// ---- images are left alone
+
+enum { WIDE = 10, MANY = 150 };   // more rows than are gathered at once
+static const mt_input mixed[] = {
+    {.name = "a", .kind = MT_INPUT_VECTOR, .offset = 0, .width = 2},
+    {.name = "image", .kind = MT_INPUT_IMAGE, .offset = 2, .width = 4, .height = 2, .width_px = 2, .channels = 1},
+    {.name = "b", .kind = MT_INPUT_VECTOR, .offset = 6, .width = 1},
+    {.name = "c", .kind = MT_INPUT_VECTOR, .offset = 7, .width = 2},
+    {.name = "index", .kind = MT_INPUT_INDEX, .offset = 9, .width = 1, .entries = 4},
+};
+static const int normalised[] = {0, 1, 6, 7, 8};
+
+Test(normaliser, columns_of_images_are_left_alone) {
+    mt_normaliser parts, plain;
+    mt_arena arena = {0};
+    float x[MANY * WIDE], y[MANY * WIDE], vectors[MANY * 5], expected[MANY * 5];
+    const mt_kernels *k = mt_kernels_cpu(MT_ISA_plain_id);
+    mt_normaliser_register_inputs(&parts, WIDE, mixed, 5, 1, 1, 10, 10, &arena);
+    mt_normaliser_register(&plain, 5, 1, 1, 10, 10, &arena);
+    cr_assert_eq(mt_arena_commit(&arena), MT_OK);
+    cr_expect(parts.span_count == 2 && mt_normaliser_doubles(&parts) == mt_normaliser_doubles(&plain));
+    mt_normaliser_reset(&parts), mt_normaliser_reset(&plain);
+    for (int i = 0; i < MANY * WIDE; i++) x[i] = (float)(sin(i * 1.3) * 20 + i % WIDE);
+    for (int r = 0; r < MANY; r++)
+        for (int c = 0; c < 5; c++) vectors[5 * r + c] = x[WIDE * r + normalised[c]];
+    mt_normaliser_update(&parts, k, MANY, x), mt_normaliser_update(&plain, k, MANY, vectors);
+    mt_normaliser_publish(&parts), mt_normaliser_publish(&plain);
+    for (int c = 0; c < 5; c++) cr_expect_float_eq(parts.obs.m2[c], plain.obs.m2[c], 1e-9 * plain.obs.m2[c]);
+    mt_normaliser_apply(&parts, k, MANY, x, y), mt_normaliser_apply(&plain, k, MANY, vectors, expected);
+    for (int r = 0; r < MANY; r++)
+        for (int c = 0, v = 0; c < WIDE; c++) {
+            int in = v < 5 && normalised[v] == c;
+            float wanted = in ? expected[5 * r + v++] : x[WIDE * r + c];
+            cr_assert(fabsf(y[WIDE * r + c] - wanted) <= (in ? 1e-6f : 0), "row %d column %d: %g, not %g", r, c, (double)y[WIDE * r + c], (double)wanted);
+        }
+    mt_normaliser_apply(&parts, k, MANY, x, x);   // in place
+    cr_expect_arr_eq(x, y, sizeof x);
+    mt_arena_fini(&arena);
+}
+
+Test(normaliser, an_image_alone_is_not_normalised) {
+    mt_normaliser n, copy;
+    mt_arena arena = {0};
+    float x[8] = {1, 2, 3, 4, 5, 6, 7, 8}, y[8];
+    mt_input image = mixed[1];
+    image.offset = 0;
+    mt_normaliser_register_inputs(&n, 4, &image, 1, 1, 1, 10, 10, &arena);
+    mt_normaliser_register_inputs(&copy, 4, &image, 1, 1, 1, 10, 10, &arena);
+    cr_assert_eq(mt_arena_commit(&arena), MT_OK);
+    cr_expect(!n.observations && n.rewards && mt_normaliser_doubles(&n) == 1 + 3);
+    mt_normaliser_reset(&n);
+    mt_normaliser_publish(&n);
+    mt_normaliser_copy(&copy, &n);
+    mt_normaliser_apply(&copy, mt_kernels_cpu(MT_ISA_plain_id), 2, x, y);
+    cr_expect_arr_eq(x, y, sizeof x);
+    mt_arena_fini(&arena);
+}
