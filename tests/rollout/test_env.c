@@ -1,6 +1,6 @@
 // The host's side: validation of descriptors and options, checks of what environments write, errors that name the place.
 #include "fixture.h"
-#include "rollout/plugin.h"
+#include "rollout/env_plugin.h"
 
 // ---------------------------------------------------------------- an environment that does what the test wants
 
@@ -179,11 +179,12 @@ Test(env, a_failed_step_brings_the_environments_words) {
 // steps of a plugin with a dict of parts, until one fails
 static mt_status run_camera(const char *name) {
     mt_plugin *plugin;
+    const manta_env_plugin *table;
     batch_env b;
     const char *path = walk_plugin(name);
     mt_status status = MT_OK;
-    cr_assert(mt_plugin_open(path, &plugin) == MT_OK, "%s", mt_last_error());
-    batch_open(&b, mt_plugin_table(plugin)->envs[0], 4, 1, NULL);
+    cr_assert(mt_plugin_open(path, &plugin) == MT_OK && mt_env_plugin_table(plugin, &table) == MT_OK, "%s", mt_last_error());
+    batch_open(&b, table->envs[0], 4, 1, NULL);
     for (uint64_t t = 0; t < 50 && status == MT_OK; t++) {
         batch_choose(&b, 1, 0, t);
         status = mt_env_step(b.env, &b.io.batch);
