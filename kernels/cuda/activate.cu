@@ -1,63 +1,14 @@
 // Element-wise activation functions, forward and backward, on the GPU.
 //   y = act(z)                  8 bytes moved an element
 //   dz = dy ∘ act'(z)           12 bytes, 16 for gelu and silu
-// Shapes: all (count); y may be z, dz may be dy. Formulae and bits are those of kernels/cpu/activate.h.
+//   pre = z + b,  y = act(pre)  8 bytes, 12 where pre is kept
+// Shapes: all (count), z of the last (rows, columns) and b (columns); y may be z, dz may be dy. Formulae and bits are those of kernels/cpu/activate.h.
 // Determinism: each element depends on its own input only.
+#include "kernels/cuda/activate.cuh"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/cuda/vmath.cuh"
 
 namespace {
 using namespace mt;
-
-// Φ(z) and e^(-z²/2)
-__device__ __forceinline__ float normal_cdf(float z, float *gauss) {
-    float a = fabsf(z) * 0.707106781186547524f, t = 1.0f / fmaf(a, 0.3275911f, 1.0f);
-    float p = fmaf(-0.14064651400481312f, t, 0.49450705040225307f);
-    p = fmaf(p, t, -0.40177351432964603f);
-    p = fmaf(p, t, 0.4490201838961454f);
-    p = fmaf(p, t, 0.02793139830710723f);
-    p = fmaf(p, t, 0.2050342390093393f);
-    p = fmaf(p, t, 0.18088605701379173f);
-    p = fmaf(p, t, 0.18504123372713985f);
-    *gauss = mt::exp(-0.5f * z * z);
-    float lower = 0.5f * p * t * *gauss;
-    return z < 0.0f ? lower : 1.0f - lower;
-}
-__device__ __forceinline__ float sigmoid(float z) { return 1.0f / (1.0f + mt::exp(-z)); }
-
-template <mt_activation Act> __device__ __forceinline__ float activated(float z) {
-    float gauss;
-    if constexpr (Act == MT_ACT_tanh)
-        return mt::tanh(z);
-    else if constexpr (Act == MT_ACT_relu)
-        return most(0.0f, z); // this order keeps NaN
-    else if constexpr (Act == MT_ACT_elu)
-        return 0.0f < z ? z : mt::expm1(least(0.0f, z));
-    else if constexpr (Act == MT_ACT_gelu)
-        return z * normal_cdf(z, &gauss);
-    else if constexpr (Act == MT_ACT_silu)
-        return z * sigmoid(z);
-    else
-        return z;
-}
-
-template <mt_activation Act> __device__ __forceinline__ float activated_backward(float y, float z, float dy) {
-    float gauss;
-    if constexpr (Act == MT_ACT_tanh)
-        return dy * fmaf(-y, y, 1.0f);
-    else if constexpr (Act == MT_ACT_relu)
-        return y <= 0.0f ? 0.0f : dy;
-    else if constexpr (Act == MT_ACT_elu)
-        return dy * (0.0f < y ? 1.0f : y + 1.0f);
-    else if constexpr (Act == MT_ACT_gelu) {
-        float s = normal_cdf(z, &gauss);
-        return dy * fmaf(z * 0.398942280401432678f, gauss, s);
-    } else if constexpr (Act == MT_ACT_silu) {
-        float s = sigmoid(z);
-        return dy * (s * fmaf(z, 1.0f - s, 1.0f));
-    } else
-        return dy;
-}
 
 template <mt_activation Act> struct forward_op {
     const float *z;
@@ -82,6 +33,34 @@ template <mt_activation Act> struct backward_op {
     }
 };
 
+// N neighbours are in one row: columns is a multiple of N. Place counts elements: 32 bits where that is enough, for its division
+template <mt_activation Act, class Place> struct bias_op {
+    const float *z, *bias;
+    float *pre, *y;
+    Place columns;
+    template <int N> __device__ void at(int64_t i) const {
+        auto v = load<N>(z + i);
+        if (bias) {
+            auto b = load<N>(bias + (Place)i % columns);
+#pragma unroll
+            for (int k = 0; k < N; k++) v.at[k] += b.at[k];
+        }
+        if (pre) store<N>(pre + i, v);
+#pragma unroll
+        for (int k = 0; k < N; k++) v.at[k] = activated<Act>(v.at[k]);
+        store<N>(y + i, v);
+    }
+};
+
+template <mt_activation Act>
+mt_status bias_activate(
+    const mt_cuda *c, int64_t rows, int columns, const float *z, const float *bias, float *pre, float *y) {
+    bool by_four = aligned(z, bias, pre, y) && columns % 4 == 0;
+    if (rows * columns < UINT32_MAX)
+        return each(c, "bias_activate", rows * columns, by_four, bias_op<Act, uint32_t>{z, bias, pre, y, (uint32_t)columns});
+    return each(c, "bias_activate", rows * columns, by_four, bias_op<Act, int64_t>{z, bias, pre, y, columns});
+}
+
 } // namespace
 
 mt_status mt_cuda_activate(const mt_cuda *c, mt_activation act, int64_t count, const float *z, float *y) {
@@ -103,6 +82,18 @@ mt_status mt_cuda_activate_backward(
     switch (act) {
 #define MT_X(name)                                                                                                     \
     case MT_ACT_##name: return each(c, "activate_backward", count, by_four, backward_op<MT_ACT_##name>{y, pre, dy, dz});
+        MT_ACTIVATION_LIST(MT_X)
+#undef MT_X
+    case MT_ACT_COUNT: break;
+    }
+    return MT_FAIL(INVALID_ARGUMENT, "there is no activation number %d", (int)act);
+}
+
+mt_status mt_cuda_bias_activate(const mt_cuda *c, mt_activation act, int64_t rows, int columns, const float *z,
+    const float *bias, float *pre, float *y) {
+    switch (act) {
+#define MT_X(name)                                                                                                     \
+    case MT_ACT_##name: return bias_activate<MT_ACT_##name>(c, rows, columns, z, bias, pre, y);
         MT_ACTIVATION_LIST(MT_X)
 #undef MT_X
     case MT_ACT_COUNT: break;

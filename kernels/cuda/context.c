@@ -1,6 +1,7 @@
 // A context of the cuda back end: a stream, scratch space and the tickets of one-launch sums. Any thread; see cuda.h.
 #include "kernels/cuda/cuda.h"
 
+#include <cuda_runtime_api.h>
 #include <string.h>
 
 enum { TICKET_BYTES = 64 };
@@ -31,3 +32,9 @@ void mt_cuda_fini(mt_cuda *c) {
 }
 
 mt_status mt_cuda_sync(const mt_cuda *c) { return mt_cuda_stream_sync(c->device, c->stream); }
+
+mt_status mt_cuda_zero(const mt_cuda *c, void *x, size_t bytes) {
+    MT_TRY(mt_cuda_use(c->device));
+    if (bytes) MT_CUDA(cudaMemsetAsync(x, 0, bytes, c->stream));
+    return MT_OK;
+}

@@ -40,11 +40,15 @@ enum { MT_CUDA_WORKSPACE_BYTES = 32 << 20 };   // usual; the sums over rows of l
 mt_status mt_cuda_init(mt_cuda *c, const mt_device *device, size_t workspace_bytes);
 void mt_cuda_fini(mt_cuda *c);                 // waits for the stream
 mt_status mt_cuda_sync(const mt_cuda *c);
+mt_status mt_cuda_zero(const mt_cuda *c, void *x, size_t bytes);   // in the order of the stream
 
 // ---- activations (activate.cu)
 mt_status mt_cuda_activate(const mt_cuda *c, mt_activation act, int64_t count, const float *z, float *y);
 mt_status mt_cuda_activate_backward(const mt_cuda *c, mt_activation act, int64_t count, const float *y,
     const float *pre /* Nullable */, const float *dy, float *dz);
+// pre = z + bias, y = act(pre), of rows × columns; z, pre and y may be the same array
+mt_status mt_cuda_bias_activate(const mt_cuda *c, mt_activation act, int64_t rows, int columns, const float *z,
+    const float *bias /* (columns). Nullable */, float *pre /* Nullable */, float *y);
 
 // ---- layer norm (layer_norm.cu)
 mt_status mt_cuda_layer_norm_forward(const mt_cuda *c, int64_t rows, int columns, const float *x, const float *gain,
@@ -97,6 +101,24 @@ mt_status mt_cuda_column_sums(const mt_cuda *c, int64_t rows, int columns, const
 mt_status mt_cuda_gather_rows(const mt_cuda *c, int64_t rows, int64_t row_bytes, const void *src, const int32_t *index,
     void *dst);
 
+// y (+)= x turned within each row (turn.cu). Not in place
+mt_status mt_cuda_turn(const mt_cuda *c, int64_t rows, int64_t m, int64_t n, const float *x, float *y, int accumulate);
+// (copy_columns.cu)
+mt_status mt_cuda_copy_columns(const mt_cuda *c, int64_t rows, int64_t columns, const float *x, int64_t x_stride, float *y,
+    int64_t y_stride);
+
+// ---- lookup (embedding.cu)
+mt_status mt_cuda_embedding_forward(const mt_cuda *c, int64_t rows, int entries, int width, const float *index,
+    const float *table, float *y);
+mt_status mt_cuda_embedding_backward(const mt_cuda *c, int64_t rows, int entries, int width, const float *index,
+    const float *dy, float *dtable, int accumulate);
+
+// ---- pooling (max_pool2d.cu)
+mt_status mt_cuda_max_pool2d_forward(const mt_cuda *c, int64_t rows, const mt_max_pool2d *p, const float *x, float *y,
+    int32_t *argmax);
+mt_status mt_cuda_max_pool2d_backward(const mt_cuda *c, int64_t rows, const mt_max_pool2d *p, const float *dy,
+    const int32_t *argmax, mt_activation x_activation, const float *x, const float *x_pre /* Nullable */, float *dx);
+
 // ---- normalisation (normalise.cu). In an mt_running here mean and m2 are device memory; the struct, with its count, is
 // the host's and advances when the call returns.
 mt_status mt_cuda_running_update(const mt_cuda *c, mt_running *stats, int64_t rows, const float *x);
@@ -120,6 +142,28 @@ mt_status mt_cuda_dense_create(const mt_cuda *c, int tf32, mt_cuda_dense **out);
 void mt_cuda_dense_destroy(mt_cuda_dense *dense);                                  // Nullable
 mt_status mt_cuda_dense_forward(mt_cuda_dense *dense, const mt_dense_forward *a);
 mt_status mt_cuda_dense_backward(mt_cuda_dense *dense, const mt_dense_backward *a);
+
+// ---- convolutions and recurrent layers (conv2d.c, rnn.c): the vendor's library of layers, its plan for each shape kept.
+// The first call with a shape makes the plan, which asks the library for its choice of algorithm: once before a capture.
+typedef struct mt_cuda_dnn mt_cuda_dnn;
+// c and dense are borrowed and must outlive it
+mt_status mt_cuda_dnn_create(const mt_cuda *c, mt_cuda_dense *dense, int tf32, mt_cuda_dnn **out);
+void mt_cuda_dnn_destroy(mt_cuda_dnn *dnn);   // Nullable
+
+// Both forms that conv2d_pack makes are the library's (O, k, k, C) here: weight_t may be weight_rows. Arrays of images, and the
+// packed forms, stand at multiples of 16 bytes (MT_INVALID_ARGUMENT).
+mt_status mt_cuda_conv2d_pack(const mt_cuda *c, const mt_conv2d *conv, const float *weight, float *weight_t, float *weight_rows);
+int64_t mt_cuda_conv2d_scratch(const mt_conv2d *conv);   // floats
+mt_status mt_cuda_conv2d_forward(mt_cuda_dnn *dnn, const mt_conv2d_forward *a);
+mt_status mt_cuda_conv2d_backward(mt_cuda_dnn *dnn, const mt_conv2d_backward *a);
+
+// weight_x_t and weight_h_t are not read. Where `start` is NULL (no episode starts in a sequence) and the caller brings `space`,
+// mt_cuda_rnn_space bytes at a multiple of 256 that stay as they are from forward to backward, the library's RNN runs and `kept`
+// and `scratch` are not touched; else a product and a cell for each step (rnn.c says why).
+int64_t mt_cuda_rnn_scratch(mt_rnn_cell cell, int64_t steps, int64_t envs, int in, int units);   // floats
+mt_status mt_cuda_rnn_space(mt_cuda_dnn *dnn, mt_rnn_cell cell, int64_t steps, int64_t envs, int in, int units, size_t *bytes);
+mt_status mt_cuda_rnn_forward(mt_cuda_dnn *dnn, const mt_rnn *a, void *space /* Nullable */);
+mt_status mt_cuda_rnn_backward(mt_cuda_dnn *dnn, const mt_rnn_backward *a, void *space /* Nullable: as forward's */);
 
 #ifdef __cplusplus
 }

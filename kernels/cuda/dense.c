@@ -9,35 +9,18 @@
 // The library counts in columns: a row-major (B, I) array is its I × B matrix, so y (O × B) = W (I × O)ᵀ · x (I × B).
 // Determinism: the same bits from the same call on the same GPU and library; across GPUs, or for a row among other
 // rows, the order of sums may differ. One caller at a time, as for its context.
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/dense.h"
 
 #include <cublasLt.h>
-#include <cuda_runtime_api.h>
 #include <stdlib.h>
 #include <string.h>
+#include "engine/device/cuda_library.h"
 
 enum { PLANS = 128, ALIGNMENT_MOST = 256 };
 
-// ---- codes
-
 static mt_status check(cublasStatus_t code, const char *call, int line) {
-    switch (code) {
-    case CUBLAS_STATUS_SUCCESS: return MT_OK;
-    case CUBLAS_STATUS_NOT_INITIALIZED:
-    case CUBLAS_STATUS_ALLOC_FAILED:
-        return mt_fail(MT_NO_MEMORY, __FILE__, line,
-            "cuBLASLt: %s (in %.60s); leave more of the GPU's memory free (nvidia-smi)", cublasLtGetStatusString(code),
-            call);
-    case CUBLAS_STATUS_NOT_SUPPORTED:
-    case CUBLAS_STATUS_ARCH_MISMATCH:
-        return mt_fail(MT_UNSUPPORTED, __FILE__, line,
-            "cuBLASLt: %s (in %.60s); use the libcublasLt that manta was built with, or --device cpu",
-            cublasLtGetStatusString(code), call);
-    default:
-        return mt_fail(MT_INTERNAL, __FILE__, line,
-            "cuBLASLt: %s (in %.60s); see nvidia-smi and the system's log for what happened to the GPU",
-            cublasLtGetStatusString(code), call);
-    }
+    if (code == CUBLAS_STATUS_SUCCESS) return MT_OK;
+    return mt_cuda_library_check(MT_LIBRARY_CUBLASLT, (int)code, cublasLtGetStatusString(code), NULL, call, __FILE__, line);
 }
 #define LT(call) MT_TRY(check((call), #call, __LINE__))
 
@@ -196,17 +179,17 @@ mt_status mt_cuda_dense_forward(mt_cuda_dense *dense, const mt_dense_forward *a)
     return whole ? MT_OK : mt_cuda_activate(dense->c, a->activation, a->rows * a->out, to, a->y);
 }
 
-static mt_status zero(const mt_cuda *c, float *x, int64_t count) {
-    MT_TRY(mt_cuda_use(c->device));
-    MT_CUDA(cudaMemsetAsync(x, 0, sizeof *x * (size_t)count, c->stream));
-    return MT_OK;
+mt_status mt_cuda_dense_inputs(mt_cuda_dense *dense, int64_t rows, int in, int out, const float *weight, const float *dz,
+    float *dx, int accumulate) {
+    plan_key key = {.m = in, .n = rows, .k = out, .accumulate = accumulate != 0, .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
+    return product(dense, key, weight, dz, dx, NULL);
 }
 
 mt_status mt_cuda_dense_backward(mt_cuda_dense *dense, const mt_dense_backward *a) {
     if (a->rows < 1) {
         if (a->accumulate) return MT_OK;
-        if (a->db) MT_TRY(zero(dense->c, a->db, a->out));
-        return zero(dense->c, a->dw, (int64_t)a->out * a->in);
+        if (a->db) MT_TRY(mt_cuda_zero(dense->c, a->db, sizeof *a->db * (size_t)a->out));
+        return mt_cuda_zero(dense->c, a->dw, sizeof *a->dw * (size_t)a->out * (size_t)a->in);
     }
     int fused = a->db && !a->accumulate;
     plan_key weights = {.m = a->in,
@@ -218,8 +201,7 @@ mt_status mt_cuda_dense_backward(mt_cuda_dense *dense, const mt_dense_backward *
     MT_TRY(product(dense, weights, a->x, a->dz, a->dw, fused ? a->db : NULL));
     if (a->db && !fused) MT_TRY(mt_cuda_column_sums(dense->c, a->rows, a->out, a->dz, a->db, 1));
     if (!a->dx) return MT_OK;
-    plan_key inputs = {.m = a->in, .n = a->rows, .k = a->out, .epilogue = CUBLASLT_EPILOGUE_DEFAULT};
-    MT_TRY(product(dense, inputs, a->weight, a->dz, a->dx, NULL));
+    MT_TRY(mt_cuda_dense_inputs(dense, a->rows, a->in, a->out, a->weight, a->dz, a->dx, 0));
     if (a->x_activation == MT_ACT_identity) return MT_OK;
     return mt_cuda_activate_backward(dense->c, a->x_activation, a->rows * a->in, a->x, a->x_pre, a->dx, a->dx);
 }
