@@ -1,5 +1,5 @@
 // Dense layers by cuBLASLt, forward (bias, tanh) and backward (dw, db, dx), against the vendor's own rate: a product of
-// 8192 × 8192 matrices without anything around it, in fp32 and in TF32.
+// 8192 × 8192 matrices without anything around it, in fp32, in TF32 and in bf16.
 #include "bench/gpu/gpu.h"
 
 static mt_cuda_dense *dense;
@@ -36,10 +36,11 @@ static void shape(int64_t rows, int in, int out, const char *mode, double peak) 
 void bench_dense(void) {
     static const int shapes[][3] = {{64, 64, 64}, {4096, 64, 64}, {65536, 64, 64}, {4096, 256, 256}, {65536, 256, 256},
         {65536, 512, 512}, {16384, 1024, 1024}};
-    for (int tf32 = 0; tf32 < 2; tf32++) {
-        const char *mode = tf32 ? "TF32" : "fp32";
+    static const char *const modes[] = {"fp32", "TF32", "bf16"};
+    for (mt_cuda_precision precision = MT_CUDA_FP32; precision <= MT_CUDA_BF16; precision++) {
+        const char *mode = modes[precision];
         enum { SIDE = 8192 };
-        gpu_must(mt_cuda_dense_create(&bench_gpu.cuda, tf32, &dense));
+        gpu_must(mt_cuda_dense_create(&bench_gpu.cuda, precision, &dense));
         float *x = gpu_floats((int64_t)SIDE * SIDE, -1, 1), *w = gpu_floats((int64_t)SIDE * SIDE, -1, 1),
               *y = gpu_zeros(4 * (int64_t)SIDE * SIDE);
         mt_dense_forward whole = {.rows = SIDE, .in = SIDE, .out = SIDE, .x = x, .weight = w, .y = y};

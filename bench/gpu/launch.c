@@ -51,7 +51,7 @@ static mt_status small_update(void) {
         .beta2 = 0.999f,
         .eps = 1e-5f,
         .step = 10};
-    return mt_cuda_adam(&bench_gpu.cuda, &a, 0.5f, y + 5 * SIZE);
+    return mt_cuda_adam(&bench_gpu.cuda, &a, NULL, 0.5f, y + 5 * SIZE);
 }
 
 static mt_status launch_graph(void) { return check(cudaGraphLaunch(graph, bench_gpu.cuda.stream), "cudaGraphLaunch"); }
@@ -82,7 +82,7 @@ static void compare(const char *what, mt_status (*fn)(void), double divisor) {
 }
 
 void bench_launches(void) {
-    gpu_must(mt_cuda_dense_create(&bench_gpu.cuda, 0, &dense));
+    gpu_must(mt_cuda_dense_create(&bench_gpu.cuda, MT_CUDA_FP32, &dense));
     x = gpu_floats(1 << 16, 0.01f, 0.02f), y = gpu_floats(1 << 16, 0.01f, 0.02f);
     compare("one of 100 short kernels", short_kernels, CALLS);
     compare("an update of 2 layers of 64 at 64 rows", small_update, 1);

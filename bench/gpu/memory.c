@@ -60,7 +60,7 @@ static mt_status call_adam(void *u) {
         .beta2 = 0.999f,
         .eps = 1e-5f,
         .step = 10};
-    return mt_cuda_adam(CUDA, &a, 0.5f, x.small);
+    return mt_cuda_adam(CUDA, &a, NULL, 0.5f, x.small);
 }
 static mt_status call_normalise(void *u) {
     return (void)u, mt_cuda_normalise(CUDA, N / columns, columns, x.small, x.small_2, 10, x.a, x.out);
@@ -117,7 +117,7 @@ static mt_status call_log_prob(void *u) {
     return (void)u, mt_cuda_categorical_log_prob(CUDA, &categorical, x.action, x.out, x.out_2);
 }
 static mt_status call_loss(void *u) {
-    return (void)u, mt_cuda_ppo_loss_categorical(CUDA, &categorical, x.action, &ppo, x.out, x.stats);
+    return (void)u, mt_cuda_ppo_loss_categorical(CUDA, &categorical, x.action, &ppo, NULL, x.out, x.stats);
 }
 static mt_status call_gaussian_sample(void *u) {
     return (void)u, mt_cuda_gaussian_sample(CUDA, &gaussian, x.b, x.out, x.out_2);
@@ -126,9 +126,9 @@ static mt_status call_gaussian_log_prob(void *u) {
     return (void)u, mt_cuda_gaussian_log_prob(CUDA, &gaussian, x.b, x.out, x.out_2);
 }
 static mt_status call_gaussian_loss(void *u) {
-    return (void)u, mt_cuda_ppo_loss_gaussian(CUDA, &gaussian, x.b, &ppo, x.out, x.small, 0, x.stats);
+    return (void)u, mt_cuda_ppo_loss_gaussian(CUDA, &gaussian, x.b, &ppo, NULL, x.out, x.small, 0, x.stats);
 }
-static mt_status call_value(void *u) { return (void)u, mt_cuda_ppo_loss_value(CUDA, N, &ppo, x.stats); }
+static mt_status call_value(void *u) { return (void)u, mt_cuda_ppo_loss_value(CUDA, N, &ppo, NULL, x.stats); }
 static mt_status call_gae(void *context) { return mt_cuda_gae(CUDA, context); }
 static mt_status call_gather(void *context) {
     return mt_cuda_gather_rows(CUDA, rows, *(int64_t *)context, x.a, x.index, x.out);

@@ -15,7 +15,8 @@ typedef struct advice {
 static const char leave_memory[] = "leave more of the GPU's memory free (nvidia-smi), or use smaller batches";
 static const char same_library[] = "use the library's version that manta was built with, or --device cpu";
 static const char see_system[] = "see nvidia-smi and the system's log for what happened to the GPU";
-static const char see_parts[] = "libcudnn.so and its parts (libcudnn_*.so) must stand in one folder that the loader finds, all of one version";
+static const char see_parts[] =
+    "libcudnn.so and its parts (libcudnn_*.so) must stand in one folder that the loader finds, all of one version";
 static const char our_fault[] = "this is a fault in manta: please report it with these words";
 
 static const advice cublaslt_codes[] = {
@@ -38,11 +39,14 @@ static const advice cudnn_codes[] = {
 
 static const advice nccl_codes[] = {
     {ncclUnhandledCudaError, MT_COMM, see_system},
-    {ncclSystemError, MT_COMM, "NCCL_DEBUG=WARN makes it say which call of the system failed; shared memory (/dev/shm) is often too small"},
+    {ncclSystemError, MT_COMM,
+        "NCCL_DEBUG=WARN makes it say which call of the system failed; shared memory (/dev/shm) is often too small"},
     {ncclInvalidArgument, MT_INTERNAL, our_fault},
-    {ncclInvalidUsage, MT_UNSUPPORTED, "NCCL wants a GPU of its own for each rank: give each rank one, or let gradients go through MPI"},
+    {ncclInvalidUsage, MT_UNSUPPORTED,
+        "NCCL wants a GPU of its own for each rank: give each rank one, or let gradients go through MPI"},
     {ncclRemoteError, MT_COMM, "another rank ended or lost its network; its own output says why"},
-    {ncclInternalError, MT_COMM, "NCCL_DEBUG=WARN makes it say more; use the library's version that manta was built with"},
+    {ncclInternalError, MT_COMM,
+        "NCCL_DEBUG=WARN makes it say more; use the library's version that manta was built with"},
 };
 
 static const struct {

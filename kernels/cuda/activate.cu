@@ -2,7 +2,8 @@
 //   y = act(z)                  8 bytes moved an element
 //   dz = dy ∘ act'(z)           12 bytes, 16 for gelu and silu
 //   pre = z + b,  y = act(pre)  8 bytes, 12 where pre is kept
-// Shapes: all (count), z of the last (rows, columns) and b (columns); y may be z, dz may be dy. Formulae and bits are those of kernels/cpu/activate.h.
+// Shapes: all (count), z of the last (rows, columns) and b (columns); y may be z, dz may be dy. Formulae and bits are those
+// of kernels/cpu/activate.h.
 // Determinism: each element depends on its own input only.
 #include "kernels/cuda/activate.cuh"
 #include "kernels/cuda/launch.cuh"

@@ -101,7 +101,8 @@ typedef struct choice {
 
 #define PROPOSED(found, count, out)                                                                                    \
     for (int i_ = 0; i_ < (count); i_++)                                                                               \
-    (out)[i_] = (choice){(int)(found)[i_].algo, (found)[i_].status, (found)[i_].memory, (found)[i_].determinism, (found)[i_].mathType}
+    (out)[i_] = (choice){                                                                                              \
+        (int)(found)[i_].algo, (found)[i_].status, (found)[i_].memory, (found)[i_].determinism, (found)[i_].mathType}
 
 static mt_status propose(const mt_cuda_dnn *dnn, const conv_plan *p, choice *out, int *count) {
     *count = 0;
@@ -176,7 +177,8 @@ static mt_status rows_at_once(const mt_conv2d *c, int64_t *rows) {
     int64_t in = in_floats(c), out = out_pixels(c) * c->out;
     *rows = ELEMENTS_MOST / (in > out ? in : out) / 4 * 4;
     if (*rows >= 4) return MT_OK;
-    return MT_FAIL(UNSUPPORTED, "a convolution of images %d x %d x %d: too large for cuDNN; use --device cpu", c->height, c->width, c->in);
+    return MT_FAIL(UNSUPPORTED, "a convolution of images %d x %d x %d: too large for cuDNN; use --device cpu", c->height, c->width,
+        c->in);
 }
 
 static mt_status aligned(const void *a, const void *b, const void *c, const void *d) {

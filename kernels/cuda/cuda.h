@@ -32,7 +32,7 @@ typedef struct mt_cuda {
     mt_stream stream;            // owned
     void *workspace;             // owned, device memory
     size_t workspace_bytes;
-    uint32_t *ticket;            // owned, device memory: 0 between operations (launch.cuh); behind it the gradient's scale
+    uint32_t *ticket;            // owned, device memory: 0 between operations (launch.cuh); behind it what adam's launches share
 } mt_cuda;
 
 enum { MT_CUDA_WORKSPACE_BYTES = 32 << 20 };   // usual; the sums over rows of layer norm and gSDE take most
@@ -73,12 +73,28 @@ mt_status mt_cuda_gsde_log_std_backward(const mt_cuda *c, int64_t rows, int late
 mt_status mt_cuda_gsde_noise(const mt_cuda *c, int64_t rows, int latent, int dim, const float *h, const float *matrix,
     float *noise);
 
-// ---- PPO loss (ppo_loss.cu); stats in device memory
+// ---- numbers that change from update to update, in device memory: a captured update is replayed with others by writing them
+// (mt_cuda_stream_copy) before the launch. Where an operation gets them, those of the same names in its descriptor are not read.
+typedef struct mt_cuda_ppo_scalars {
+    float adv_mean, adv_inv_std;   // of the minibatch; mt_cuda_advantage_scale writes them
+    float clip_range, clip_range_vf, ent_coef, vf_coef;
+} mt_cuda_ppo_scalars;
+typedef struct mt_cuda_adam_scalars {
+    int64_t step;                  // t of the last update: each adds 1 before it uses it
+    float lr;
+} mt_cuda_adam_scalars;
+
+// From sums = {Σ a, Σ a²} of a minibatch's `count` advantages (sum, sum_squares; over several GPUs: added up) writes their mean and
+// 1/(std + 1e-8), std unbiased as Stable-Baselines3 has it; 0 and 1 for a minibatch of one row. (ppo_loss.cu)
+mt_status mt_cuda_advantage_scale(const mt_cuda *c, double count, const double *sums, mt_cuda_ppo_scalars *scalars);
+
+// ---- PPO loss (ppo_loss.cu); stats in device memory. scalars: Nullable
 mt_status mt_cuda_ppo_loss_categorical(const mt_cuda *c, const mt_categorical *d, const int32_t *action,
-    const mt_ppo_rows *rows, float *d_logits, mt_ppo_stats *stats);
+    const mt_ppo_rows *rows, const mt_cuda_ppo_scalars *scalars, float *d_logits, mt_ppo_stats *stats);
 mt_status mt_cuda_ppo_loss_gaussian(const mt_cuda *c, const mt_gaussian *d, const float *action, const mt_ppo_rows *rows,
-    float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats);
-mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats);
+    const mt_cuda_ppo_scalars *scalars, float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats);
+mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, const mt_cuda_ppo_scalars *scalars,
+    mt_ppo_stats *stats);
 
 // ---- advantages (gae.cu)
 mt_status mt_cuda_gae(const mt_cuda *c, const mt_gae *a);
@@ -86,7 +102,8 @@ mt_status mt_cuda_gae(const mt_cuda *c, const mt_gae *a);
 // ---- optimiser (adam.cu): two launches. The first sums the squares of a->grad and derives the clipping, the second
 // updates. Clipping is by the global norm as PyTorch's clip_grad_norm_: grad · min(1, max_norm / (norm + 1e-6)), on top of
 // a->grad_scale; max_norm 0: none. norm (1), device memory: of the gradient before clipping, times grad_scale.
-mt_status mt_cuda_adam(const mt_cuda *c, const mt_adam *a, float max_norm, float *norm);
+// scalars: Nullable. With them the first launch advances the step and derives from it and from lr what the second needs.
+mt_status mt_cuda_adam(const mt_cuda *c, const mt_adam *a, mt_cuda_adam_scalars *scalars, float max_norm, float *norm);
 
 // ---- reductions (reduce.cu): results in device memory
 mt_status mt_cuda_sum(const mt_cuda *c, int64_t count, const float *x, double *sum);
@@ -137,16 +154,19 @@ mt_status mt_cuda_normals(const mt_cuda *c, int64_t count, const uint32_t *words
 // ---- dense layers (dense.c): the vendor's matrix products, with what it needs to know about each shape kept.
 // weight_t is not read: there is nothing to pack.
 typedef struct mt_cuda_dense mt_cuda_dense;
-// tf32: multiply in TF32 (10 bits of mantissa) where the GPU can; sums stay fp32
-mt_status mt_cuda_dense_create(const mt_cuda *c, int tf32, mt_cuda_dense **out);   // c is borrowed and must outlive it
-void mt_cuda_dense_destroy(mt_cuda_dense *dense);                                  // Nullable
+// TF32: multiply with 10 bits of mantissa where the GPU can. BF16: with 7, weights included; the master weights, what stands
+// between layers, bias, sums and gradients are fp32. Sums are fp32 in all. c is borrowed and must outlive the layers.
+typedef enum mt_cuda_precision { MT_CUDA_FP32, MT_CUDA_TF32, MT_CUDA_BF16 } mt_cuda_precision;
+mt_status mt_cuda_dense_create(const mt_cuda *c, mt_cuda_precision precision, mt_cuda_dense **out);
+void mt_cuda_dense_destroy(mt_cuda_dense *dense);   // Nullable
 mt_status mt_cuda_dense_forward(mt_cuda_dense *dense, const mt_dense_forward *a);
 mt_status mt_cuda_dense_backward(mt_cuda_dense *dense, const mt_dense_backward *a);
 
 // ---- convolutions and recurrent layers (conv2d.c, rnn.c): the vendor's library of layers, its plan for each shape kept.
 // The first call with a shape makes the plan, which asks the library for its choice of algorithm: once before a capture.
 typedef struct mt_cuda_dnn mt_cuda_dnn;
-// c and dense are borrowed and must outlive it
+// c and dense are borrowed and must outlive it. dense makes the recurrent layers' products: in fp32 or TF32, since bf16 would round
+// the same weights at each step (MT_INVALID_ARGUMENT).
 mt_status mt_cuda_dnn_create(const mt_cuda *c, mt_cuda_dense *dense, int tf32, mt_cuda_dnn **out);
 void mt_cuda_dnn_destroy(mt_cuda_dnn *dnn);   // Nullable
 

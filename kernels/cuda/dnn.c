@@ -2,6 +2,7 @@
 #include "kernels/cuda/dnn.h"
 
 #include <stdlib.h>
+#include "kernels/cuda/dense.h"
 
 mt_status mt_cuda_dnn_check(cudnnStatus_t code, const char *call, const char *file, int line) {
     char more[256] = "";
@@ -19,6 +20,8 @@ static mt_status open_handle(mt_cuda_dnn *dnn) {
 
 mt_status mt_cuda_dnn_create(const mt_cuda *c, mt_cuda_dense *dense, int tf32, mt_cuda_dnn **out) {
     *out = NULL;
+    if (mt_cuda_dense_precision(dense) == MT_CUDA_BF16)
+        return MT_FAIL(INVALID_ARGUMENT, "recurrent layers on the GPU take products in fp32 or TF32, not in bf16");
     mt_cuda_dnn *dnn = calloc(1, sizeof *dnn);
     if (!dnn) return MT_FAIL(NO_MEMORY, "out of memory for the convolutions' plans");
     dnn->c = c;

@@ -93,7 +93,7 @@ mt_status mt_cuda_embedding_backward(const mt_cuda *c, int64_t rows, int entries
     int64_t parts = clamp(ceil_div(rows, span), 1, clamp(parts_floats / size, 1, parts_most));
     double *part;
     MT_TRY(workspace(c, parts * size, &part));
-    MT_TRY(launch(c, "embedding_backward", backward_kernel,
-        grid(ceil_div(entries, warps), parts, ceil_div(width, 32 * columns_each)), threads, 0, rows, entries, width, index, dy, part));
+    dim3 blocks = grid(ceil_div(entries, warps), parts, ceil_div(width, 32 * columns_each));
+    MT_TRY(launch(c, "embedding_backward", backward_kernel, blocks, threads, 0, rows, entries, width, index, dy, part));
     return fold(c, "embedding_backward, second pass", parts, (int)size, part, fold_to_float{dtable, accumulate});
 }

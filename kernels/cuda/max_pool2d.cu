@@ -1,5 +1,5 @@
-// The largest value of each k×k window of channels-last images on the GPU (NaN counts as the largest), and where it stood; backward, each input's sum over the
-// windows that chose it, ∘ act'(x) of the layer that made x. Shapes in kernels.h.
+// The largest value of each k×k window of channels-last images on the GPU (NaN counts as the largest), and where it stood;
+// backward, each input's sum over the windows that chose it, ∘ act'(x) of the layer that made x. Shapes in kernels.h.
 // Forward a thread has an output, backward an input: it looks at the windows over it in row-major order, so that nothing is added
 // by several threads and the order of a sum is fixed. Neighbouring threads have neighbouring channels.
 // Bytes moved, where windows do not overlap: forward 4 read an input, 8 written an output; backward 8 read an output, 4 to 8 read
@@ -39,7 +39,8 @@ __global__ void __launch_bounds__(threads)
     pixel to = pixel_at(i, height, width, p.channels);
     const float *from = x + to.row * p.height * p.width * p.channels + to.channel;
     int top = to.h * p.stride - p.padding, left = to.w * p.stride - p.padding;
-    int bottom = top + p.kernel < p.height ? top + p.kernel : p.height, right = left + p.kernel < p.width ? left + p.kernel : p.width;
+    int bottom = top + p.kernel < p.height ? top + p.kernel : p.height;
+    int right = left + p.kernel < p.width ? left + p.kernel : p.width;
     int best_at = -1;
     float best = 0;
     for (int h = top < 0 ? 0 : top; h < bottom; h++)

@@ -1,8 +1,8 @@
 // Recurrent layers (LSTM, GRU) on the GPU, over whole sequences. Formulae and shapes in kernels.h. Two ways:
-//   - where episodes may start inside a sequence (`start` is given): one product W_x x + b_x of all steps at once, then for each step
-//     a product W_h h + b_h (dense.c) and a cell (rnn_cell.cu), which leaves out what an earlier episode would bring. Backward the
-//     same from the last step to the first, then the parameters' gradients as products over all rows at once. Two launches a step,
-//     which a CUDA graph makes cheap.
+//   - where episodes may start inside a sequence (`start` is given): one product W_x x + b_x of all steps at once, then for each
+//     step a product W_h h + b_h (dense.c) and a cell (rnn_cell.cu), which leaves out what an earlier episode would bring. Backward
+//     the same from the last step to the first, then the parameters' gradients as products over all rows at once. Two launches a
+//     step, which a CUDA graph makes cheap.
 //   - where none can start (`start` is NULL) and the caller brings the space for it: the vendor's library (rnn_dnn.c).
 // The library cannot do the first: it takes the lengths of its sequences from the host when the call is made, and where episodes
 // start stands in device memory and changes with every segment, while the captured graph stays.
@@ -26,7 +26,8 @@ static int64_t padded(int64_t floats) { return (floats + 63) / 64 * 64; }
 
 static int64_t divide(float *scratch, mt_rnn_cell cell, int64_t steps, int64_t envs, int units, rnn_scratch *out) {
     const int64_t gates = (int64_t)mt_rnn_gates(cell) * units, rows = steps * envs;
-    const int64_t sizes[] = {rows * gates, cell == MT_RNN_GRU ? rows * gates : envs * gates, rows * units, envs * units, envs * units};
+    const int64_t sizes[] = {
+        rows * gates, cell == MT_RNN_GRU ? rows * gates : envs * gates, rows * units, envs * units, envs * units};
     float **parts[] = {&out->gates_x, &out->gates_h, &out->before, &out->dh, &out->dc};
     int64_t at = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {

@@ -247,8 +247,8 @@ mt_status mt_cuda_rnn_dnn_backward(mt_cuda_dnn *dnn, const mt_rnn_backward *b, v
     MT_TRY(place_params(dnn, p, (const float *)(const void *)(space + p->layout.params)));
     MT_TRY(mt_cuda_zero(dnn->c, gradients, p->param_bytes)); // the library only adds
     DNN(cudnnRNNBackwardData_v8(dnn->handle, p->rnn, NULL, p->y, a->y, b->dy, p->x, dx, p->state, space + p->layout.h_before, NULL,
-        NULL, p->state, lstm ? space + p->layout.c_before : NULL, NULL, NULL, p->param_bytes, space + p->layout.params, p->work_bytes,
-        space + p->layout.work, p->reserve_bytes, space + p->layout.reserve));
+        NULL, p->state, lstm ? space + p->layout.c_before : NULL, NULL, NULL, p->param_bytes, space + p->layout.params,
+        p->work_bytes, space + p->layout.work, p->reserve_bytes, space + p->layout.reserve));
     DNN(cudnnRNNBackwardWeights_v8(dnn->handle, p->rnn, CUDNN_WGRAD_MODE_ADD, NULL, p->x, a->x, p->state,
         space + p->layout.h_before, p->y, a->y, p->param_bytes, gradients, p->work_bytes, space + p->layout.work, p->reserve_bytes,
         space + p->layout.reserve));

@@ -23,8 +23,8 @@ struct to_pytorch {
 
 template <class Move> __global__ void __launch_bounds__(threads) pieces_kernel(mt_rnn_pieces pieces, Move move) {
     const auto &piece = pieces.piece[blockIdx.y];
-    for (int64_t i = (int64_t)blockIdx.x * span + threadIdx.x; i < piece.count && i < ((int64_t)blockIdx.x + 1) * span; i += threads)
-        move(piece.array, piece.at, i);
+    const int64_t first = (int64_t)blockIdx.x * span, end = first + span < piece.count ? first + span : piece.count;
+    for (int64_t i = first + threadIdx.x; i < end; i += threads) move(piece.array, piece.at, i);
 }
 
 template <class Move> mt_status each_piece(const mt_cuda *c, const char *name, const mt_rnn_pieces *pieces, Move move) {

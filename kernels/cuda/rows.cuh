@@ -11,7 +11,7 @@
 namespace mt {
 
 constexpr int tile_rows = 128; // and threads of a block
-constexpr size_t shared_most = 48 * 1024;
+constexpr size_t shared_most = 47 * 1024; // of 48 KiB: a kernel's own variables stand there too
 
 __host__ __device__ inline int tile_stride(int columns) { return columns % 4 ? columns : columns + 1; }
 __host__ __device__ inline size_t tile_bytes(int columns) {

@@ -139,6 +139,8 @@ static void test_adam(void) {
             int64_t n = counts[s];
             float *p = normals_of(n, 1), *m = host_floats(n), *v = host_floats(n), max_norm = variant & 1 ? 0.5f : 0.0f;
             float *p_up = UP(p, n), *m_up = UP(m, n), *v_up = UP(v, n), *norm_up = NEW(float, 1);
+            // in every other one the step and the rate stand in device memory, and nothing of them in the call
+            mt_cuda_adam_scalars first = {.step = 0, .lr = 1e-3f}, *scalars = s % 2 ? UP(&first, 1) : NULL;
             for (int step = 1; step <= 3; step++) {
                 float *g = normals_of(n, 0.7), *g_up = UP(g, n);
                 mt_adam a = {.count = n,
@@ -155,7 +157,8 @@ static void test_adam(void) {
                     .step = step};
                 mt_adam on_gpu = a;
                 on_gpu.param = p_up, on_gpu.m = m_up, on_gpu.v = v_up, on_gpu.grad = g_up;
-                must(mt_cuda_adam(&cuda, &on_gpu, max_norm, norm_up));
+                if (scalars) on_gpu.step = 0, on_gpu.lr = NAN;
+                must(mt_cuda_adam(&cuda, &on_gpu, scalars, max_norm, norm_up));
                 float norm = (float)(sqrt(cpu->sum_squares(n, g)) * 0.5);
                 if (max_norm > 0 && norm > max_norm) a.grad_scale = 0.5f * (float)(max_norm / (norm + 1e-6));
                 cpu->adam(&a);

@@ -143,6 +143,15 @@ static loss make_loss(int64_t rows, float clip_range_vf, int with_value) {
         x.rows.returns = returns, x.rows.old_value = old_value, x.rows.value = value, x.rows.d_value = x.d_value;
     return x;
 }
+// the same loss with its annealed numbers in device memory, and nothing of them in the call
+static mt_cuda_ppo_scalars *scalars_up(const loss *x, mt_ppo_rows *without) {
+    const mt_ppo_rows *r = &x->rows;
+    mt_cuda_ppo_scalars s = {r->adv_mean, r->adv_inv_std, r->clip_range, r->clip_range_vf, r->ent_coef, r->vf_coef};
+    *without = x->on_gpu;
+    without->adv_mean = without->adv_inv_std = without->clip_range = without->ent_coef = without->vf_coef = NAN;
+    without->clip_range_vf = r->clip_range_vf < 0 ? 1 : -1;
+    return UP(&s, 1);
+}
 // after the old log-probabilities have been chosen
 static void loss_up(loss *x) {
     x->on_gpu = x->rows;
@@ -174,12 +183,14 @@ static void run_loss_categorical(const layout *l, int64_t rows, int masked, floa
     loss_up(&x);
     mt_ppo_stats want;
     mt_ppo_stats *again = NEW(mt_ppo_stats, 1);
+    mt_ppo_rows without;
+    mt_cuda_ppo_scalars *scalars = scalars_up(&x, &without);
     cpu->ppo_loss_categorical(&a.d, a.action, &x.rows, d_logits, &want);
     int32_t *action_up = UP(a.action, rows * l->components);
-    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, d_logits_up, x.stats_up));
+    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, NULL, d_logits_up, x.stats_up));
     COMPARE(float, "ppo_loss_categorical, d_logits", d_logits_up, d_logits, n, 1e-6, EXACT);
     compare_loss(&x, "ppo_loss_categorical, sums", &want);
-    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, d_logits_up, again));
+    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &without, scalars, d_logits_up, again));
     repeats("ppo_loss_categorical", x.stats_up, again, sizeof want);
     done("ppo_loss_categorical");
 }
@@ -201,7 +212,7 @@ static void run_loss_gaussian(int64_t rows, int dim, int by_rows, float clip_ran
     mt_ppo_stats want;
     cpu->ppo_loss_gaussian(&d, action, &x.rows, d_mean, d_log_std, accumulate, &want);
     must(mt_cuda_ppo_loss_gaussian(
-        &cuda, &on_gpu, action_up, &x.on_gpu, d_mean_up, d_log_std_up, accumulate, x.stats_up));
+        &cuda, &on_gpu, action_up, &x.on_gpu, NULL, d_mean_up, d_log_std_up, accumulate, x.stats_up));
     COMPARE(float, "ppo_loss_gaussian, d_mean", d_mean_up, d_mean, n, 1e-6, EXACT);
     if (by_rows)
         COMPARE(float, "ppo_loss_gaussian, d_log_std by rows", d_log_std_up, d_log_std, stds, 1e-6, EXACT);
@@ -209,8 +220,12 @@ static void run_loss_gaussian(int64_t rows, int dim, int by_rows, float clip_ran
         COMPARE(float, "ppo_loss_gaussian, d_log_std", d_log_std_up, d_log_std, stds, 5e-6,
             TOLERANT); // the CPU's sum is fp32
     compare_loss(&x, "ppo_loss_gaussian, sums", &want);
-    must(mt_cuda_ppo_loss_gaussian(&cuda, &on_gpu, action_up, &x.on_gpu, d_mean_up, again, accumulate, x.stats_up));
+    mt_ppo_rows without;
+    mt_cuda_ppo_scalars *scalars = scalars_up(&x, &without);
+    mt_ppo_stats *stats_again = NEW(mt_ppo_stats, 1);
+    must(mt_cuda_ppo_loss_gaussian(&cuda, &on_gpu, action_up, &without, scalars, d_mean_up, again, accumulate, stats_again));
     repeats("ppo_loss_gaussian", d_log_std_up, again, 4 * (size_t)stds);
+    repeats("ppo_loss_gaussian, sums", x.stats_up, stats_again, sizeof want);
     done("ppo_loss_gaussian");
 }
 
@@ -219,9 +234,32 @@ static void run_loss_value(int64_t rows, float clip_range_vf) {
     mt_ppo_stats want;
     loss_up(&x);
     cpu->ppo_loss_value(rows, &x.rows, &want);
-    must(mt_cuda_ppo_loss_value(&cuda, rows, &x.on_gpu, x.stats_up));
+    must(mt_cuda_ppo_loss_value(&cuda, rows, &x.on_gpu, NULL, x.stats_up));
     compare_loss(&x, "ppo_loss_value, sums", &want);
+    mt_ppo_rows without;
+    mt_cuda_ppo_scalars *scalars = scalars_up(&x, &without);
+    mt_ppo_stats *again = NEW(mt_ppo_stats, 1);
+    must(mt_cuda_ppo_loss_value(&cuda, rows, &without, scalars, again));
+    repeats("ppo_loss_value", x.stats_up, again, sizeof want);
     done("ppo_loss_value");
+}
+
+// mean and deviation of a minibatch's advantages, from their sums
+static void run_advantage_scale(int64_t count) {
+    float *advantage = normals_of(count, 3), want[2] = {0, 1};
+    double mean = 0, squares = 0;
+    mt_cuda_ppo_scalars before = {.clip_range = 0.2f, .vf_coef = 0.5f}, *scalars = UP(&before, 1);
+    for (int64_t i = 0; i < count; i++) mean += (advantage[i] += 1) / (double)count;
+    for (int64_t i = 0; i < count; i++) squares += (advantage[i] - mean) * (advantage[i] - mean);
+    if (count > 1) want[0] = (float)mean, want[1] = (float)(1 / (sqrt(squares / (double)(count - 1)) + 1e-8));
+    float *up_advantage = UP(advantage, count);
+    double *sums = NEW(double, 2);
+    must(mt_cuda_sum(&cuda, count, up_advantage, sums));
+    must(mt_cuda_sum_squares(&cuda, count, up_advantage, sums + 1));
+    must(mt_cuda_advantage_scale(&cuda, (double)count, sums, scalars));
+    COMPARE(float, "advantage_scale", (float *)scalars, want, 2, 1e-6, TOLERANT);
+    COMPARE(float, "advantage_scale, the rest", (float *)scalars + 2, (float *)&before + 2, 4, 0, EXACT);
+    done("advantage_scale");
 }
 
 // what a learner looks for must not get lost: a NaN, and an infinite ratio that the clip discards
@@ -243,7 +281,7 @@ static void run_loss_extremes(void) {
     d.mean = UP(mean, 4), d.log_std = UP(log_std, 1), on_gpu.old_log_prob = UP(old, 4),
     on_gpu.advantage = UP(advantage, 4);
     float *d_mean_up = NEW(float, 4);
-    must(mt_cuda_ppo_loss_gaussian(&cuda, &d, UP(action, 4), &on_gpu, d_mean_up, NEW(float, 1), 0, stats_up));
+    must(mt_cuda_ppo_loss_gaussian(&cuda, &d, UP(action, 4), &on_gpu, NULL, d_mean_up, NEW(float, 1), 0, stats_up));
     COMPARE(float, "ppo_loss, extremes", d_mean_up, d_mean, 4, 1e-6, EXACT);
     COMPARE(double, "ppo_loss, extremes", (double *)stats_up, (double *)&want, 6, 1e-6, TOLERANT);
     done("ppo_loss, extremes");
@@ -263,6 +301,7 @@ static void test_rows(void) {
                 run_gaussian(rows, dims[d], variant & 1);
                 run_loss_gaussian(rows, dims[d], variant & 1, variant & 2 ? 0.3f : -1.0f, variant & 2);
             }
+        run_advantage_scale(rows);
         for (int clipped = 0; clipped < 2; clipped++) run_loss_value(rows, clipped ? 0.3f : -1.0f);
         for (int accumulate = 0; accumulate < 2; accumulate++) {
             run_gsde(rows, 64, 6, accumulate);
