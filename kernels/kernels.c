@@ -4,14 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const activation_names[MT_ACT_COUNT] = {
-#define MT_X(name) #name,
-    MT_ACTIVATION_LIST(MT_X)
-#undef MT_X
-};
-
-const char *mt_activation_name(mt_activation a) { return (unsigned)a < MT_ACT_COUNT ? activation_names[a] : "?"; }
-
 // each is the descriptor at the end of kernels/cpu/table.c, compiled for its set
 extern const mt_kernels mt_kernels_plain;
 #if defined(__x86_64__)
