@@ -1,4 +1,4 @@
-// The environments that come with manta. Each is compiled once per instruction set; every set gives the same bits.
+// The environments that come with manta. Those with physics are compiled once per instruction set; every set gives the same bits.
 #ifndef MANTA_ROLLOUT_ENVS_BUILTIN_H
 #define MANTA_ROLLOUT_ENVS_BUILTIN_H
 
@@ -12,6 +12,13 @@
 #define MT_X(name)                                                                                                     \
     extern const manta_env_desc mt_env_##name##_plain, mt_env_##name##_avx2, mt_env_##name##_avx512;
 MT_ENV_BUILTIN_LIST(MT_X)
+#undef MT_X
+
+// X(name): mt_env_NAME, at the end of NAME.c; the same for every instruction set
+#define MT_ENV_PUZZLE_LIST(X) X(memory_chain) X(catch) X(catch_or_dodge)
+
+#define MT_X(name) extern const manta_env_desc mt_env_##name;
+MT_ENV_PUZZLE_LIST(MT_X)
 #undef MT_X
 
 // The descriptors for one instruction set; *count says how many. NULL when this build or machine lacks the set.

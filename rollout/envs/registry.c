@@ -3,17 +3,19 @@
 
 #include <string.h>
 
+#define MT_PUZZLE(name) &mt_env_##name,
 #define MT_X(name) &mt_env_##name##_plain,
-static const manta_env_desc *const plain[] = {MT_ENV_BUILTIN_LIST(MT_X)};
+static const manta_env_desc *const plain[] = {MT_ENV_BUILTIN_LIST(MT_X) MT_ENV_PUZZLE_LIST(MT_PUZZLE)};
 #undef MT_X
 #if defined(__x86_64__)
 #define MT_X(name) &mt_env_##name##_avx2,
-static const manta_env_desc *const avx2[] = {MT_ENV_BUILTIN_LIST(MT_X)};
+static const manta_env_desc *const avx2[] = {MT_ENV_BUILTIN_LIST(MT_X) MT_ENV_PUZZLE_LIST(MT_PUZZLE)};
 #undef MT_X
 #define MT_X(name) &mt_env_##name##_avx512,
-static const manta_env_desc *const avx512[] = {MT_ENV_BUILTIN_LIST(MT_X)};
+static const manta_env_desc *const avx512[] = {MT_ENV_BUILTIN_LIST(MT_X) MT_ENV_PUZZLE_LIST(MT_PUZZLE)};
 #undef MT_X
 #endif
+#undef MT_PUZZLE
 
 const manta_env_desc *const *mt_env_builtins(mt_isa isa, size_t *count) {
     *count = 0;

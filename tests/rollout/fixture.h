@@ -53,7 +53,7 @@ UNUSED_OK static const manta_env_desc *builtin(mt_isa isa, const char *id) {
 
 // in the registry's order: those recorded from Gymnasium, the others with physics, the rest
 static const char *const builtin_ids[] = {"CartPole-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1", "Acrobot-v1",
-    "CartPoleNoVel-v1"};
+    "CartPoleNoVel-v1", "MemoryChain-v0", "Catch-v0", "CatchOrDodge-v0"};
 enum { RECORDED = 5, CLASSICS = 6, BUILTINS = sizeof builtin_ids / sizeof *builtin_ids };
 
 typedef struct batch_env {
