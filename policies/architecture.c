@@ -164,7 +164,8 @@ static mt_status make_trunk(mt_network_desc *d, const mt_policy_desc *p) {
             "features; share those, too");
     MT_TRY(add_features(d, p, "features_extractor."));
     add_hidden(d, p, p->shared, p->shared_depth, "mlp_extractor.shared_net.");
-    if (p->memory_of == MT_MEMORY_SHARED && p->memory != MT_MEMORY_NONE) add_memory(d, p, "");
+    // sb3-contrib calls a shared one the actor's
+    if (p->memory_of == MT_MEMORY_SHARED && p->memory != MT_MEMORY_NONE) add_memory(d, p, "_actor");
     return MT_OK;
 }
 

@@ -244,13 +244,18 @@ mt_status mt_network_compile(mt_network *net, const mt_network_desc *desc, int i
 
 // ---- the parameters by name
 
-// "lstm_actor.l0" and "weight_ih" give "lstm_actor.weight_ih_l0": PyTorch numbers stacked layers behind a tensor's name
+// what a stacked layer's name ends with: ".l" and its number, or nothing
+static const char *stack_number(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && dot[1] == 'l' && dot[2] && strspn(dot + 2, "0123456789") == strlen(dot + 2) ? dot : name + strlen(name);
+}
+
+// "lstm_actor.l1" and "weight_ih" give "lstm_actor.weight_ih_l1": PyTorch numbers stacked layers behind a tensor's name
 static void tensor_name(const mt_layer *l, int t, char *out, size_t bytes) {
     static const char *const plain[] = {"weight", "bias"}, *const recurrent[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-    const char *name = l->desc.name, *dot = strrchr(name, '.');
+    const char *name = l->desc.name, *number = stack_number(name);
     if (l->desc.kind != MT_LAYER_LSTM && l->desc.kind != MT_LAYER_GRU) snprintf(out, bytes, "%s.%s", name, plain[t]);
-    else if (!dot) snprintf(out, bytes, "%s.%s_l0", name, recurrent[t]);
-    else snprintf(out, bytes, "%.*s.%s_%s", (int)(dot - name), name, recurrent[t], dot + 1);
+    else snprintf(out, bytes, "%.*s.%s_%s", (int)(number - name), name, recurrent[t], *number ? number + 1 : "l0");
 }
 
 mt_status mt_network_visit(const mt_network *net, float *param, mt_tensor_visit visit, void *ctx) {

@@ -1,6 +1,8 @@
 // Weight files. One thread; allocates, so never in a training loop but between iterations.
 #include "scheduler/weights_file.h"
 
+#include "policies/state_dict.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +35,7 @@ static mt_status read_one(void *context, const char *name, const mt_tensor *tens
     slab_visit *v = context;
     char full[2 * MT_TENSOR_NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", v->prefix, name);
-    return mt_safetensors_read(v->file, full, tensor);
+    return mt_state_dict_read(v->file, full, tensor);
 }
 
 mt_status mt_tensor_list_add_slab(mt_tensor_list *list, const mt_policy *policy, float *slab, const char *prefix) {
