@@ -6,6 +6,7 @@
 #
 #   training   PPO CartPole-v1, 8 environments x 256 steps, minibatch 64, 10 epochs, separate 2x64 nets: steps/s of `mpirun
 #              -n 2`, of one rank with two threads and with one; ratio to the peers and to this machine's FMA peak
+#   memory     PPO CartPole-v1 with an LSTM at PufferLib's counts, beside PyTorch's arithmetic for it
 #   to 475     the zoo's preset until the mean of 100 episodes is 475: seconds of the whole mpirun, five seeds
 #   profile    where the time of a run on 2 ranks goes
 #
@@ -142,6 +143,27 @@ full_batch() {
 }
 row "PPO CartPole 4,000 steps, 80 full batches, mpirun -n 2" "$(full_batch)" steps/s \
     "PyTorch + mpi4py, 80+80 full batches, 2 ranks" "$(of spinningup)"
+
+# ---- with a memory: PufferLib's CartPole setting (4,096 environments x 64, encoder and LSTM of 128, 133 k parameters, one epoch)
+
+# lstm_rate STEPS: in minibatches of 512 environments' sequences
+lstm_rate() {
+    local folder=$work/lstm
+    rm -rf "$folder"
+    mpirun --oversubscribe -n 2 "$manta" train --algo ppo --env CartPole-v1 --policy MlpLstmPolicy -n "$1" --run-folder "$folder" \
+        --threads 1 --verbose 0 --log-interval 1000000 --save-interval 0 --net-arch '[]' --net-arch-shared 128 --activation-fn gelu \
+        --shared-lstm --lstm-hidden-size 128 -params n_envs:4096 n_steps:64 batch_size:32768 n_epochs:1 learning_rate:0.001 \
+        clip_range:0.2 </dev/null >&2 || return 0
+    tr -d '\n' <"$folder/run.json" >"$folder/line"
+    awk -v n="$(json_number steps <"$folder/line")" -v s="$(json_number seconds <"$folder/line")" 'BEGIN { if (s > 0) print n / s }'
+}
+for ((round = 1; round <= rounds; round++)); do
+    lstm_rate 1600000 >>"$work/lstm-rate"
+    if [ "$peers" = 1 ]; then peer "$python" bench/peers/torch_lstm_ppo.py >>"$work/lstm-torch"; fi
+done
+setting="PPO CartPole 4,096 x 64, encoder and LSTM of 128, 1 epoch, mpirun -n 2"
+row "$setting" "$(of lstm-rate)" steps/s "three times PufferLib 3.0 (56,100 on the first machine)" 168300
+row "$setting" "$(of lstm-rate)" steps/s "PyTorch, all cores, without environments" "$(of lstm-torch)"
 
 # ---- time to a mean of 475
 
