@@ -7,9 +7,10 @@
 static const double epsilon = 1e-8;   // VecNormalize's
 
 static void register_running(mt_running *r, int columns, mt_arena *arena) {
+    int room = columns ? columns : 1;   // NULL, which memcpy may not be given, is what there would be for none
     r->columns = columns;
-    MT_ARENA_ADD(arena, r->mean, columns);
-    MT_ARENA_ADD(arena, r->m2, columns);
+    MT_ARENA_ADD(arena, r->mean, room);
+    MT_ARENA_ADD(arena, r->m2, room);
 }
 
 void mt_normaliser_register(mt_normaliser *n, int obs, int observations, int rewards, float clip_obs, float clip_reward,
@@ -36,8 +37,8 @@ void mt_normaliser_register_inputs(mt_normaliser *n, int obs, const mt_input *in
     n->observations &= columns > 0;
     register_running(&n->obs, columns, arena);
     register_running(&n->returns, 1, arena);
-    MT_ARENA_ADD(arena, n->obs_mean, columns);
-    MT_ARENA_ADD(arena, n->obs_inv_std, columns);
+    MT_ARENA_ADD(arena, n->obs_mean, columns ? columns : 1);
+    MT_ARENA_ADD(arena, n->obs_inv_std, columns ? columns : 1);
     MT_ARENA_ADD(arena, n->gathered, n->observations && columns < obs ? MT_NORMALISER_ROWS * columns : 0);
 }
 
