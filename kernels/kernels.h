@@ -294,6 +294,9 @@ typedef struct mt_kernels {
         const float *row_log_std, const float *d_row_log_std /* (B, A) */, float *d_log_std /* (L, A) */, int accumulate);
     // noise[b,a] = Σ_l h[b,l] matrix[b,l,a]: every row (environment) has its own exploration matrix (L, A)
     void (*gsde_noise)(int64_t rows, int latent, int dim, const float *h, const float *matrix /* (B, L, A) */, float *noise);
+    // matrix[b,i] = z[b,i] exp(log_std[i]): of standard normals, rows `z_stride` floats apart
+    void (*gsde_matrix)(int64_t rows, int64_t count /* L·A */, const float *z, int64_t z_stride, const float *log_std /* (L, A) */,
+        float *matrix /* (B, L, A) */);
 
     // ---- PPO loss: distribution, ratio, clipping, value and entropy terms and all gradients in one pass over the rows
     void (*ppo_loss_categorical)(const mt_categorical *d, const int32_t *action, const mt_ppo_rows *rows,
@@ -319,6 +322,9 @@ typedef struct mt_kernels {
 
     // ---- data movement
     void (*gather_rows)(int64_t rows, int64_t row_bytes, const void *src, const int32_t *index /* (B) */, void *dst);
+    // whole sequences as rows of a segment of T steps of N environments: row[t·count + j] = t·N + env[j]
+    void (*sequence_rows)(int64_t steps, int64_t envs, int64_t count, const int32_t *env /* (count) */, int32_t *row /* (T, count) */);
+    void (*zero)(int64_t bytes, void *x);
 
     // ---- normalisation
     void (*running_update)(mt_running *stats, int64_t rows, const float *x /* (B, C) */);
@@ -331,6 +337,8 @@ typedef struct mt_kernels {
     void (*philox_streams)(uint64_t seed, uint64_t stream_first, uint64_t counter, int64_t rows, uint32_t *out /* (B, 4) */);
     // out[i] = Philox block of (seed, stream, counter_first + i)
     void (*philox_counters)(uint64_t seed, uint64_t stream, uint64_t counter_first, int64_t blocks, uint32_t *out);
+    // `width` words of each of B streams: word c of row i is word c mod 4 of the block (seed, stream_first + i, *step·⌈width/4⌉ + c/4)
+    void (*philox_words)(uint64_t seed, uint64_t stream_first, const uint64_t *step, int64_t rows, int width, uint32_t *out);
     // count standard normals from count words (count even): pairs by Box–Muller
     void (*normals)(int64_t count, const uint32_t *words, float *out);
 } mt_kernels;

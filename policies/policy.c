@@ -186,9 +186,10 @@ static void log_std_backward(const mt_policy *p, const mt_kernels *k, const mt_w
     if (p->desc.distribution == MT_DIST_GSDE)
         k->gsde_log_std_backward(rows, p->latent, p->desc.action, latent_of(p, trunk, space), w->param + p->log_std,
             space->row_log_std, d_log_std, grad + p->log_std, accumulate);
+    else if (p->desc.distribution == MT_DIST_GAUSSIAN && accumulate)
+        k->axpy(p->desc.action, 1.0f, d_log_std, grad + p->log_std);
     else if (p->desc.distribution == MT_DIST_GAUSSIAN)
-        for (int i = 0; i < p->desc.action; i++)
-            grad[p->log_std + i] = d_log_std[i] + (accumulate ? grad[p->log_std + i] : 0);
+        k->copy_columns(1, p->desc.action, d_log_std, p->desc.action, grad + p->log_std, p->desc.action);
 }
 
 void mt_policy_backward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,

@@ -1,8 +1,6 @@
 // PPO's gradient: gather rows, forward, loss, backward. Called by learners, one workspace a thread; allocates nothing.
 #include "policies/ppo.h"
 
-#include <string.h>
-
 void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const mt_kernels *k, const mt_segment_shape *shape,
     int64_t max_rows, mt_arena *arena) {
     MT_ASSERT(!policy->recurrent || (max_rows >= shape->steps && shape->state == policy->sizes.state));
@@ -43,8 +41,7 @@ static void gather(const mt_kernels *k, const mt_segment *s, const int32_t *inde
 // Whole sequences: rows t·n + j of what is gathered are step t of environment env[j].
 static mt_sequences gather_sequences(const mt_kernels *k, const mt_segment *s, const int32_t *env, int64_t envs, mt_ppo_space *space) {
     int64_t steps = s->shape.steps;
-    for (int64_t t = 0; t < steps; t++)
-        for (int64_t j = 0; j < envs; j++) space->row[t * envs + j] = (int32_t)(t * s->shape.envs + env[j]);
+    k->sequence_rows(steps, s->shape.envs, envs, env, space->row);
     k->gather_rows(steps * envs, 1, s->start, space->row, space->start);
     k->gather_rows(envs, 4 * s->shape.state, s->state, env, space->state);
     return (mt_sequences){.steps = steps, .envs = envs, .start = space->start, .state = space->state, .state_stride = s->shape.state};
@@ -88,7 +85,7 @@ static void gradient_of_gathered(const mt_policy *policy, const mt_kernels *k, c
 void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const mt_ppo_share *share,
     const mt_ppo_coefficients *coef, mt_ppo_space *space, float *grad, mt_ppo_stats *stats) {
     const mt_segment *s = share->segment;
-    if (share->count == 0) memset(grad, 0, sizeof *grad * (size_t)mt_policy_range_of(policy, share->parts).count);
+    if (share->count == 0) k->zero((int64_t)sizeof *grad * mt_policy_range_of(policy, share->parts).count, grad);
     int64_t steps = share->count && policy->recurrent ? s->shape.steps : 1, at_once = space->net.net.max_rows / steps;
     for (int64_t first = 0; first < share->count; first += at_once) {
         int64_t left = share->count - first, count = left < at_once ? left : at_once;

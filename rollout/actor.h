@@ -1,6 +1,6 @@
 // Acting: observations through the policy to sampled actions, with random numbers keyed by (seed, environment, step), so
 // that an environment's actions do not depend on which worker, thread or rank steps it or on how many rows go together.
-// One object a thread; allocates once.
+// One object a thread; allocates once. All arrays here are memory of the kernels'.
 //
 // Of a recurrent policy it holds every environment's state: sampling carries it on, from zero where `start` is set, and clears
 // `start`; whoever steps the environments sets it again where an episode ended. The critic has a state, too, so sampling evaluates
@@ -24,8 +24,10 @@ typedef struct mt_actor {
     float *value;                // recurrent: (N): V of the observations of the last sample
     float *row_state;            // recurrent: (rows at once, S) scratch
     uint8_t *row_start;          // recurrent: (rows at once) scratch
-    uint32_t *blocks, *words;    // (rows at once, 4), (rows at once, A rounded up to even)
-    float *noise;                // like words
+    uint64_t *step;              // (1): keys the random numbers
+    int64_t word_count;
+    uint32_t *words;             // (word_count)
+    float *noise;                // (word_count)
     float *matrix;               // gSDE: (N, L, A)
 } mt_actor;
 

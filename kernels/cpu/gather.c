@@ -1,5 +1,6 @@
 // dst[b] = src[index[b]], rows of row_bytes bytes: the minibatch out of the segment. Random reads, sequential writes;
-// reads exactly the named rows. Bytes moved: 2 · rows · row_bytes + 4 · rows.
+// reads exactly the named rows. Bytes moved: 2 · rows · row_bytes + 4 · rows. Beside it the numbers of the rows of whole
+// sequences, row[t·count + j] = t·envs + env[j], 4 · (1 + steps) · count bytes; and zeros.
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
@@ -44,3 +45,10 @@ void MT_ISA_NAME(mt_gather_rows)(int64_t rows, int64_t row_bytes, const void *sr
     else
         gather_any(rows, row_bytes, src, index, dst);
 }
+
+void MT_ISA_NAME(mt_sequence_rows)(int64_t steps, int64_t envs, int64_t count, const int32_t *env, int32_t *row) {
+    for (int64_t t = 0; t < steps; t++)
+        for (int64_t j = 0; j < count; j++) row[t * count + j] = (int32_t)(t * envs) + env[j];
+}
+
+void MT_ISA_NAME(mt_zero)(int64_t bytes, void *x) { memset(x, 0, (size_t)bytes); }

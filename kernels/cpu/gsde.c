@@ -2,9 +2,11 @@
 //   log_std:          var[b,a] = Σ_l h[b,l]² exp(2 s[l,a]) + 1e-6,  out[b,a] = ½ log var[b,a]
 //   log_std_backward: ds[l,a] = exp(2 s[l,a]) Σ_b d[b,a] h[b,l]² / var[b,a]
 //   noise:            out[b,a] = Σ_l h[b,l] matrix[b,l,a]
+//   matrix:           matrix[b,i] = z[b,i] exp(s[i]),  i = (l, a)
 // Shapes: h (B, L), s and ds (L, A), out and d (B, A), matrix (B, L, A). Lanes run over l and are summed in one fixed
 // tree: a row's result knows of no other row, and ds sums rows in their order. exp(2 s) is computed once a call, in
-// pieces that fit the stack. Bytes moved: 4 (L + A) a row; noise 4 (L + L A + A) a row.
+// pieces that fit the stack. Bytes moved: 4 (L + A) a row; noise 4 (L + L A + A), matrix 8 L A a row.
+#include <math.h>
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 
@@ -121,5 +123,16 @@ void MT_ISA_NAME(mt_gsde_noise)(int64_t rows, int latent, int dim, const float *
             if (l < latent) even = vf_fma(vf_set(h[l]), lane_load_n(m, n), even);
             lane_store_n(noise + a, even + odd, n);
         }
+    }
+}
+
+void MT_ISA_NAME(mt_gsde_matrix)(
+    int64_t rows, int64_t count, const float *z, int64_t z_stride, const float *log_std, float *matrix) {
+    float deviation[PIECE];
+    for (int64_t i = 0; i < count; i += PIECE) {
+        int n = count - i < PIECE ? (int)(count - i) : PIECE;
+        for (int j = 0; j < n; j++) deviation[j] = expf(log_std[i + j]);
+        for (int64_t b = 0; b < rows; b++)
+            for (int j = 0; j < n; j++) matrix[b * count + i + j] = z[b * z_stride + i + j] * deviation[j];
     }
 }

@@ -15,13 +15,13 @@
     X(layer_norm_forward) X(layer_norm_backward)                                                                       \
     X(categorical_sample) X(categorical_mode) X(categorical_log_prob)                                                  \
     X(gaussian_sample) X(gaussian_log_prob)                                                                            \
-    X(gsde_log_std) X(gsde_log_std_backward) X(gsde_noise)                                                             \
+    X(gsde_log_std) X(gsde_log_std_backward) X(gsde_noise) X(gsde_matrix)                                                             \
     X(ppo_loss_categorical) X(ppo_loss_gaussian) X(ppo_loss_value)                                                     \
     X(gae) X(adam)                                                                                                     \
     X(sum) X(sum_squares) X(mean_var) X(count_nonfinite) X(axpy)                                                       \
-    X(gather_rows)                                                                                                     \
+    X(gather_rows) X(sequence_rows) X(zero)                                                                            \
     X(running_update) X(normalise)                                                                                     \
-    X(philox_streams) X(philox_counters) X(normals)
+    X(philox_streams) X(philox_counters) X(philox_words) X(normals)
 
 // each function has exactly the type of its slot in mt_kernels
 #define MT_X(op) extern __typeof__(*((mt_kernels *)0)->op) MT_ISA_NAME(mt_##op);

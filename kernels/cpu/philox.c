@@ -126,6 +126,35 @@ void MT_ISA_NAME(mt_philox_counters)(
 
 #endif
 
+// ---- words by row
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Few rows of many words: block after block of a row. Many rows of few: a block of each row at a time.
+void MT_ISA_NAME(mt_philox_words)(
+    uint64_t seed, uint64_t stream_first, const uint64_t *step, int64_t rows, int width, uint32_t *out) {
+    enum { AT_ONCE = 64 };
+    uint32_t block[4 * AT_ONCE];
+    const int64_t blocks = (width + 3) / 4;
+    const uint64_t counter = *step * (uint64_t)blocks;
+    if (blocks > rows) {
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t b = 0; b < blocks; b += AT_ONCE) {
+                int64_t n = least(AT_ONCE, blocks - b), words = least(4 * n, width - 4 * b);
+                MT_ISA_NAME(mt_philox_counters)(seed, stream_first + (uint64_t)r, counter + (uint64_t)b, n, block);
+                memcpy(out + r * width + 4 * b, block, sizeof *out * (size_t)words);
+            }
+        return;
+    }
+    for (int64_t first = 0; first < rows; first += AT_ONCE)
+        for (int64_t b = 0; b < blocks; b++) {
+            int64_t n = least(AT_ONCE, rows - first), words = least(4, width - 4 * b);
+            MT_ISA_NAME(mt_philox_streams)(seed, stream_first + (uint64_t)first, counter + (uint64_t)b, n, block);
+            for (int64_t r = 0; r < n; r++)
+                for (int64_t c = 0; c < words; c++) out[(first + r) * width + 4 * b + c] = block[4 * r + c];
+        }
+}
+
 // ---- normals: z0, z1 = √(-2 ln u1) · (cos, sin)(2π u2) with u1 = 1 - unit(w0) in (0, 1], u2 = unit(w1)
 
 LANE_INLINE vf unit(vf words) { return vf_from_int((vi)((vu)words >> 8)) * 0x1p-24f; }

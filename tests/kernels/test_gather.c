@@ -20,3 +20,30 @@ static void parity(const mt_kernels *k) {
         }
 }
 Test(gather, rows_arrive) { each_isa(parity); }
+
+static void sequences(const mt_kernels *k) {
+    static const int64_t steps[] = {1, 3, 17}, envs[] = {1, 3, 65};
+    for (int s = 0; s < 3; s++)
+        for (int e = 0; e < 3; e++)
+            for (int64_t count = 0; count <= envs[e]; count += 1 + envs[e] / 3) {
+                int32_t *env = fenced(count * 4), *row = fenced(steps[s] * count * 4);
+                for (int64_t j = 0; j < count; j++) env[j] = (int32_t)(random_u32() % envs[e]);
+                k->sequence_rows(steps[s], envs[e], count, env, row);
+                for (int64_t i = 0; i < steps[s] * count; i++)
+                    check_eq(row[i], i / count * envs[e] + env[i % count], "%s: row %ld of %ld sequences", k->name, (long)i,
+                        (long)count);
+                unfence();
+            }
+}
+Test(sequence_rows, are_a_segments) { each_isa(sequences); }
+
+static void zeros(const mt_kernels *k) {
+    for (int64_t bytes = 0; bytes <= 65; bytes++) {
+        char *x = fenced(bytes);
+        memset(x, 1, (size_t)bytes);
+        k->zero(bytes, x);
+        for (int64_t i = 0; i < bytes; i++) check_eq(x[i], 0, "%s: byte %ld of %ld", k->name, (long)i, (long)bytes);
+        unfence();
+    }
+}
+Test(zero, all_bytes) { each_isa(zeros); }

@@ -63,3 +63,18 @@ static void independent(const mt_kernels *k) {
     unfence();
 }
 Test(gsde, a_row_knows_of_no_other) { each_isa(independent); }
+
+static void matrices(const mt_kernels *k) {
+    static const int64_t counts[] = {1, 3, 17, 255, 256, 257, 600};
+    for (int c = 0; c < 7; c++)
+        for (int r = 0; r < row_count_count; r += 2) {
+            int64_t rows = row_counts[r], count = counts[c], stride = count + (count & 1);
+            float *z = normals_of(rows * stride, 1), *log_std = normals_of(count, 0.5), *matrix = floats(rows * count);
+            k->gsde_matrix(rows, count, z, stride, log_std, matrix);
+            for (int64_t i = 0; i < rows * count; i++)
+                near(matrix[i], (double)z[i / count * stride + i % count] * exp((double)log_std[i % count]), 1e-6, "matrix[%ld]",
+                    (long)i);
+            unfence();
+        }
+}
+Test(gsde, matrices_are_scaled_normals) { each_isa(matrices); }

@@ -28,6 +28,26 @@ static void words(const mt_kernels *k) {
 }
 Test(philox, same_words_as_random123) { each_isa(words); }
 
+static void words_by_row(const mt_kernels *k) {
+    static const int64_t row_counts_here[] = {0, 1, 2, 3, 17, 63, 64, 65, 130};
+    static const int widths[] = {1, 2, 3, 4, 5, 6, 8, 17, 260, 301};
+    for (int r = 0; r < 9; r++)
+        for (int w = 0; w < 10; w++) {
+            uint64_t seed = random_u64(), stream = random_u64(), step = r % 2 ? random_u64() : 0xffffffffu;
+            int64_t rows = row_counts_here[r];
+            int width = widths[w];
+            uint32_t *out = fenced(rows * width * 4), block[4];
+            k->philox_words(seed, stream, &step, rows, width, out);
+            for (int64_t i = 0; i < rows * width; i++) {
+                int64_t row = i / width, c = i % width;
+                if (c % 4 == 0) mt_rng_block(seed, stream + (uint64_t)row, step * (uint64_t)((width + 3) / 4) + (uint64_t)c / 4, block);
+                check_eq(out[i], block[c % 4], "%s: word %ld of row %ld of %ld", k->name, (long)c, (long)row, (long)rows);
+            }
+            unfence();
+        }
+}
+Test(philox, words_by_row) { each_isa(words_by_row); }
+
 static void pairs(const mt_kernels *k) {
     for (int64_t count = 0; count <= 140; count += 2) {
         uint32_t *w = fenced(count * 4);
