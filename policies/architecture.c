@@ -138,7 +138,8 @@ static void add_memory(mt_network_desc *d, const mt_policy_desc *p, const char *
     for (int i = 0; i < p->memory_depth; i++) {
         char name[64];
         snprintf(name, sizeof name, "%s%s.l%d", p->memory == MT_MEMORY_LSTM ? "lstm" : "gru", of, i);
-        mt_network_add(d, p->memory == MT_MEMORY_LSTM ? MT_LAYER_LSTM : MT_LAYER_GRU, name)->units = p->memory_units;
+        mt_layer_desc *l = mt_network_add(d, p->memory == MT_MEMORY_LSTM ? MT_LAYER_LSTM : MT_LAYER_GRU, name);
+        l->units = p->memory_units, l->horizon = p->memory_horizon;
     }
 }
 

@@ -44,6 +44,19 @@ static void standard(float *param, const mt_layer *l, int64_t fan_in, int64_t co
     uniform(param + l->tensor[1], l->channels, bound, rng);
 }
 
+// Chrono initialisation (Tallec & Ollivier 2018, eq. 16): unit j forgets after about τ_j steps, τ uniform in 1 … horizon, so that a
+// gradient reaches what lies so far back. PyTorch's own forgets half of everything each step. The forgetting gate is the lstm's f,
+// whose i is its counterpart, and the gru's z.
+static void chrono(float *param, const mt_layer *l, mt_rng *rng) {
+    int units = l->desc.units, lstm = l->desc.kind == MT_LAYER_LSTM;
+    float *bias_x = param + l->tensor[2], *bias_h = param + l->tensor[3];
+    for (int j = 0; j < units; j++) {
+        float b = (float)log(1 + (l->desc.horizon - 1) * mt_rng_uniform(rng));
+        bias_x[units + j] = b, bias_h[units + j] = 0;   // f, or z: the second of both
+        if (lstm) bias_x[j] = -b, bias_h[j] = 0;
+    }
+}
+
 // The parameters of one layer; biases stay 0 where initialisation is orthogonal.
 static mt_status init_layer(const mt_network *net, const mt_layer *l, float *param, int ortho, mt_rng *rng) {
     const mt_layer *from = &net->layer[l->desc.source[0]];
@@ -60,6 +73,7 @@ static mt_status init_layer(const mt_network *net, const mt_layer *l, float *par
         uniform(param + l->tensor[1], gates * units * units, 1 / sqrt((double)units), rng);
         uniform(param + l->tensor[2], gates * units, 1 / sqrt((double)units), rng);
         uniform(param + l->tensor[3], gates * units, 1 / sqrt((double)units), rng);
+        if (l->desc.horizon > 1) chrono(param, l, rng);
         return MT_OK;
     case MT_LAYER_EMBEDDING:
         for (int64_t i = 0; i < from->desc.input.entries * units; i++) param[l->tensor[0] + i] = (float)mt_rng_normal(rng);

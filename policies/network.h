@@ -58,6 +58,7 @@ typedef struct mt_layer_desc {
     mt_activation activation;          // dense, conv2d, layer norm, activation
     int units;                         // dense, conv2d: outputs; lstm, gru: H; embedding: its width
     int kernel, stride, padding;       // conv2d, max_pool2d
+    int horizon;                       // lstm, gru: steps that it should remember at first (chrono initialisation); 0: PyTorch's
     mt_input input;                    // input: what it is
     int source[MT_LAYER_MAX_SOURCES];  // numbers of earlier layers
     int source_count;                  // 0: the layer before it

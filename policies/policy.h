@@ -45,6 +45,7 @@ typedef struct mt_policy_desc {
     mt_memory memory;
     mt_memory_of memory_of;
     int memory_units, memory_depth;             // H; stacked layers
+    int memory_horizon;                         // steps that it should remember at first; 0: as PyTorch initialises
     mt_distribution distribution;
     int action;                                 // A ≥ 1
     int32_t nvec[MT_POLICY_MAX_COMPONENTS];     // (A): categorical only

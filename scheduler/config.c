@@ -130,6 +130,8 @@ static const mt_option policy_options[] = {
         .why = "a memory needs a unit", .unit = "units", .help = "units of an LSTM or GRU layer"},
     {NET("n_lstm_layers", n_lstm_layers), .type = MT_OPT_INT, .aliases = "n_gru_layers", .standard = "1", .range = "[1, 8]",
         .why = "a memory needs a layer", .help = "LSTM or GRU layers, one above the other"},
+    {NET("memory_horizon", memory_horizon), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e9]", .why = "0 is PyTorch's initialisation",
+        .unit = "steps", .help = "how far back the memory reaches before it has learned anything (chrono initialisation); 0: hardly at all"},
     {NET("shared_lstm", shared_lstm), .type = MT_OPT_BOOL, .aliases = "shared_gru", .standard = "false",
         .help = "policy and value share the memory, and both train it"},
     {NET("enable_critic_lstm", enable_critic_lstm), .type = MT_OPT_BOOL, .aliases = "enable_critic_gru", .standard = "true",

@@ -53,7 +53,7 @@ typedef struct mt_ppo_config {
     char layers[MT_POLICY_LAYERS_BYTES]; // an extractor of the user's own (network_text.h); "": the policy's
     int features_dim;                    // 0: the extractor's own
     bool share_features_extractor;
-    int lstm_hidden_size, n_lstm_layers;
+    int lstm_hidden_size, n_lstm_layers, memory_horizon;
     bool shared_lstm, enable_critic_lstm;
     int activation_fn;                   // mt_activation - 1: identity is not offered
     bool ortho_init;

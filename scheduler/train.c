@@ -173,7 +173,7 @@ static void announce(const training *t) {
         t->setup.environment.desc->id, t->ranks, t->ranks > 1 ? "s" : "", threads, threads > 1 ? "s" : "", apart,
         l->workers, l->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
         (long long)mt_policy_parameter_count(t->setup.policy), t->setup.kernels->name,
-        t->desc->preset_found ? ", preset of RL Baselines3 Zoo" : "", t->folder.path);
+        t->desc->preset_found ? ", preset of presets/ppo.yml" : "", t->folder.path);
     fflush(t->desc->out);
 }
 

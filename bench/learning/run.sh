@@ -20,6 +20,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
+# shellcheck source=bench/learning/networks_table.sh
+. bench/learning/networks_table.sh
 
 # environment, what the scores are, at least this, what must reach it: the mean over the seeds, or this many of five;
 # steps between evaluations; the ranks that have something to do, where the preset has fewer environments than that
@@ -158,6 +160,25 @@ many_of_peer() {
         file="$file" "$file"
 }
 
+# memory and pictures, when they were trained
+networks() {
+    [ -f "$networks_results" ] || return 0
+    cat <<'END'
+
+## What memory and convolutions are for
+
+`CartPoleNoVel-v1` hides the velocities, and in `MemoryChain-v0` a cue that is seen at the first step alone decides the
+reward 50 steps later: nets without memory stay at what chance gives. `Catch-v0` and `CatchOrDodge-v0` are seen as pictures of 36 × 36
+pixels; the second needs its picture and its vector. Five seeds each on two ranks, 100 episodes with the most probable action;
+`bench/learning/networks.sh` trains and writes this table.
+
+| environment | policy | steps | expected | each seed | as expected |
+|---|---|---|---|---|---|
+END
+    networks_judge | awk -F '|' '{ printf "| %s | %s | %d | %s | %s | %s |\n", $1, $2, $3, $4, $5, $6 }' |
+        sed 's/ -\([0-9]\)/ −\1/g'
+}
+
 page() {
     cat <<'END'
 # Does it learn?
@@ -183,6 +204,7 @@ the hill whose most probable action alone does not.
 END
     many
     many_of_peer
+    networks
     cat <<'END'
 
 ## Curves

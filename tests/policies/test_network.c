@@ -239,6 +239,26 @@ Test(network, a_beginning_forgets_and_a_state_does_not) {
     tear_down(&f);
 }
 
+Test(network, chrono_initialisation_sets_how_long_a_memory_lasts) {
+    for (int memory = MT_MEMORY_LSTM; memory <= MT_MEMORY_GRU; memory++) {
+        mt_policy_desc d = base(6);
+        d.memory = (mt_memory)memory, d.memory_units = 64, d.memory_horizon = 100;
+        fixture f;
+        set_up(&f, &d, MT_ISA_plain_id);
+        cr_assert_eq(mt_weights_init(&f.weights, f.policy, f.k, 3), MT_OK);
+        const mt_layer *l = &f.policy->pi.layer[1];
+        const float *bias = f.weights.param + l->tensor[2];
+        double least = 1e9, most = 0;
+        for (int j = 0; j < 64; j++) {
+            double steps = exp(bias[64 + j]);   // f of the lstm, z of the gru
+            least = fmin(least, steps), most = fmax(most, steps);
+            if (memory == MT_MEMORY_LSTM) cr_expect_eq(bias[j], -bias[64 + j]);
+        }
+        cr_expect(least >= 1 && least < 15 && most > 85 && most <= 100, "from %g to %g steps", least, most);
+        tear_down(&f);
+    }
+}
+
 // ---- what is refused
 
 static void refused(const char *layers, const char *says) {

@@ -106,7 +106,8 @@ Test(config, preset_of_cartpole) {
 }
 
 Test(config, every_preset_applies_and_passes_the_check) {
-    const char *const ids[] = {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0"};
+    const char *const ids[] = {"CartPole-v1", "Pendulum-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0",
+        "CartPoleNoVel-v1", "MemoryChain-v0", "Catch-v0", "CatchOrDodge-v0"};
     for (size_t i = 0; i < MT_COUNT(ids); i++) {
         fixture f;
         int found = 0;
@@ -119,6 +120,23 @@ Test(config, every_preset_applies_and_passes_the_check) {
             cr_expect_eq(f.ppo.ortho_init, false);
             cr_expect_eq(f.ppo.use_sde, true);
         }
+        if (strcmp(ids[i], "MemoryChain-v0") == 0) {
+            cr_expect(f.ppo.lstm_hidden_size == 32 && f.ppo.memory_horizon == 100 && f.ppo.net_arch[0].count == 0);
+        }
+        tear_down(&f);
+    }
+}
+
+Test(config, a_convolutional_policy_has_no_hidden_layers_unless_they_are_given) {
+    static const struct { const char *policy, *net_arch; int count; } cases[] = {
+        {"CnnPolicy", NULL, 0}, {"ImpalaCnnGruPolicy", NULL, 0}, {"MlpLstmPolicy", NULL, 2}, {"MultiInputPolicy", NULL, 2}, {"CnnPolicy", "[32]", 1}};
+    for (size_t i = 0; i < MT_COUNT(cases); i++) {
+        fixture f;
+        set_up(&f);
+        cr_assert_eq(mt_options_set_text(&f.options, "policy", cases[i].policy, MT_FROM_COMMAND_LINE, "test"), MT_OK);
+        if (cases[i].net_arch) cr_assert_eq(mt_options_set_text(&f.options, "net_arch", cases[i].net_arch, MT_FROM_FILE, "test"), MT_OK);
+        cr_assert_eq(mt_ppo_follow(&f.options, &f.ppo), MT_OK);
+        cr_expect_eq(f.ppo.net_arch[0].count, cases[i].count, "%s", cases[i].policy);
         tear_down(&f);
     }
 }
