@@ -3,14 +3,12 @@
 // a small net in its own right: forward, backward and Adam of two layers of 64, at 64 rows.
 #include "bench/gpu/gpu.h"
 
-#include <cuda_runtime_api.h>
+#include "engine/device/cuda_graph.h"
 
 enum { CALLS = 100 };
 static float *x, *y;
 static mt_cuda_dense *dense;
-static cudaGraphExec_t graph;
-
-static mt_status check(int code, const char *call) { return mt_cuda_check(code, call, __FILE__, __LINE__); }
+static mt_cuda_graph *graph;
 
 static mt_status short_kernels(void) {
     for (int i = 0; i < CALLS; i++) MT_TRY(mt_cuda_axpy(&bench_gpu.cuda, 1024, 1e-9f, x, y));
@@ -54,7 +52,8 @@ static mt_status small_update(void) {
     return mt_cuda_adam(&bench_gpu.cuda, &a, NULL, 0.5f, y + 5 * SIZE);
 }
 
-static mt_status launch_graph(void) { return check(cudaGraphLaunch(graph, bench_gpu.cuda.stream), "cudaGraphLaunch"); }
+static mt_status launch_graph(void) { return mt_cuda_graph_launch(graph, bench_gpu.cuda.stream); }
+static mt_status recorded(void *fn) { return ((mt_status(*)(void))(uintptr_t)fn)(); }
 
 static void call(void *context) {
     gpu_must(((mt_status(*)(void))(uintptr_t)context)());
@@ -64,21 +63,15 @@ static double microseconds(mt_status (*fn)(void)) { return bench_run_wall(call, 
 
 static void compare(const char *what, mt_status (*fn)(void), double divisor) {
     char name[96], reference[96];
-    cudaGraph_t captured;
     double by_one = microseconds(fn) / divisor; // algorithms are chosen here, before the capture
-    gpu_must(check(
-        cudaStreamBeginCapture(bench_gpu.cuda.stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture"));
-    gpu_must(fn());
-    gpu_must(check(cudaStreamEndCapture(bench_gpu.cuda.stream, &captured), "cudaStreamEndCapture"));
-    gpu_must(check(cudaGraphInstantiate(&graph, captured, 0), "cudaGraphInstantiate"));
+    gpu_must(mt_cuda_graph_capture(&bench_gpu.device, bench_gpu.cuda.stream, recorded, (void *)(uintptr_t)fn, &graph));
     double at_once = microseconds(launch_graph) / divisor;
     snprintf(name, sizeof name, "%s, launched one by one", what);
     gpu_row(name, by_one, "us", NULL, 0);
     snprintf(name, sizeof name, "%s, as a CUDA graph", what);
     snprintf(reference, sizeof reference, "%s, launched one by one", what);
     gpu_row(name, at_once, "us", reference, by_one);
-    gpu_must(check(cudaGraphExecDestroy(graph), "cudaGraphExecDestroy"));
-    gpu_must(check(cudaGraphDestroy(captured), "cudaGraphDestroy"));
+    mt_cuda_graph_destroy(graph);
 }
 
 void bench_launches(void) {

@@ -25,7 +25,7 @@ void mt_arena_add(mt_arena *arena, void **where, size_t bytes, const char *name)
         arena->slot_capacity = capacity;
     }
     // every slot starts on its own cache line; sums that overflow are kept as a failure
-    size_t padded = (bytes + MT_ALIGN_BYTES - 1) / MT_ALIGN_BYTES * MT_ALIGN_BYTES;
+    size_t align = arena->align_bytes ? arena->align_bytes : MT_ALIGN_BYTES, padded = (bytes + align - 1) / align * align;
     if (padded < bytes || padded > SIZE_MAX / 2 || arena->block_bytes > SIZE_MAX / 2 - padded) {
         arena->failed = 1;
         return;
@@ -34,33 +34,53 @@ void mt_arena_add(mt_arena *arena, void **where, size_t bytes, const char *name)
     arena->block_bytes += padded;
 }
 
+static mt_status out_of_memory(const mt_arena *arena) {
+    const struct mt_arena_slot *largest = NULL;
+    for (size_t i = 0; i < arena->slot_count; i++)
+        if (!largest || arena->slots[i].bytes > largest->bytes) largest = &arena->slots[i];
+    return MT_FAIL(NO_MEMORY, "cannot allocate %zu bytes of buffers (largest: %s, %zu bytes); use fewer environments, "
+        "shorter segments or smaller networks", arena->block_bytes, largest ? largest->name : "none",
+        largest ? largest->bytes : 0);
+}
+
+mt_status mt_arena_failed(const mt_arena *arena) { return arena->failed ? out_of_memory(arena) : MT_OK; }
+
+mt_status mt_arena_place(mt_arena *arena, void *block) {
+    if (arena->block) return MT_FAIL(INVALID_ARGUMENT, "arena committed twice");
+    MT_TRY(mt_arena_failed(arena));
+    arena->block = block;
+    arena->borrowed = 1;
+    for (size_t i = 0; i < arena->slot_count; i++)
+        if (arena->slots[i].bytes) *arena->slots[i].where = (char *)block + arena->slots[i].offset;
+    return MT_OK;
+}
+
 mt_status mt_arena_commit(mt_arena *arena) {
     if (arena->block) return MT_FAIL(INVALID_ARGUMENT, "arena committed twice");
     // the system promises more than it has, and kills whoever takes the promise up
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
     if (pages > 0 && arena->block_bytes / (size_t)page_bytes >= (size_t)pages) arena->failed = 1;
+    void *block = NULL;
     if (!arena->failed && arena->block_bytes) {
-        arena->block = aligned_alloc(MT_ALIGN_BYTES, arena->block_bytes);
-        if (!arena->block) arena->failed = 1;
+        block = aligned_alloc(arena->align_bytes ? arena->align_bytes : MT_ALIGN_BYTES, arena->block_bytes);
+        if (!block) arena->failed = 1;
     }
-    if (arena->failed) {
-        const struct mt_arena_slot *largest = NULL;
-        for (size_t i = 0; i < arena->slot_count; i++)
-            if (!largest || arena->slots[i].bytes > largest->bytes) largest = &arena->slots[i];
-        return MT_FAIL(NO_MEMORY, "cannot allocate %zu bytes of buffers (largest: %s, %zu bytes); use fewer environments, "
-            "shorter segments or smaller networks", arena->block_bytes, largest ? largest->name : "none",
-            largest ? largest->bytes : 0);
-    }
-    if (arena->block) memset(arena->block, 0, arena->block_bytes);
-    for (size_t i = 0; i < arena->slot_count; i++)
-        if (arena->slots[i].bytes) *arena->slots[i].where = (char *)arena->block + arena->slots[i].offset;
+    if (block) memset(block, 0, arena->block_bytes);
+    MT_TRY(mt_arena_place(arena, block));
+    arena->borrowed = 0;
     return MT_OK;
 }
 
 void mt_arena_fini(mt_arena *arena) {
     if (arena->block)
         for (size_t i = 0; i < arena->slot_count; i++) *arena->slots[i].where = NULL;
-    free(arena->block);
+    if (!arena->borrowed) free(arena->block);
     free(arena->slots);
     *arena = (mt_arena){0};
+}
+
+const char *mt_arena_slot_name(const mt_arena *arena, size_t i, size_t *bytes) {
+    MT_ASSERT(i < arena->slot_count);
+    *bytes = arena->slots[i].bytes;
+    return arena->slots[i].name;
 }

@@ -6,7 +6,8 @@
 //     MT_TRY(mt_arena_commit(&arena));      // one allocation; every registered pointer is set
 //     mt_arena_fini(&arena);                // pointers become NULL
 //
-// Nothing allocates after the first iterations because everything that lives that long stands in an arena.
+// Nothing allocates after the first iterations because everything that lives that long stands in an arena. Memory of another
+// kind (a GPU's: engine/device/device_arena.h) is somebody else's block, in which mt_arena_place sets the same pointers.
 #ifndef MANTA_ENGINE_BASE_ARENA_H
 #define MANTA_ENGINE_BASE_ARENA_H
 
@@ -24,6 +25,8 @@ typedef struct mt_arena {
     size_t slot_count, slot_capacity;
     void *block;                   // owned; NULL before commit
     size_t block_bytes;
+    size_t align_bytes;            // where every buffer begins; a power of two, set before the first add; 0: MT_ALIGN_BYTES
+    int borrowed;                  // the block is the caller's: fini leaves it
     int failed;                    // an add ran out of memory or overflowed; reported by commit
 } mt_arena;
 
@@ -33,7 +36,15 @@ void mt_arena_add(mt_arena *arena, void **where, size_t bytes, const char *name)
 // MT_NO_MEMORY (says how many bytes, and the largest slot by name), MT_INVALID_ARGUMENT when called twice.
 mt_status mt_arena_commit(mt_arena *arena);
 
+// Instead of commit: block (borrowed, block_bytes, aligned; NULL only when block_bytes is 0) takes the buffers, which are not
+// zeroed here. Fails as commit does; ask mt_arena_failed before making a block of block_bytes.
+mt_status mt_arena_place(mt_arena *arena, void *block);
+mt_status mt_arena_failed(const mt_arena *arena);   // MT_OK, or what commit would say of the adds
+
 void mt_arena_fini(mt_arena *arena);
+
+// What was registered as number i < slot_count.
+const char *mt_arena_slot_name(const mt_arena *arena, size_t i, size_t *bytes);
 
 // size × count, or what no machine has: a product that wrapped would pass for a small buffer
 static inline size_t mt_arena_bytes(size_t size, size_t count) {

@@ -49,6 +49,7 @@ static const cuda_advice advices[] = {
 
 mt_status mt_cuda_check(int code, const char *call, const char *file, int line) {
     if (code == cudaSuccess) return MT_OK;
+    cudaGetLastError(); // it is told here; the check of a later launch should not find it
     mt_status status = MT_INTERNAL;
     const char *what_to_do =
         "see nvidia-smi and the system's log for what happened to the GPU; --device cpu does without it";
@@ -105,7 +106,31 @@ static mt_status cuda_open(mt_device *device, int ordinal) {
             "or --device cpu",
             ordinal, properties.name, properties.major, properties.minor);
     snprintf(device->name, sizeof device->name, "%.*s", MT_DEVICE_NAME_BYTES - 1, properties.name);
+    snprintf(device->place, sizeof device->place, "%04x:%02x:%02x", (unsigned)properties.pciDomainID & 0xffffu,
+        (unsigned)properties.pciBusID & 0xffu, (unsigned)properties.pciDeviceID & 0xffu);
     device->memory_bytes = properties.totalGlobalMem;
+    return MT_OK;
+}
+
+int mt_cuda_device_count(void) {
+    int count = 0;
+    if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+    cudaGetLastError(); // told by who opens a device
+    return 0;
+}
+
+mt_status mt_cuda_peer_open(const mt_device *device, const mt_device *other, int *direct) {
+    *direct = device->ordinal == other->ordinal;
+    if (*direct) return MT_OK;
+    MT_CUDA(cudaDeviceCanAccessPeer(direct, device->ordinal, other->ordinal));
+    if (!*direct) return MT_OK;
+    MT_TRY(mt_cuda_use(device));
+    cudaError_t code = cudaDeviceEnablePeerAccess(other->ordinal, 0);
+    if (code == cudaErrorPeerAccessAlreadyEnabled) {
+        cudaGetLastError();
+        return MT_OK;
+    }
+    MT_CUDA(code);
     return MT_OK;
 }
 
@@ -181,6 +206,18 @@ mt_status mt_cuda_stream_open(const mt_device *device, mt_stream *out) {
 mt_status mt_cuda_stream_sync(const mt_device *device, mt_stream stream) {
     MT_TRY(mt_cuda_use(device));
     MT_CUDA(cudaStreamSynchronize(stream));
+    return MT_OK;
+}
+
+mt_status mt_cuda_stream_done(const mt_device *device, mt_stream stream, int *done) {
+    MT_TRY(mt_cuda_use(device));
+    cudaError_t code = cudaStreamQuery(stream);
+    *done = code != cudaErrorNotReady;
+    if (!*done) {
+        cudaGetLastError(); // an answer, not an error
+        return MT_OK;
+    }
+    MT_CUDA(code);
     return MT_OK;
 }
 

@@ -1,5 +1,6 @@
-// What the cuda device offers beyond the table of device.h: streams, events, pinned host memory, and the one way from a
-// vendor's code to an mt_status. Compiled only into builds with a CUDA toolkit (cmake --preset cuda).
+// What the cuda device offers beyond the table of device.h: streams, events, pinned host memory, other devices of the node, and the
+// one way from a runtime's code to an mt_status (codes of the vendor's other libraries: cuda_library.h). Compiled only into builds
+// with a CUDA toolkit (cmake --preset cuda).
 //
 // Nothing here includes a vendor's header: a stream is the vendor's own type under its own tag, so that a wrong argument
 // does not compile. Any thread; each call makes its device the calling thread's current one.
@@ -23,9 +24,16 @@ mt_status mt_cuda_check(int code, const char *call, const char *file, int line);
 
 mt_status mt_cuda_use(const mt_device *device);                    // makes it the calling thread's device
 
+int mt_cuda_device_count(void);                                    // that this process sees; 0 where there is no driver
+
+// Lets `device` read and write the memory of the node's GPU `other` without a way through the host. *direct: 0 where the machine
+// has no such way, which is no error: copies take the other one. More than once is fine.
+mt_status mt_cuda_peer_open(const mt_device *device, const mt_device *other, int *direct);
+
 // Work of one stream runs in order; streams of this kind wait for no other, the default stream included.
 mt_status mt_cuda_stream_open(const mt_device *device, mt_stream *out);
 mt_status mt_cuda_stream_sync(const mt_device *device, mt_stream stream);
+mt_status mt_cuda_stream_done(const mt_device *device, mt_stream stream, int *done);   // without waiting
 void mt_cuda_stream_close(const mt_device *device, mt_stream stream);   // Nullable: stream
 
 // copy in the order of a stream; asynchronous when the host's side is pinned

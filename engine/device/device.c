@@ -17,6 +17,7 @@ static mt_status open_kind(const mt_device_ops *ops, int ordinal, mt_device **ou
     device->ops = ops;
     device->kind = ops->kind;
     device->ordinal = ordinal;
+    device->sharers = 1;
     mt_status status = ops->open(device, ordinal);
     if (status != MT_OK) {
         free(device);
@@ -33,6 +34,13 @@ static mt_status unknown_device(const char *spec) {
     return MT_FAIL(CONFIG, "no device is called \"%.60s\" (cpu, auto, cuda or cuda:0)%s", spec, hint);
 }
 
+int mt_device_ordinal_of(int local_rank, int local_ranks, int devices) {
+    MT_ASSERT(devices >= 1 && local_rank >= 0 && local_rank < local_ranks);
+    if (local_ranks > devices) return (int)((int64_t)local_rank * devices / local_ranks);
+    int more = devices % local_ranks; // the first ranks get what is left over
+    return local_rank * (devices / local_ranks) + (local_rank < more ? local_rank : more);
+}
+
 #if MANTA_CUDA
 
 static mt_status open_cuda(const char *spec, int ordinal, mt_device **out) {
@@ -40,8 +48,13 @@ static mt_status open_cuda(const char *spec, int ordinal, mt_device **out) {
     return open_kind(&mt_device_cuda, ordinal, out);
 }
 
-static mt_status open_auto(mt_device **out) {
-    if (open_kind(&mt_device_cuda, 0, out) == MT_OK) return MT_OK;
+static int own_ordinal(int local_rank, int local_ranks) {
+    int devices = mt_cuda_device_count();
+    return devices ? mt_device_ordinal_of(local_rank, local_ranks, devices) : 0;
+}
+
+static mt_status open_auto(int ordinal, mt_device **out) {
+    if (open_kind(&mt_device_cuda, ordinal, out) == MT_OK) return MT_OK;
     mt_log_info("computing on the CPU: %s", mt_last_error());
     return open_kind(&mt_device_cpu, 0, out);
 }
@@ -53,19 +66,23 @@ static mt_status open_cuda(const char *spec, int ordinal, mt_device **out) {
     return MT_FAIL(UNSUPPORTED, "device %.60s: this build of manta computes on the CPU; use --device cpu (or auto)", spec);
 }
 
-static mt_status open_auto(mt_device **out) { return open_kind(&mt_device_cpu, 0, out); }
+static int own_ordinal(int local_rank, int local_ranks) { return (void)local_rank, (void)local_ranks, 0; }
+
+static mt_status open_auto(int ordinal, mt_device **out) { return (void)ordinal, open_kind(&mt_device_cpu, 0, out); }
 
 #endif
 
-mt_status mt_device_open(const char *spec, mt_device **out) {
+mt_status mt_device_open(const char *spec, mt_device **out) { return mt_device_open_for_rank(spec, 0, 1, out); }
+
+mt_status mt_device_open_for_rank(const char *spec, int local_rank, int local_ranks, mt_device **out) {
     *out = NULL;
     if (strcmp(spec, "cpu") == 0) return open_kind(&mt_device_cpu, 0, out);
-    if (strcmp(spec, "auto") == 0) return open_auto(out);
+    if (strcmp(spec, "auto") == 0) return open_auto(own_ordinal(local_rank, local_ranks), out);
     int64_t ordinal = 0;
     bool cuda = strcmp(spec, "cuda") == 0;
     bool numbered = strncmp(spec, "cuda:", 5) == 0 && mt_parse_i64(spec + 5, &ordinal) == MT_OK && ordinal >= 0 && ordinal <= INT_MAX;
     if (!cuda && !numbered) return unknown_device(spec);
-    return open_cuda(spec, (int)ordinal, out);
+    return open_cuda(spec, cuda ? own_ordinal(local_rank, local_ranks) : (int)ordinal, out);
 }
 
 void mt_device_close(mt_device *device) {

@@ -14,7 +14,7 @@ extern "C" {
 
 typedef enum mt_device_kind { MT_DEVICE_CPU, MT_DEVICE_CUDA } mt_device_kind;
 
-enum { MT_DEVICE_NAME_BYTES = 128 };
+enum { MT_DEVICE_NAME_BYTES = 128, MT_DEVICE_PLACE_BYTES = 24 };
 
 typedef struct mt_device mt_device;
 
@@ -41,7 +41,9 @@ struct mt_device {
     mt_device_kind kind;
     int ordinal;                        // among its kind; 0 for cpu
     char name[MT_DEVICE_NAME_BYTES];    // "AMD EPYC 9654"
+    char place[MT_DEVICE_PLACE_BYTES];  // "0000:3b:00": of a GPU in its machine, the same in every process; "" for cpu
     uint64_t memory_bytes;              // in all, or what this process may use of it
+    int sharers;                        // ranks of this machine that compute on it, this one included, as far as known
     void *state;                        // owned by the kind; NULL for cpu
 };
 
@@ -50,6 +52,16 @@ struct mt_device {
 // MT_UNSUPPORTED for a cuda device that is not there or not in this build, with the reason and what to do; MT_CONFIG for a
 // word that is none of these (did you mean).
 mt_status mt_device_open(const char *spec, mt_device **out);
+
+// The same for rank `local_rank` of the `local_ranks` on this machine: "cuda" and "auto" then mean the rank's own of the GPUs that
+// the process sees (CUDA_VISIBLE_DEVICES counts). Whether others compute on it, too, is found when they meet: mt_gpu_meet
+// (engine/collective/gpus.h).
+mt_status mt_device_open_for_rank(const char *spec, int local_rank, int local_ranks, mt_device **out);
+
+// Which of `devices` >= 1: the first of the rank's own as the runtime deals them out; with more ranks than devices neighbours
+// share.
+int mt_device_ordinal_of(int local_rank, int local_ranks, int devices);
+
 void mt_device_close(mt_device *device);   // Nullable
 
 // The same through the table, checked: NULL device is a programmer error.

@@ -70,3 +70,23 @@ Test(arena, a_product_that_wraps_is_out_of_memory) {
         mt_arena_fini(&arena);
     }
 }
+
+Test(arena, takes_a_block_that_is_another_s) {
+    mt_arena arena = {.align_bytes = 256};
+    char block[1024] __attribute__((aligned(256))), *a, *b;
+    mt_arena_add(&arena, (void **)&a, 3, "a");
+    mt_arena_add(&arena, (void **)&b, 257, "b");
+    size_t bytes;
+    cr_assert_eq(arena.block_bytes, 768);
+    cr_assert_str_eq(mt_arena_slot_name(&arena, 1, &bytes), "b");
+    cr_assert_eq(bytes, 257);
+    cr_assert_eq(mt_arena_place(&arena, block), MT_OK);
+    cr_assert(a == block && b == block + 256);
+    cr_assert_eq(mt_arena_place(&arena, block), MT_INVALID_ARGUMENT);
+    mt_arena_fini(&arena);   // does not free what it does not own
+    cr_assert(!a && !b);
+    mt_arena_add(&arena, (void **)&a, SIZE_MAX, "a");
+    cr_assert_eq(mt_arena_failed(&arena), MT_NO_MEMORY);
+    cr_assert_eq(mt_arena_place(&arena, block), MT_NO_MEMORY);
+    mt_arena_fini(&arena);
+}

@@ -1,10 +1,12 @@
-// device.h: the cpu device, and what is said about the others.
+// device.h, device_arena.h, budget.h: the cpu device, what is said about the others, and who gets which.
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include "engine/device/budget.h"
 #include "engine/device/device.h"
+#include "engine/device/device_arena.h"
 
 // is there a GPU that this build can use?
 static bool has_cuda(void) {
@@ -77,3 +79,82 @@ Test(device, those_that_are_not_there) {
 }
 
 Test(device, a_null_device_is_a_programmers_error, .signal = SIGABRT) { mt_device_sync(NULL); }
+
+Test(device, every_rank_has_one_and_each_is_used) {
+    static const int want[][7] = {{1, 1, 0}, {2, 1, 0, 0}, {1, 4, 0}, {2, 4, 0, 2}, {3, 8, 0, 3, 6}, {5, 2, 0, 0, 0, 1, 1}};
+    for (int i = 0; i < 6; i++)   // ranks, devices, and each rank's
+        for (int r = 0; r < want[i][0]; r++) cr_expect_eq(mt_device_ordinal_of(r, want[i][0], want[i][1]), want[i][2 + r]);
+    for (int ranks = 1; ranks < 20; ranks++)
+        for (int devices = 1; devices < 20; devices++) {
+            int used[20] = {0}, most = 0, least = ranks;
+            for (int r = 0; r < ranks; r++) used[mt_device_ordinal_of(r, ranks, devices)]++;
+            for (int d = 0; d < devices; d++) most = used[d] > most ? used[d] : most, least = used[d] < least ? used[d] : least;
+            // nobody waits for a device that stands idle: as evenly as it goes
+            cr_expect(ranks <= devices ? most == 1 : most - least <= 1, "%d ranks, %d devices", ranks, devices);
+        }
+}
+
+Test(device, a_cpu_for_every_rank) {
+    mt_device *device;
+    cr_assert_eq(mt_device_open_for_rank("cpu", 3, 4, &device), MT_OK);
+    cr_assert(device->kind == MT_DEVICE_CPU && device->ordinal == 0 && device->sharers == 1);
+    mt_device_close(device);
+}
+
+Test(device, arena) {
+    mt_device *device;
+    cr_assert_eq(mt_device_open("cpu", &device), MT_OK);
+    mt_device_arena arena = {.device = device};
+    float *params;
+    char *flags, *none;
+    MT_DEVICE_ARENA_ADD(&arena, params, 100);
+    MT_DEVICE_ARENA_ADD(&arena, flags, 1);
+    MT_DEVICE_ARENA_ADD(&arena, none, 0);
+    mt_device_budget budget = {0};
+    mt_device_budget_add_arena(&budget, &arena);
+    cr_expect(budget.count == 3 && budget.all == 401);
+    cr_assert_eq(mt_device_arena_commit(&arena), MT_OK);
+    cr_assert(params && flags && !none);
+    cr_expect_eq(flags - (char *)params, 512);   // 256 and its multiples from the beginning
+    for (int i = 0; i < 100; i++) cr_expect_eq(params[i], 0);
+    cr_expect_eq(mt_device_arena_commit(&arena), MT_INVALID_ARGUMENT);
+    mt_device_arena_fini(&arena);
+    cr_expect(!params && !flags);
+    mt_device_arena_fini(&arena);
+    arena.device = device;
+    MT_DEVICE_ARENA_ADD(&arena, params, (size_t)1 << 59);
+    cr_expect_eq(mt_device_arena_commit(&arena), MT_NO_MEMORY);
+    cr_expect_not_null(strstr(mt_last_error(), "largest: params"), "%s", mt_last_error());
+    mt_device_arena_fini(&arena);
+    mt_device_close(device);
+}
+
+Test(device, budget) {
+    mt_device *device;
+    cr_assert_eq(mt_device_open("cpu", &device), MT_OK);
+    mt_device_budget budget = {0};
+    mt_device_budget_add(&budget, "parameters", 1 << 20);
+    mt_device_budget_add(&budget, "segment", 3 << 20);
+    mt_device_budget_add(&budget, "parameters", 512 << 10);
+    cr_expect_eq(mt_device_budget_check(&budget, device), MT_OK);
+    mt_text text = {0};
+    cr_assert_eq(mt_device_budget_print(&budget, device, &text), MT_OK);
+    cr_expect_not_null(strstr(mt_text_str(&text), " 4.5 MiB of "), "%s", mt_text_str(&text));
+    cr_expect_not_null(strstr(mt_text_str(&text), ": segment 3.0 MiB, parameters 1.5 MiB"), "%s", mt_text_str(&text));
+    cr_expect_null(strchr(mt_text_str(&text), '\n'));
+    // a device's part that several share is the limit, whatever is free
+    mt_device part = *device;
+    part.memory_bytes = 4 << 20, part.sharers = 2;
+    cr_expect_eq(mt_device_budget_check(&budget, &part), MT_NO_MEMORY);
+    cr_expect_not_null(strstr(mt_last_error(), "one of 2 processes"), "%s", mt_last_error());
+    cr_expect_not_null(strstr(mt_last_error(), "segment 3.0 MiB"), "%s", mt_last_error());
+    // more entries than places, and more than a number holds
+    static const char names[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN";
+    for (int i = 0; i < 40; i++) mt_device_budget_add(&budget, names + i, 1);
+    cr_expect_eq(budget.count, MT_BUDGET_ENTRIES);
+    cr_expect_eq(budget.all, (uint64_t)(4608 << 10) + 40);
+    mt_device_budget_add(&budget, "parameters", UINT64_MAX);
+    cr_expect_eq(mt_device_budget_check(&budget, device), MT_NO_MEMORY);
+    mt_text_fini(&text);
+    mt_device_close(device);
+}

@@ -8,63 +8,6 @@
 static const int64_t counts[] = {1, 3, 17, 64, 65, 1000, 4099, 70001};
 enum { count_count = sizeof counts / sizeof *counts };
 
-// ---- the device itself: zeroed memory, pinned memory, one stream behind another
-
-static void test_device(void) {
-    enum { count = 1 << 20 };
-    void *memory, *pinned;
-    mt_stream stream;
-    mt_event before, after;
-    must(device.ops->alloc(&device, count, &memory));
-    must(mt_cuda_pinned_alloc(&device, count, &pinned));
-    must(mt_cuda_stream_open(&device, &stream));
-    must(mt_cuda_event_open(&device, &before));
-    must(mt_cuda_event_open(&device, &after));
-    memset(pinned, 1, count);
-    must(mt_cuda_event_record(&device, before, cuda.stream));
-    must(mt_cuda_stream_copy(&device, cuda.stream, pinned, memory, count)); // zeros
-    must(mt_cuda_event_record(&device, after, cuda.stream));
-    must(mt_cuda_event_wait(&device, stream, after));
-    float *back = NEW(float, count / 4);
-    must(mt_cuda_stream_copy(&device, stream, back, pinned, count));
-    must(mt_cuda_stream_sync(&device, stream));
-    double seconds;
-    must(mt_cuda_event_elapsed_s(&device, before, after, &seconds));
-    char *seen = down(back, count);
-    int dirty = 0;
-    for (int i = 0; i < count; i++) dirty += seen[i] != 0;
-    if (dirty || !(seconds > 0 && seconds < 10))
-        failures++, printf("FAILED device: %d bytes of new memory not 0, %g s\n", dirty, seconds);
-    free(seen);
-    must(device.ops->fill(&device, memory, 7, count));
-    must(device.ops->copy(&device, pinned, memory, count));
-    must(device.ops->sync(&device));
-    uint64_t left;
-    must(device.ops->memory_free(&device, &left));
-    if (((char *)pinned)[count - 1] != 7 || left == 0 || left > device.memory_bytes)
-        failures++, printf("FAILED device: fill, copy or memory_free\n");
-    // more than there is: a status with words, and the next call works
-    void *none = NULL;
-    if (device.ops->alloc(&device, (size_t)1 << 50, &none) != MT_NO_MEMORY || none ||
-        !strstr(mt_last_error(), "smaller batches"))
-        failures++, printf("FAILED device: a petabyte of memory\n");
-    mt_device absent = {.ops = &mt_device_cuda, .kind = MT_DEVICE_CUDA};
-    if (device.ops->open(&absent, 4096) != MT_UNSUPPORTED || !strstr(mt_last_error(), "CUDA_VISIBLE_DEVICES"))
-        failures++, printf("FAILED device: cuda:4096\n");
-    mt_cuda small;
-    must(mt_cuda_init(&small, &device, 8));
-    double *sum = NEW(double, 1);
-    if (mt_cuda_sum(&small, 1 << 18, (float *)back, sum) != MT_NO_MEMORY || !strstr(mt_last_error(), "scratch space"))
-        failures++, printf("FAILED device: too little scratch space\n");
-    mt_cuda_fini(&small);
-    mt_cuda_event_close(&device, before);
-    mt_cuda_event_close(&device, after);
-    mt_cuda_stream_close(&device, stream);
-    mt_cuda_pinned_free(&device, pinned);
-    device.ops->free(&device, memory);
-    done("device");
-}
-
 static void test_activate(void) {
     for (int act = 0; act < MT_ACT_COUNT; act++)
         for (int s = 0; s < count_count; s++) {
