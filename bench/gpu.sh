@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # The CUDA back end on the GPU that is there: parity of every kernel with the CPU, then each against the GPU's own limits
-# (bench/gpu/main.c says which), and the rows as bench/results/GPU/*.csv. Exit status 77 where there is no GPU.
+# (bench/gpu/main.c says which), all-reduces between the GPUs where there are several (bench/gpu/group.c), and the rows as
+# bench/results/GPU/*.csv. Exit status 77 where there is no GPU.
 #
 #   bench/gpu.sh [--build build-cuda] [--programs FOLDER] [--results FOLDER]
 #
-# --build: built here first (preset cuda). --programs: instead, take test_kernels_cuda, test_kernels_cuda_dense and bench_gpu
-# from there: they run on a machine that has the driver, the CUDA runtime and cuBLASLt, and no compiler.
+# --build: built here first (preset cuda). --programs: instead, take test_kernels_cuda, test_kernels_cuda_dense,
+# test_kernels_cuda_dnn, bench_gpu and, if it is there, bench_gpu_group from there: they run on a machine that has the driver, the
+# CUDA runtime, cuBLASLt and cuDNN (the last one MPI and NCCL), and no compiler.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib.sh
@@ -35,11 +37,13 @@ if ! gpu=$(nvidia-smi --query-gpu=name,driver_version,clocks.max.sm,clocks.max.m
     exit 77
 fi
 
+gpus=$(nvidia-smi --query-gpu=index --format=csv,noheader | wc -l)
+
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 if [ -z "$programs" ]; then
     if [ ! -f "$build/build.ninja" ]; then configure "$build" --preset cuda -B "$build"; fi
-    targets=(test_kernels_cuda test_kernels_cuda_dense bench_gpu)
+    targets=(test_kernels_cuda test_kernels_cuda_dense test_kernels_cuda_dnn bench_gpu bench_gpu_group)
     if ! cmake --build "$build" --target "${targets[@]}" >"$build/bench.log" 2>&1 </dev/null; then
         tail -n 40 "$build/bench.log" >&2
         die "the build failed (is there a CUDA toolkit?); all of its output: $build/bench.log"
@@ -47,7 +51,8 @@ if [ -z "$programs" ]; then
     programs=$scratch/programs
     mkdir "$programs"
     ln -s "$PWD/$build/tests/kernels_cuda/test_kernels_cuda" "$PWD/$build/tests/kernels_cuda/test_kernels_cuda_dense" \
-        "$PWD/$build/bench/bench_gpu" "$programs"
+        "$PWD/$build/tests/kernels_cuda/test_kernels_cuda_dnn" "$PWD/$build/bench/bench_gpu" "$PWD/$build/bench/bench_gpu_group" \
+        "$programs"
     commit=$(git rev-parse --short HEAD 2>/dev/null || echo none)
     if [ "$commit" != none ] && ! git diff --quiet HEAD -- engine kernels bench cmake; then commit=$commit-changed; fi
 else
@@ -70,7 +75,7 @@ keep() { # NAME COMMAND-LINE < rows: with comments, as all results
     } >"$results/$1.csv"
 }
 
-for test in test_kernels_cuda test_kernels_cuda_dense; do
+for test in test_kernels_cuda test_kernels_cuda_dense test_kernels_cuda_dnn; do
     heading "$test"
     status=0
     "$programs/$test" >"$scratch/$test.log" 2>&1 </dev/null || status=$?
@@ -88,3 +93,17 @@ heading bench_gpu
 "$programs/bench_gpu" --csv "$scratch/gpu.csv" </dev/null
 [ "$(wc -l <"$scratch/gpu.csv")" -gt 50 ] || die "bench_gpu wrote too few rows"
 keep gpu "bench_gpu --csv FILE" <"$scratch/gpu.csv"
+
+heading bench_gpu_group
+if [ ! -x "$programs/bench_gpu_group" ]; then
+    say "not measured: no bench_gpu_group in $programs"
+elif ! command -v mpirun >/dev/null; then
+    say "not measured: no mpirun to start ranks with"
+elif [ "$gpus" -lt 2 ]; then
+    say "not measured: one GPU, and NCCL wants one for each rank"
+else
+    # root's containers too: a benchmark of one machine
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 timeout 600 mpirun --oversubscribe -n "$gpus" \
+        "$programs/bench_gpu_group" --csv "$scratch/group.csv" </dev/null
+    keep "gpu-group-$gpus-ranks" "mpirun -n $gpus bench_gpu_group --csv FILE" <"$scratch/group.csv"
+fi

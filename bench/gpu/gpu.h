@@ -31,6 +31,8 @@ void gpu_row(const char *row, double value, const char *unit, const char *refere
 
 void bench_own_kernels(void); // memory.c
 void bench_dense(void);       // dense.c
+double gpu_product_rate(mt_cuda_dense *of); // dense.c: TFLOP/s of a product of 8192 × 8192 matrices
+void bench_dnn(void);         // dnn.c
 void bench_launches(void);    // launch.c
 
 #endif

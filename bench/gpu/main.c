@@ -4,6 +4,7 @@
 //
 //   memory    own kernels at 16 M elements: bytes read and written a second, against a device-to-device copy
 //   dense     forward and backward by shape: flop a second, against the vendor's product of 8192 × 8192 matrices
+//   dnn       convolutions against the same product; recurrent layers by steps, as a graph, and by the vendor's library
 //   launch    microseconds of a short kernel: launched one by one, and as a CUDA graph
 //
 // Exit status 77 where there is no GPU.
@@ -112,6 +113,7 @@ int main(int argc, char **argv) {
     printf("%s\n", bench_gpu.device.name);
     bench_own_kernels();
     bench_dense();
+    bench_dnn();
     bench_launches();
     gpu_close();
     return bench_close();

@@ -188,6 +188,48 @@ static void distributions(void) {
     row("ppo_loss_value", call_value, NULL, 12.0 * N);
 }
 
+// ---- images, tables, columns
+
+static mt_max_pool2d pool;
+static mt_status call_bias(void *u) {
+    return (void)u, mt_cuda_bias_activate(CUDA, MT_ACT_relu, N / columns, columns, x.a, x.small, NULL, x.out);
+}
+static mt_status call_pool(void *u) {
+    return (void)u, mt_cuda_max_pool2d_forward(CUDA, rows, &pool, x.a, x.out, (int32_t *)x.out_2);
+}
+static mt_status call_pool_backward(void *u) {
+    return (void)u, mt_cuda_max_pool2d_backward(CUDA, rows, &pool, x.b, (int32_t *)x.out_2, MT_ACT_identity, x.a, NULL, x.out);
+}
+static mt_status call_turn(void *u) { return (void)u, mt_cuda_turn(CUDA, rows, 49, 64, x.a, x.out, 0); }
+static mt_status call_copy_columns(void *u) {
+    return (void)u, mt_cuda_copy_columns(CUDA, N / columns, columns / 2, x.a, columns, x.out, columns / 2);
+}
+static mt_status call_lookup(void *u) { return (void)u, mt_cuda_embedding_forward(CUDA, rows, 500, 64, x.c, x.b, x.out); }
+static mt_status call_lookup_backward(void *u) {
+    return (void)u, mt_cuda_embedding_backward(CUDA, rows, 500, 64, x.c, x.a, x.out, 0);
+}
+
+static void images(void) {
+    char name[64];
+    columns = 64;
+    row("bias_activate, relu, 64 columns", call_bias, NULL, 8.0 * N);
+    row("copy_columns, 32 of 64", call_copy_columns, NULL, 8.0 * (N / 2));
+    rows = N / (49 * 64);
+    row("turn, 49 x 64", call_turn, NULL, 8.0 * (double)(rows * 49 * 64));
+    pool = (mt_max_pool2d){42, 42, 32, 3, 2, 1};
+    rows = N / (42 * 42 * 32);
+    double in = 42.0 * 42 * 32 * (double)rows, out = 21.0 * 21 * 32 * (double)rows;
+    row("max_pool2d_forward, 42 x 42 x 32, 3 by 2", call_pool, NULL, 4 * in + 8 * out);
+    row("max_pool2d_backward, 42 x 42 x 32, 3 by 2", call_pool_backward, NULL, 8 * out + 4 * in);
+    for (int i = 0; i < 2; i++) {
+        rows = i ? N / 64 : 4096;
+        snprintf(name, sizeof name, "embedding_forward, 500 x 64, %d rows", (int)rows);
+        row(name, call_lookup, NULL, (double)rows * (4 + 8 * 64));
+        snprintf(name, sizeof name, "embedding_backward, 500 x 64, %d rows", (int)rows);
+        row(name, call_lookup_backward, NULL, (double)rows * (4 + 4 * 64) + 4.0 * 500 * 64);
+    }
+}
+
 static void others(void) {
     static const int64_t shapes[][2] = {{128, N / 128}, {1024, N / 1024}, {2048, 64}};
     char name[64];
@@ -241,6 +283,7 @@ void bench_own_kernels(void) {
     elements();
     distributions();
     others();
+    images();
     void *all[] = {x.a, x.b, x.c, x.d, x.out, x.out_2, x.small, x.small_2, x.flags, x.words, x.action, x.index, x.nvec,
         x.result, x.stats};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_free(all[i]);
