@@ -100,7 +100,13 @@ static void add_impala(mt_network_desc *d, const char *prefix, int features) {
 
 // ---- features of an observation
 
-// every image through a net of its own, vectors as they are, all side by side
+static int count_indices(const mt_policy_desc *p) {
+    int indices = 0;
+    for (int i = 0; i < p->input_count; i++) indices += p->inputs[i].kind == MT_INPUT_INDEX;
+    return indices;
+}
+
+// every index through a table, every image through a net of its own, vectors as they are, all side by side
 static void add_combined(mt_network_desc *d, const mt_policy_desc *p, const char *prefix, int features) {
     int part[MT_MAX_INPUTS];
     for (int i = 0; i < p->input_count; i++) {
@@ -108,8 +114,10 @@ static void add_combined(mt_network_desc *d, const mt_policy_desc *p, const char
         snprintf(name, sizeof name, "%sextractors.%s.", prefix, p->inputs[i].name);
         const char *of = p->input_count > 1 ? name : prefix;
         add_input(d, &p->inputs[i]);
+        if (p->inputs[i].kind == MT_INPUT_INDEX) add(d, MT_LAYER_EMBEDDING, of, "embedding")->units = p->embedding;
         if (p->inputs[i].kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_NATURE) add_nature(d, of, features);
         if (p->inputs[i].kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_IMPALA) add_impala(d, of, features);
+        if (p->inputs[i].kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_FLATTEN) mt_network_add(d, MT_LAYER_FLATTEN, "");
         part[i] = last(d);
     }
     if (p->input_count == 1) return;
@@ -122,11 +130,11 @@ static mt_status add_features(mt_network_desc *d, const mt_policy_desc *p, const
     int features = p->features ? p->features : p->input_count > 1 ? COMBINED_FEATURES : p->extractor == MT_EXTRACTOR_NATURE ? NATURE_FEATURES
         : IMPALA_FEATURES;
     if (p->extractor == MT_EXTRACTOR_LAYERS) return mt_network_text_add(d, p->layers, p->inputs, p->input_count, p->obs, prefix);
-    if (p->extractor == MT_EXTRACTOR_FLATTEN) {
+    if (p->extractor == MT_EXTRACTOR_FLATTEN && count_indices(p) == 0) {
         add_whole(d, p->obs);
         return MT_OK;
     }
-    if (count_images(p) == 0)
+    if (p->extractor != MT_EXTRACTOR_FLATTEN && count_images(p) == 0)
         return MT_FAIL(CONFIG, "a convolutional policy for an observation without images; use MlpPolicy (an image is a box of three dimensions)");
     add_combined(d, p, prefix, features);
     return MT_OK;
@@ -153,14 +161,14 @@ static void add_hidden(mt_network_desc *d, const mt_policy_desc *p, const int *u
 }
 
 static int is_shared(const mt_policy_desc *p) {
-    int features = p->extractor != MT_EXTRACTOR_FLATTEN && !p->separate_features;
+    int features = (p->extractor != MT_EXTRACTOR_FLATTEN || count_indices(p) > 0) && !p->separate_features;
     return features || p->shared_depth > 0 || (p->memory != MT_MEMORY_NONE && p->memory_of == MT_MEMORY_SHARED);
 }
 
 // What policy and value share. Shared layers stand on shared features.
 static mt_status make_trunk(mt_network_desc *d, const mt_policy_desc *p) {
     if (!is_shared(p)) return MT_OK;
-    if (p->separate_features && p->extractor != MT_EXTRACTOR_FLATTEN)
+    if (p->separate_features && (p->extractor != MT_EXTRACTOR_FLATTEN || count_indices(p) > 0))
         return MT_FAIL(CONFIG, "share_features_extractor false, with a memory or layers (net_arch_shared) that are shared: they stand on the "
             "features; share those, too");
     MT_TRY(add_features(d, p, "features_extractor."));

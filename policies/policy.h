@@ -40,6 +40,7 @@ typedef struct mt_policy_desc {
     mt_input inputs[MT_MAX_INPUTS];             // what its columns are
     mt_extractor extractor;
     int features;                               // units of an image extractor's last layer; 0: its paper's (512, 256)
+    int embedding;                              // width of the table that an index is looked up in; 0: there are none
     int separate_features;                      // 1: policy and value have an extractor each
     const char *layers;                         // MT_EXTRACTOR_LAYERS: borrowed during create
     mt_memory memory;

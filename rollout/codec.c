@@ -20,9 +20,10 @@ static int is_brightness(const mt_space *part) {
     return is_image(part) && part->dtype == MANTA_U8 && part->low[0] <= 0 && part->high[0] >= 255;
 }
 
-static mt_input input_of(const mt_space *part, int offset) {
-    mt_input in = {.kind = MT_INPUT_VECTOR, .offset = offset};
-    in.width = (int)(part->kind == MANTA_SPACE_BOX ? part->count : part->logits);
+static mt_input input_of(const mt_space *part, int offset, int by_index) {
+    int index = by_index && part->kind == MANTA_SPACE_DISCRETE;
+    mt_input in = {.kind = index ? MT_INPUT_INDEX : MT_INPUT_VECTOR, .offset = offset, .entries = index ? (int)part->nvec[0] : 0};
+    in.width = (int)(index ? 1 : part->kind == MANTA_SPACE_BOX ? part->count : part->logits);
     _Static_assert(sizeof in.name == sizeof part->name, "a part's name fits an input's");
     memcpy(in.name, part->name, sizeof in.name);
     if (!is_image(part)) return in;
@@ -39,7 +40,7 @@ static int is_plain(const mt_space *part) {
     return part->kind == MANTA_SPACE_BOX && part->dtype == MANTA_F32 && (!is_channels_first(part) || part->shape[0] == 1);
 }
 
-static mt_status list_inputs(mt_codec *codec, const char *id) {
+static mt_status list_inputs(mt_codec *codec, const char *id, int by_index) {
     const mt_space *o = codec->observation;
     int64_t floats = 0;
     if (mt_space_parts(o) > MT_MAX_INPUTS)
@@ -52,18 +53,19 @@ static mt_status list_inputs(mt_codec *codec, const char *id) {
         if (width > MT_LAYER_MAX_SIZE - floats)
             return MT_FAIL(UNSUPPORTED, "%s: an observation of %lld floats; at most %d are supported", id, (long long)(floats + width),
                 MT_LAYER_MAX_SIZE);
-        codec->inputs[codec->input_count++] = input_of(part, (int)floats);
+        mt_input *in = &codec->inputs[codec->input_count++];
+        *in = input_of(part, (int)floats, by_index);
         codec->obs_is_plain &= is_plain(part);   // floats have no padding between them
-        floats += width;
+        floats += in->width;
     }
     codec->obs = (int)floats;
     return MT_OK;
 }
 
-mt_status mt_codec_init(mt_codec *codec, const mt_env *env) {
+mt_status mt_codec_init(mt_codec *codec, const mt_env *env, int by_index) {
     const mt_space *a = mt_env_action_space(env);
     *codec = (mt_codec){.observation = mt_env_observation_space(env), .action = a};
-    MT_TRY(list_inputs(codec, mt_env_id(env)));
+    MT_TRY(list_inputs(codec, mt_env_id(env), by_index));
     if (a->count > MT_POLICY_MAX_COMPONENTS || a->logits > MT_LAYER_MAX_UNITS)
         return MT_FAIL(UNSUPPORTED, "%s: an action of %lld components; at most %d are supported", mt_env_id(env),
             (long long)a->count, MT_POLICY_MAX_COMPONENTS);
@@ -108,8 +110,9 @@ static void encode_planes(const mt_space *part, const char *raw, float *out) {
         }
 }
 
-static void encode_part(const mt_space *part, const char *raw, float *out) {
-    if (part->kind != MANTA_SPACE_BOX) one_hot(part, (const int32_t *)raw, out);
+static void encode_part(const mt_space *part, const mt_input *in, const char *raw, float *out) {
+    if (in->kind == MT_INPUT_INDEX) encode_integers(1, (const int32_t *)(const void *)raw, out);
+    else if (part->kind != MANTA_SPACE_BOX) one_hot(part, (const int32_t *)raw, out);
     else if (is_channels_first(part) && part->shape[0] > 1) encode_planes(part, raw, out);
     else encode_values(part, part->count, raw, out);
 }
@@ -123,7 +126,7 @@ void mt_codec_encode(const mt_codec *codec, int64_t rows, const void *raw, float
     for (int p = 0; p < codec->input_count; p++) {
         const mt_space *part = mt_space_part(o, p);
         for (int64_t r = 0; r < rows; r++)
-            encode_part(part, (const char *)raw + o->bytes * (size_t)r + part->offset, out + r * codec->obs + codec->inputs[p].offset);
+            encode_part(part, &codec->inputs[p], (const char *)raw + o->bytes * (size_t)r + part->offset, out + r * codec->obs + codec->inputs[p].offset);
     }
 }
 

@@ -7,6 +7,7 @@
 //            channels-first and turned round, as Stable-Baselines3 does; bytes that range over 0..255 are divided by 255
 //   vector   any other box, flattened; values as they are
 //   vector   discrete kinds: one-hot by component
+//   index    a discrete part (one number), where the policy looks it up in a table (embedding_dim): the number itself
 #ifndef MANTA_ROLLOUT_CODEC_H
 #define MANTA_ROLLOUT_CODEC_H
 
@@ -23,8 +24,8 @@ typedef struct mt_codec {
     int obs_is_plain;                       // encoding is a copy: the environment may write floats in place
 } mt_codec;
 
-// MT_UNSUPPORTED: more parts, floats or components than a policy takes.
-mt_status mt_codec_init(mt_codec *codec, const mt_env *env);
+// by_index: discrete parts are indices and not one-hot. MT_UNSUPPORTED: more parts, floats or components than a policy takes.
+mt_status mt_codec_init(mt_codec *codec, const mt_env *env, int by_index);
 
 // raw (rows, observation) as the environment wrote it → out (rows, O).
 void mt_codec_encode(const mt_codec *codec, int64_t rows, const void *raw, float *out);

@@ -87,7 +87,7 @@ static mt_status start_environments(mt_rollout_worker *w) {
 
 static mt_status build(mt_rollout_worker *w) {
     MT_TRY(start_environments(w));
-    MT_TRY(mt_codec_init(&w->codec, w->env));
+    MT_TRY(mt_codec_init(&w->codec, w->env, w->desc.policy->desc.embedding > 0));
     register_buffers(w);
     MT_TRY(mt_arena_commit(&w->arena));
     mt_actor_begin(&w->actor);

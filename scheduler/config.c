@@ -122,6 +122,8 @@ static const mt_option policy_options[] = {
         .unit = "units", .help = "hidden layers of a trunk that policy and value share, below net_arch"},
     {NET("features_dim", features_dim), .type = MT_OPT_INT, .standard = "0", .range = "[0, 65536]", .why = "0 is the extractor's own", .unit = "units",
         .help = "units of a convolutional extractor's last layer; 0: as in its paper, 512 or 256"},
+    {NET("embedding_dim", embedding_dim), .type = MT_OPT_INT, .standard = "0", .range = "[0, 65536]", .why = "0 is one-hot", .unit = "units",
+        .help = "discrete observations are looked up in a table of rows so wide that is learned; 0: one-hot"},
     {NET("share_features_extractor", share_features_extractor), .type = MT_OPT_BOOL, .standard = "true",
         .help = "policy and value have one convolutional extractor; else one each"},
     {NET("layers", layers), .type = MT_OPT_STRING, .standard = "",

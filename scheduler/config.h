@@ -51,6 +51,7 @@ typedef struct mt_ppo_config {
     mt_int_list net_arch[2];             // pi, vf
     mt_int_list net_arch_shared;         // the trunk below both
     char layers[MT_POLICY_LAYERS_BYTES]; // an extractor of the user's own (network_text.h); "": the policy's
+    int embedding_dim;                   // 0: discrete observations are one-hot
     int features_dim;                    // 0: the extractor's own
     bool share_features_extractor;
     int lstm_hidden_size, n_lstm_layers, memory_horizon;

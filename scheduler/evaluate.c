@@ -35,7 +35,7 @@ static mt_status start(evaluator *e) {
     }
     MT_TRY(mt_env_create(d->env, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = (uint32_t)e->envs,
         .seeds = seeds, .option_count = d->option_count, .options = d->options}, &e->env));
-    MT_TRY(mt_codec_init(&e->codec, e->env));
+    MT_TRY(mt_codec_init(&e->codec, e->env, e->desc->policy->desc.embedding > 0));
     MT_TRY(mt_env_buffers_init(&e->io, e->env));
     mt_actor_register(&e->actor, d->policy, d->kernels, MT_RNG_EVAL, d->seed, 0, e->envs, &e->arena);
     MT_ARENA_ADD(&e->arena, e->obs, e->envs * e->codec.obs);

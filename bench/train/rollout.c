@@ -45,7 +45,7 @@ static mt_status make_policy(rollout *r, const manta_env_desc *env) {
     uint64_t seed = 1;
     MT_TRY(mt_env_create(env, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = 1, .seeds = &seed}, &probe));
     mt_policy_desc d = {.pi = {64, 64}, .pi_depth = 2, .vf = {64, 64}, .vf_depth = 2, .activation = MT_ACT_tanh, .ortho_init = 1};
-    mt_status status = mt_codec_init(&r->codec, probe);
+    mt_status status = mt_codec_init(&r->codec, probe, 0);
     if (status == MT_OK) status = mt_codec_describe(&r->codec, 0, &d);
     if (status == MT_OK) status = mt_policy_create(&d, &r->policy);
     mt_env_destroy(probe);

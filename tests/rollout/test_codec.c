@@ -57,7 +57,7 @@ static void encodes(manta_space o, int64_t rows, const void *raw, int width, int
     mt_env *env = make(o, discrete(four));
     mt_codec codec;
     float out[64];
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     cr_assert_eq(codec.obs, width);
     cr_expect_eq(codec.obs_is_plain, plain);
     for (int i = 0; i < 64; i++) out[i] = -7;
@@ -69,6 +69,24 @@ static void encodes(manta_space o, int64_t rows, const void *raw, int width, int
 
 Test(codec, discrete_is_one_hot) {
     encodes(discrete(four), 3, (const int32_t[]){2, 0, 3}, 4, 0, (const float[]){0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 1});
+}
+
+Test(codec, discrete_is_an_index_where_the_policy_has_a_table) {
+    mt_env *env = make(discrete(four), discrete(four));
+    mt_codec codec;
+    mt_policy_desc desc = {.action = 1, .embedding = 3, .memory_depth = 1};
+    mt_policy *policy;
+    float out[4] = {-7, -7, -7, -7};
+    cr_assert_eq(mt_codec_init(&codec, env, 1), MT_OK, "%s", mt_last_error());
+    mt_codec_encode(&codec, 3, (const int32_t[]){2, 0, 3}, out);
+    cr_expect(out[0] == 2 && out[1] == 0 && out[2] == 3 && out[3] == -7);
+    cr_assert_eq(mt_codec_describe(&codec, 0, &desc), MT_OK);
+    cr_expect(desc.obs == 1 && desc.inputs[0].kind == MT_INPUT_INDEX && desc.inputs[0].entries == 4);
+    cr_assert_eq(mt_policy_create(&desc, &policy), MT_OK, "%s", mt_last_error());
+    cr_expect_eq(mt_network_out(&policy->trunk), 3);   // policy and value look into the same table
+    cr_expect_eq(mt_policy_parameter_count(policy), 4 * 3 + (3 * 4 + 4) + (3 + 1));
+    mt_policy_destroy(policy);
+    mt_env_destroy(env);
 }
 
 Test(codec, multi_discrete_is_one_hot_by_component) {
@@ -130,7 +148,7 @@ static void planes_of(int64_t channels, int64_t height, int64_t width) {
     int64_t count = channels * height * width, wrong = 0;
     uint8_t *raw = malloc((size_t)(2 * count));
     float *out = malloc(sizeof *out * (size_t)(2 * count));
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     for (int64_t i = 0; i < 2 * count; i++) raw[i] = (uint8_t)(i * 31 + i / 256);
     mt_codec_encode(&codec, 2, raw, out);
     for (int64_t r = 0; r < 2; r++)
@@ -167,7 +185,7 @@ Test(codec, a_dict_is_a_list_of_inputs) {
     mt_env *env = make(o, discrete(four));
     mt_codec codec;
     mt_policy_desc d = {0};
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     cr_assert_eq(codec.input_count, 4);
     is_input(&codec, 0, (mt_input){.name = "image", .kind = MT_INPUT_IMAGE, .width = 6, .height = 2, .width_px = 3, .channels = 1});
     is_input(&codec, 1, (mt_input){.name = "goal", .kind = MT_INPUT_VECTOR, .offset = 6, .width = 2});
@@ -193,7 +211,7 @@ Test(codec, actions_are_clipped_to_the_bounds) {
     const float in[] = {-3, 3, 1e9f, 0.5f, -1, -1e9f, 1, 0.5f, 0, -1.0001f, -2.5f, 4};
     const float expected[] = {-1, 0.5f, 1e9f, 0.5f, -1, -1e9f, 1, 0.5f, 0, -1, -2, 4};
     float out[12];
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     mt_codec_clip(&codec, 4, in, out);
     for (int i = 0; i < 12; i++) cr_expect_eq(out[i], expected[i], "%d: %g", i, (double)out[i]);
     mt_env_destroy(env);
@@ -204,7 +222,7 @@ Test(codec, unbounded_actions_are_left_alone) {
     mt_codec codec;
     const float in[] = {-1e30f, 1e30f};
     float out[2];
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     mt_codec_clip(&codec, 1, in, out);
     cr_expect_arr_eq(out, in, sizeof in);
     mt_env_destroy(env);
@@ -219,7 +237,7 @@ Test(codec, describes_the_policy) {
     mt_codec codec;
     mt_policy_desc d = {0};
     mt_env *env = make(discrete(four), multi(two_three, 2));
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     cr_assert_eq(mt_codec_describe(&codec, 0, &d), MT_OK);
     cr_expect(d.obs == 4 && d.input_count == 1);
     is_input(&codec, 0, (mt_input){.kind = MT_INPUT_VECTOR, .width = 4});
@@ -229,13 +247,13 @@ Test(codec, describes_the_policy) {
     mt_env_destroy(env);
 
     env = make(box(MANTA_F32, 3), binary(3));
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     cr_assert_eq(mt_codec_describe(&codec, 0, &d), MT_OK);
     cr_expect(d.obs == 3 && d.distribution == MT_DIST_CATEGORICAL && d.action == 3 && d.nvec[0] == 2 && d.nvec[2] == 2);
     mt_env_destroy(env);
 
     env = make(box(MANTA_U8, 6), box(MANTA_F32, 2));
-    cr_assert_eq(mt_codec_init(&codec, env), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_codec_init(&codec, env, 0), MT_OK, "%s", mt_last_error());
     cr_assert_eq(mt_codec_describe(&codec, 0, &d), MT_OK);
     cr_expect(d.obs == 6 && d.distribution == MT_DIST_GAUSSIAN && d.action == 2 && codec.logits == 0);
     cr_assert_eq(mt_codec_describe(&codec, 1, &d), MT_OK);
@@ -246,7 +264,7 @@ Test(codec, describes_the_policy) {
 static void refused(manta_space o, manta_space a, const char *words) {
     mt_codec codec;
     mt_env *env = make(o, a);
-    says(mt_codec_init(&codec, env), MT_UNSUPPORTED, words);
+    says(mt_codec_init(&codec, env, 0), MT_UNSUPPORTED, words);
     mt_env_destroy(env);
 }
 
