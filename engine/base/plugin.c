@@ -15,24 +15,28 @@
 struct mt_plugin {
     char path[PATH_MAX];   // resolved
     void *handle;
+    int file;              // open as long as the object is loaded; -1: not
+    char name[PATH_MAX];   // what it was loaded by
 };
 
 mt_status mt_plugin_check_head(const void *table, size_t available, const mt_plugin_abi *abi, const char *path) {
-    const mt_plugin_head *head = table;
-    if (!head)
+    mt_plugin_head head = {0};
+    if (!table)
         return MT_FAIL(PLUGIN, "%s: %s returned NULL: it does not work with ABI version %u; get a build for this manta", path,
             abi->entry, abi->version);
     if (available < 2 * sizeof(uint32_t))
         return MT_FAIL(PLUGIN, "%s: the plugin's table is cut short (%zu bytes)", path, available);
+    memcpy(&head, table, 2 * sizeof(uint32_t));
     // the version first: with another one the rest of the struct means nothing
-    if (head->abi_version != abi->version)
+    if (head.abi_version != abi->version)
         return MT_FAIL(PLUGIN, "%s: made for %s ABI version %u, this manta speaks version %u; recompile it against this manta's %s",
-            path, abi->what, head->abi_version, abi->version, abi->header);
-    if (head->struct_size < abi->table_bytes || head->struct_size > available)
+            path, abi->what, head.abi_version, abi->version, abi->header);
+    if (head.struct_size < abi->table_bytes || head.struct_size > available)
         return MT_FAIL(PLUGIN, "%s: the plugin's struct_size is %u, version %u needs %zu; set .struct_size = sizeof(%s)", path,
-            head->struct_size, abi->version, abi->table_bytes, abi->table);
-    if (!head->name || !head->version)
-        return MT_FAIL(PLUGIN, "%s: the plugin's %s is NULL; give it a text", path, head->name ? "version" : "name");
+            head.struct_size, abi->version, abi->table_bytes, abi->table);
+    memcpy(&head, table, sizeof head);
+    if (!head.name || !head.version)
+        return MT_FAIL(PLUGIN, "%s: the plugin's %s is NULL; give it a text", path, head.name ? "version" : "name");
     return MT_OK;
 }
 
@@ -75,13 +79,14 @@ static mt_status open_file(const char *given, char path[PATH_MAX], int *file) {
 
 // ---- the object
 
-static mt_status load(mt_plugin *plugin, int file) {
+// The loader takes an object by a name that it knows for the one it has: a second plugin whose descriptor had the first one's number
+// would be the first again. Hence the descriptor stays open, and its number taken.
+static mt_status load(mt_plugin *plugin) {
     // /proc is not everywhere (containers without it): the path is the second choice
-    char by_descriptor[64];
     struct stat same;
-    snprintf(by_descriptor, sizeof by_descriptor, "/proc/self/fd/%d", file);
-    const char *name = stat(by_descriptor, &same) == 0 ? by_descriptor : plugin->path;
-    plugin->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    snprintf(plugin->name, sizeof plugin->name, "/proc/self/fd/%d", plugin->file);
+    if (stat(plugin->name, &same) != 0) memcpy(plugin->name, plugin->path, sizeof plugin->name);
+    plugin->handle = dlopen(plugin->name, RTLD_NOW | RTLD_LOCAL);
     if (!plugin->handle) {
         const char *why = dlerror();
         return MT_FAIL(PLUGIN, "plugin %s: cannot be loaded: %s; build it with cc -shared -fPIC for this machine and link what "
@@ -94,10 +99,9 @@ mt_status mt_plugin_open(const char *path, mt_plugin **out) {
     *out = NULL;
     mt_plugin *plugin = calloc(1, sizeof *plugin);
     if (!plugin) return MT_FAIL(NO_MEMORY, "no memory for a plugin");
-    int file = -1;
-    mt_status status = open_file(path, plugin->path, &file);
-    if (status == MT_OK) status = load(plugin, file);
-    if (file >= 0) close(file);
+    plugin->file = -1;
+    mt_status status = open_file(path, plugin->path, &plugin->file);
+    if (status == MT_OK) status = load(plugin);
     if (status != MT_OK) {
         mt_plugin_close(plugin);
         return status;
@@ -109,6 +113,10 @@ mt_status mt_plugin_open(const char *path, mt_plugin **out) {
 void mt_plugin_close(mt_plugin *plugin) {
     if (!plugin) return;
     if (plugin->handle) dlclose(plugin->handle);
+    // one that cannot be unloaded keeps its name
+    void *still = plugin->handle ? dlopen(plugin->name, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    if (still) dlclose(still);
+    else if (plugin->file >= 0) close(plugin->file);
     free(plugin);
 }
 

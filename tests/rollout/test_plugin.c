@@ -36,6 +36,19 @@ Test(plugin, a_good_one_opens) {
     plugin_remove(path);
 }
 
+Test(plugin, two_at_once_are_two) {   // though the second one's descriptor could have had the first one's number
+    mt_plugin *plugins[3];
+    char copy[PATH_MAX], other[PATH_MAX];
+    snprintf(copy, sizeof copy, "%s", walk_plugin("walk"));
+    snprintf(other, sizeof other, "%s", walk_plugin("walk_no_symbol"));
+    cr_assert(mt_plugin_open(copy, &plugins[0]) == MT_OK && mt_plugin_open(other, &plugins[1]) == MT_OK);
+    cr_expect(mt_env_plugin_has(plugins[0]) && !mt_env_plugin_has(plugins[1]));
+    cr_expect(mt_plugin_open(copy, &plugins[2]) == MT_OK && mt_env_plugin_has(plugins[2]));   // and one twice
+    for (int i = 0; i < 3; i++) mt_plugin_close(plugins[i]);
+    plugin_remove(copy);
+    plugin_remove(other);
+}
+
 Test(plugin, paths) {
     refuses("walk.so", MT_INVALID_ARGUMENT, "absolute path");
     refuses("", MT_INVALID_ARGUMENT, "absolute path");
