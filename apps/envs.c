@@ -53,7 +53,7 @@ static mt_status list(void) {
     mt_status status = MT_OK;
     if (*config.plugin) {
         char absolute[PATH_MAX];
-        status = realpath(config.plugin, absolute) ? mt_env_registry_add_plugin(registry, absolute)
+        status = realpath(config.plugin, absolute) ? mt_env_registry_add_plugin(registry, absolute, NULL)
                                                    : mt_file_fail(errno, "open plugin", config.plugin);
     }
     for (size_t i = 0; status == MT_OK && i < mt_env_registry_count(registry); i++) status = print_one(registry, i);

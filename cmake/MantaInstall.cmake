@@ -1,6 +1,6 @@
-# cmake --install: the program, what a plugin's author needs (header, pkg-config file), the runtime (header, library), presets, licence, and the man page
+# cmake --install: the program, what a plugin's author needs (headers, pkg-config file), the runtime (header, library), presets, licence, and the man page
 # and bash completion that the built program writes about itself from its option tables.
-install(FILES ${CMAKE_SOURCE_DIR}/rollout/manta_env.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/manta)
+install(FILES ${CMAKE_SOURCE_DIR}/rollout/manta_env.h ${CMAKE_SOURCE_DIR}/policies/manta_policy.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/manta)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/presets/ DESTINATION ${CMAKE_INSTALL_DATADIR}/manta/presets FILES_MATCHING PATTERN "*.yml")
 install(FILES ${CMAKE_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/manta)
 

@@ -341,6 +341,10 @@ typedef struct mt_kernels {
     void (*philox_words)(uint64_t seed, uint64_t stream_first, const uint64_t *step, int64_t rows, int width, uint32_t *out);
     // count standard normals from count words (count even): pairs by Box–Muller
     void (*normals)(int64_t count, const uint32_t *words, float *out);
+
+    // ---- for code beside the table (plugins): where its arrays lie, and what its operations are queued on
+    int on_cuda;               // 1: in the memory of an NVIDIA GPU
+    void *(*stream)(void);     // the cudaStream_t of this thread. NULL on the CPU
 } mt_kernels;
 
 // Instruction sets of the cpu back end, from least to most.

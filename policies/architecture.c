@@ -2,6 +2,7 @@
 // and for the residual net CleanRL's ppo_procgen. Runs once, on one thread.
 #include "policies/architecture.h"
 
+#include "engine/base/text.h"
 #include "policies/network_text.h"
 
 #include <stdio.h>
@@ -19,6 +20,12 @@ static int count_images(const mt_policy_desc *p) {
     int images = 0;
     for (int i = 0; i < p->input_count; i++) images += p->inputs[i].kind == MT_INPUT_IMAGE;
     return images;
+}
+
+int mt_policy_find(const char *name) {
+    for (int i = 0; i < MT_POLICY_NAMES; i++)
+        if (mt_text_equal_fold(name, mt_policy_names[i])) return i;
+    return -1;
 }
 
 void mt_policy_named(mt_policy_name name, mt_policy_desc *desc) {
@@ -129,7 +136,7 @@ static void add_combined(mt_network_desc *d, const mt_policy_desc *p, const char
 static mt_status add_features(mt_network_desc *d, const mt_policy_desc *p, const char *prefix) {
     int features = p->features ? p->features : p->input_count > 1 ? COMBINED_FEATURES : p->extractor == MT_EXTRACTOR_NATURE ? NATURE_FEATURES
         : IMPALA_FEATURES;
-    if (p->extractor == MT_EXTRACTOR_LAYERS) return mt_network_text_add(d, p->layers, p->inputs, p->input_count, p->obs, prefix);
+    if (p->extractor == MT_EXTRACTOR_LAYERS) return mt_network_text_add(d, p->layers, p->inputs, p->input_count, p->obs, prefix, p->plugins);
     if (p->extractor == MT_EXTRACTOR_FLATTEN && count_indices(p) == 0) {
         add_whole(d, p->obs);
         return MT_OK;

@@ -20,6 +20,8 @@ typedef enum mt_policy_name {
 } mt_policy_name;
 extern const char *const mt_policy_names[MT_POLICY_NAMES + 1];   // ends with NULL
 
+int mt_policy_find(const char *name);   // mt_policy_name, upper and lower case alike; -1: none of manta's own
+
 // Sets what the name says: the extractor and the kind of memory. After the inputs are known.
 void mt_policy_named(mt_policy_name name, mt_policy_desc *desc);
 

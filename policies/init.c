@@ -1,7 +1,8 @@
 // Initial parameters: orthogonal as in SB3 (Saxe et al. 2014; gains √2 hidden, 0.01 policy head, 1 value head), or PyTorch's
 // default for Linear. Every tensor has a random stream of its own. Runs once, on one thread; fp64 inside.
 #include "engine/base/rng.h"
-#include "policies/policy.h"
+#include "policies/plugin_layer.h"
+#include "policies/plugin_policy.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -81,6 +82,10 @@ static mt_status init_layer(const mt_network *net, const mt_layer *l, float *par
     case MT_LAYER_LAYER_NORM:
         for (int64_t i = 0; i < l->size; i++) param[l->tensor[0] + i] = 1;
         return MT_OK;
+    case MT_LAYER_PLUGIN: {
+        mt_plugin_layer plugin = {.desc = l->desc.plugin, .plan = &net->plan[l->plan], .offset = l->tensor};
+        return mt_plugin_layer_init(&plugin, param, mt_rng_u64(rng));
+    }
     default: return MT_OK;
     }
 }
@@ -98,6 +103,10 @@ mt_status mt_network_init(const mt_network *net, float *param, int ortho, uint64
 mt_status mt_weights_init(mt_weights *weights, const mt_policy *p, const mt_kernels *k, uint64_t seed) {
     uint64_t tensor = 0;
     for (int64_t i = 0; i < p->sizes.params; i++) weights->param[i] = 0;
+    if (p->plugin) {
+        mt_rng rng = mt_rng_at(seed, mt_rng_stream(MT_RNG_INIT, tensor++), 0);
+        MT_TRY(mt_plugin_policy_init(p->plugin, weights->param, mt_rng_u64(&rng)));
+    }
     MT_TRY(mt_network_init(&p->trunk, weights->param, p->desc.ortho_init, seed, &tensor));
     MT_TRY(mt_network_init(&p->pi, weights->param, p->desc.ortho_init, seed, &tensor));
     MT_TRY(mt_network_init(&p->vf, weights->param, p->desc.ortho_init, seed, &tensor));

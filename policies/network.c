@@ -1,11 +1,14 @@
 // From a network's description to its plan: shapes, where each tensor lies, and where gradients meet. Runs once, on one thread.
 #include "policies/network.h"
 
+#include "policies/plugin_layer.h"
+#include "policies/policy_plugin.h"
+
 #include <stdio.h>
 #include <string.h>
 
 static const char *const kind_names[MT_LAYER_KINDS] = {"input", "dense", "conv2d", "max_pool2d", "flatten", "embedding", "layer_norm",
-    "activation", "add", "concat", "lstm", "gru"};
+    "activation", "add", "concat", "lstm", "gru", "plugin"};
 
 mt_layer_desc *mt_network_add(mt_network_desc *desc, mt_layer_kind kind, const char *name) {
     if (desc->count == MT_NETWORK_MAX_LAYERS) desc->overflow++, desc->count--;   // overwritten; compiling refuses
@@ -27,7 +30,7 @@ static int is_image(const mt_layer *l) { return l->height * l->width > 1; }
 
 // "layer 3 (conv2d features_extractor.cnn.2)" is how messages name one
 #define LAYER_FORMAT "layer %d (%s%s%s)"
-#define LAYER_ARGS(i, l) (i), kind_names[(l)->desc.kind], *(l)->desc.name ? " " : "", (l)->desc.name
+#define LAYER_ARGS(i, l) (i), (l)->desc.plugin ? (l)->desc.plugin->name : kind_names[(l)->desc.kind], *(l)->desc.name ? " " : "", (l)->desc.name
 
 // ---- shapes
 
@@ -96,6 +99,17 @@ static mt_status shape_join(mt_network *net, int i) {
     return MT_OK;
 }
 
+static mt_status shape_plugin(mt_network *net, int i, const mt_layer *from) {
+    mt_layer *l = &net->layer[i];
+    if (net->plans == MT_NETWORK_MAX_PLANS)
+        return MT_FAIL(CONFIG, LAYER_FORMAT ": more than %d layers of plugins in a network", LAYER_ARGS(i, l), MT_NETWORK_MAX_PLANS);
+    manta_layer_plan *plan = &net->plan[l->plan = net->plans++];
+    mt_status status = mt_plugin_layer_plan(l->desc.plugin, l->desc.numbers, from->height, from->width, from->channels, plan);
+    if (status != MT_OK) return mt_fail_context(status, LAYER_FORMAT ": ", LAYER_ARGS(i, l));
+    l->height = (int)plan->out_height, l->width = (int)plan->out_width, l->channels = (int)plan->out_channels;
+    return MT_OK;
+}
+
 static mt_status shape_layer(mt_network *net, int i) {
     mt_layer *l = &net->layer[i];
     const mt_layer *from = l->desc.source_count ? &net->layer[l->desc.source[0]] : NULL;
@@ -119,6 +133,7 @@ static mt_status shape_layer(mt_network *net, int i) {
     case MT_LAYER_FLATTEN: l->height = l->width = 1, l->channels = from->size; break;
     case MT_LAYER_ACTIVATION: l->height = from->height, l->width = from->width, l->channels = from->channels; break;
     case MT_LAYER_LAYER_NORM: l->height = l->width = 1, l->channels = from->channels; break;
+    case MT_LAYER_PLUGIN: MT_TRY(shape_plugin(net, i, from)); break;
     default: l->height = l->width = 1, l->channels = l->desc.units;
     }
     if (kind == MT_LAYER_EMBEDDING && (net->layer[l->desc.source[0]].desc.kind != MT_LAYER_INPUT || from->desc.input.kind != MT_INPUT_INDEX))
@@ -155,6 +170,12 @@ static void tensor_shapes(const mt_network *net, const mt_layer *l, tensor_shape
         shape[2].rows = shape[3].rows = gates;
         break;
     }
+    case MT_LAYER_PLUGIN:
+        for (uint32_t t = 0; t < net->plan[l->plan].parameter_count; t++) {
+            const manta_parameter *p = &net->plan[l->plan].parameters[t];
+            shape[t] = (tensor_shape){p->shape[0], p->ndim > 1 ? mt_parameter_floats(p) / p->shape[0] : 0};
+        }
+        break;
     default: break;
     }
 }
@@ -177,6 +198,11 @@ static void place_layer(mt_network *net, mt_layer *l, mt_slab_sizes *sizes) {
     if (mt_activation_needs_pre(l->desc.activation)) l->pre = take(&sizes->row_floats, l->size);
     if (kind == MT_LAYER_LAYER_NORM) l->kept = take(&sizes->row_floats, l->size + 1);
     if (kind == MT_LAYER_MAX_POOL2D) l->kept = take(&sizes->row_floats, l->size);
+    if (kind == MT_LAYER_PLUGIN) {
+        const manta_layer_plan *plan = &net->plan[l->plan];
+        if (plan->row_floats) l->kept = take(&sizes->row_floats, plan->row_floats);
+        if (plan->state_floats) l->state = sizes->state, sizes->state += (int)plan->state_floats, net->recurrent = 1;
+    }
     if (rnn) {
         l->kept = take(&sizes->row_floats, mt_rnn_kept(cell_of(l), l->desc.units));
         l->state = sizes->state, sizes->state += mt_rnn_state(cell_of(l), l->desc.units);
@@ -232,7 +258,7 @@ mt_status mt_network_compile(mt_network *net, const mt_network_desc *desc, int i
     for (int i = 0; i < desc->count; i++) {
         mt_layer *l = &net->layer[i];
         l->desc = desc->layer[i];
-        l->slot = -1;
+        l->slot = l->plan = -1;
         if (l->desc.kind != MT_LAYER_INPUT && l->desc.source_count == 0 && i > 0) l->desc.source[l->desc.source_count++] = i - 1;
         MT_TRY(check_sources(net, i));
         MT_TRY(shape_layer(net, i));
@@ -251,10 +277,11 @@ static const char *stack_number(const char *name) {
 }
 
 // "lstm_actor.l1" and "weight_ih" give "lstm_actor.weight_ih_l1": PyTorch numbers stacked layers behind a tensor's name
-static void tensor_name(const mt_layer *l, int t, char *out, size_t bytes) {
+static void tensor_name(const mt_network *net, const mt_layer *l, int t, char *out, size_t bytes) {
     static const char *const plain[] = {"weight", "bias"}, *const recurrent[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
     const char *name = l->desc.name, *number = stack_number(name);
-    if (l->desc.kind != MT_LAYER_LSTM && l->desc.kind != MT_LAYER_GRU) snprintf(out, bytes, "%s.%s", name, plain[t]);
+    if (l->plan >= 0) snprintf(out, bytes, "%s.%s", name, net->plan[l->plan].parameters[t].name);
+    else if (l->desc.kind != MT_LAYER_LSTM && l->desc.kind != MT_LAYER_GRU) snprintf(out, bytes, "%s.%s", name, plain[t]);
     else snprintf(out, bytes, "%.*s.%s_%s", (int)(number - name), name, recurrent[t], *number ? number + 1 : "l0");
 }
 
@@ -270,7 +297,12 @@ mt_status mt_network_visit(const mt_network *net, float *param, mt_tensor_visit 
                 .shape = {shape[t].rows, shape[t].columns}};
             if (l->desc.kind == MT_LAYER_CONV2D && t == 0)
                 tensor.ndim = 4, tensor.shape[1] = net->layer[l->desc.source[0]].channels, tensor.shape[2] = tensor.shape[3] = l->desc.kernel;
-            tensor_name(l, t, name, sizeof name);
+            if (l->plan >= 0) {
+                const manta_parameter *p = &net->plan[l->plan].parameters[t];
+                tensor.ndim = (int)p->ndim;
+                for (uint32_t d = 0; d < p->ndim; d++) tensor.shape[d] = p->shape[d];
+            }
+            tensor_name(net, l, t, name, sizeof name);
             MT_TRY(visit(ctx, name, &tensor));
         }
     }

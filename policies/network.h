@@ -13,12 +13,13 @@
 #include "engine/base/status.h"
 #include "engine/base/tensor.h"
 #include "kernels/kernels.h"
+#include "policies/manta_policy.h"
 
 enum {
     MT_NETWORK_MAX_LAYERS = 96, MT_LAYER_MAX_SOURCES = 8, MT_MAX_INPUTS = 8,
     MT_LAYER_MAX_UNITS = 65536,        // of a layer
     MT_LAYER_MAX_SIZE = 1 << 22,       // floats of a layer's output
-    MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 128, MT_TENSOR_NAME_BYTES = 160
+    MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 128, MT_TENSOR_NAME_BYTES = 192
 };
 
 // ---- what a network reads
@@ -49,6 +50,7 @@ typedef enum mt_layer_kind {
     MT_LAYER_CONCAT,       // of vectors
     MT_LAYER_LSTM,
     MT_LAYER_GRU,
+    MT_LAYER_PLUGIN,       // somebody else's (plugin_layer.h)
     MT_LAYER_KINDS
 } mt_layer_kind;
 
@@ -63,6 +65,8 @@ typedef struct mt_layer_desc {
     int source[MT_LAYER_MAX_SOURCES];  // numbers of earlier layers
     int source_count;                  // 0: the layer before it
     double gain;                       // of orthogonal initialisation; 0: √2
+    const manta_layer_desc *plugin;    // plugin: whose; borrowed from a loaded plugin
+    double numbers[MANTA_LAYER_MAX_NUMBERS];   // plugin: all that it knows, those left out at their standard value
 } mt_layer_desc;
 
 typedef struct mt_network_desc {
@@ -82,7 +86,7 @@ typedef struct mt_slab_sizes {
     int state;                         // floats of a sequence's recurrent state
 } mt_slab_sizes;
 
-enum { MT_LAYER_TENSORS = 4 };
+enum { MT_LAYER_TENSORS = MANTA_LAYER_MAX_PARAMETERS };
 
 typedef struct mt_layer {
     mt_layer_desc desc;                // with its sources filled in
@@ -90,29 +94,32 @@ typedef struct mt_layer {
     int size;                          // height·width·channels: floats of an output row
     int in;                            // the same of its first source; an input's width
     // offsets, -1 where there is none. Into the parameter and gradient slabs: weight, bias; of a recurrent layer weight_ih,
-    // weight_hh, bias_ih, bias_hh
+    // weight_hh, bias_ih, bias_hh; of a plugin's those of its plan
     int64_t tensor[MT_LAYER_TENSORS];
     int64_t packed[2];                 // into the packed slab
     // into a workspace with one row (multiply by the workspace's rows)
     int64_t output;                    // (B, size); -1: a view of what the network reads
     int64_t pre;                       // (B, size) where the activation needs it
-    int64_t kept;                      // what backward needs besides: layer norm's x̂ and 1/σ, a pool's places, an rnn's gates
+    int64_t kept;                      // what backward needs besides: layer norm's x̂ and 1/σ, a pool's places, an rnn's gates, a plugin's own
     int state;                         // into a row of recurrent state
+    int plan;                          // plugin: which of the network's plans; else -1
     int slot;                          // of the gradient of its pre-activation, while going backward; -1: the caller's
     int direct;                        // its source's gradient: bit s set = source s is written first here, else added
 } mt_layer;
 
-enum { MT_NETWORK_MAX_SLOTS = 16 };
+enum { MT_NETWORK_MAX_SLOTS = 16, MT_NETWORK_MAX_PLANS = 16 };
 
 typedef struct mt_network {
     int count;                         // layers; 0: what it reads is its output
     int in;                            // floats of a row that it reads
     int64_t first, end;                // its parameters' range of the slab
-    int recurrent;                     // has an LSTM or GRU
+    int recurrent;                     // has an LSTM or GRU, or a plugin's layer with a state
     int64_t slot[MT_NETWORK_MAX_SLOTS + 1];   // where each begins, floats of one row of the gradient workspace
     int slots;
     int64_t spare;                     // floats of a row of the place where a gradient waits to be added; 0: none does
     mt_layer layer[MT_NETWORK_MAX_LAYERS];
+    manta_layer_plan plan[MT_NETWORK_MAX_PLANS];   // of layers from plugins
+    int plans;
 } mt_network;
 
 // `in`: floats of a row that it reads. MT_CONFIG with the layer and what is wrong with it.

@@ -2,6 +2,9 @@
 // thread, one workspace each; nothing is allocated.
 #include "policies/network.h"
 
+#include "policies/plugin_layer.h"
+#include "policies/policy_plugin.h"
+
 #include <stddef.h>
 
 // What one pass works on, so that layers need not be handed ten things each.
@@ -46,6 +49,19 @@ static mt_rnn rnn_of(const pass *p, const mt_layer *l) {
         .weight_x = tensor_of(p, l, 0), .weight_h = tensor_of(p, l, 1), .bias_x = tensor_of(p, l, 2), .bias_h = tensor_of(p, l, 3),
         .weight_x_t = packed_of(p, l, 0), .weight_h_t = packed_of(p, l, 1), .y = floats_at(p, l->output), .kept = floats_at(p, l->kept),
         .scratch = p->space->scratch};
+}
+
+static mt_plugin_layer plugin_of(const pass *p, const mt_layer *l) {
+    const mt_sequences *s = p->sequences;
+    mt_plugin_place place = mt_plugin_place_of(p->k);
+    mt_plugin_layer out = {.desc = l->desc.plugin, .plan = &p->net->plan[l->plan], .offset = l->tensor, .param = p->param,
+        .pass = {.device = place.device, .stream = place.stream, .rows = p->rows, .x = output_of(p, l->desc.source[0]), .row_space = floats_at(p, l->kept),
+            .scratch = p->space->scratch, .steps = 1, .envs = p->rows}};
+    if (l->state < 0) return out;
+    MT_ASSERT(s && s->steps * s->envs == p->rows);
+    out.pass.steps = s->steps, out.pass.envs = s->envs, out.pass.start = s->start, out.pass.state_stride = s->state_stride;
+    out.pass.state = s->state + l->state, out.pass.state_out = s->state_out ? s->state_out + l->state : NULL;
+    return out;
 }
 
 // ---- forward
@@ -107,6 +123,11 @@ static void forward_layer(const pass *p, const mt_layer *l) {
     case MT_LAYER_GRU: {
         mt_rnn rnn = rnn_of(p, l);
         p->k->rnn_forward(&rnn);
+        break;
+    }
+    case MT_LAYER_PLUGIN: {
+        mt_plugin_layer layer = plugin_of(p, l);
+        mt_plugin_layer_forward(&layer, y);
         break;
     }
     case MT_LAYER_KINDS: break;
@@ -216,6 +237,12 @@ static void backward_source(const pass *p, const mt_layer *l, int s, int at, con
     case MT_LAYER_ADD:
         if (dx) through_activation(p, from, dz, dx);
         break;
+    case MT_LAYER_PLUGIN: {
+        mt_plugin_layer layer = plugin_of(p, l);
+        mt_plugin_layer_backward(&layer, p->k, floats_at(p, l->output), dz, dx, p->grad, p->net->first, p->accumulate);
+        if (dx) through_activation(p, from, dx, dx);
+        break;
+    }
     case MT_LAYER_INPUT:
     case MT_LAYER_KINDS: break;
     }
@@ -275,6 +302,8 @@ int64_t mt_network_scratch(const mt_network *net, const mt_kernels *k, int64_t m
         if (l->desc.kind == MT_LAYER_CONV2D) {
             mt_conv2d conv = conv_of(&p, l);
             floats = larger(floats, k->conv2d_scratch(&conv));
+        } else if (l->desc.kind == MT_LAYER_PLUGIN) {
+            floats = larger(floats, net->plan[l->plan].scratch_floats);
         } else if (l->desc.kind == MT_LAYER_LSTM || l->desc.kind == MT_LAYER_GRU) {
             // the same rows as one long sequence, and as many short ones
             mt_rnn_cell cell = l->desc.kind == MT_LAYER_LSTM ? MT_RNN_LSTM : MT_RNN_GRU;

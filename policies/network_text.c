@@ -16,6 +16,7 @@ typedef struct parser {
     const mt_input *inputs;
     int input_count, width;
     const char *prefix;
+    const mt_policy_registry *plugins;              // Nullable
     char name[MT_NETWORK_MAX_LAYERS][WORD_BYTES];   // of each layer from `first` on; "" for none
     int line;                                   // from 1
     char word[WORDS_MAX][WORD_BYTES];           // of the line
@@ -105,13 +106,27 @@ static const struct kind {
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
+// all names of layers, the plugins' last
+static const char *known_at(const void *plugins, size_t index) {
+    if (index < KINDS) return kinds[index].name;
+    if (index < KINDS + MT_ACT_COUNT) return mt_activation_name((mt_activation)(index - KINDS));
+    return ((const mt_policy_registry *)plugins)->of[MT_PLUGIN_LAYER].entries[index - KINDS - MT_ACT_COUNT].name;
+}
+
 static mt_status unknown_kind(const parser *p, const char *name) {
-    const char *known[KINDS + MT_ACT_COUNT];
     char hint[96];
-    for (int i = 0; i < KINDS; i++) known[i] = kinds[i].name;
-    for (int a = 0; a < MT_ACT_COUNT; a++) known[KINDS + a] = mt_activation_name((mt_activation)a);
-    mt_text_did_you_mean(mt_text_nearest(name, known, KINDS + MT_ACT_COUNT), hint, sizeof hint);
-    return LINE_FAIL(p, "no layer is called \"%s\"%s", name, hint);
+    size_t count = KINDS + MT_ACT_COUNT + (p->plugins ? p->plugins->of[MT_PLUGIN_LAYER].count : 0);
+    mt_text_did_you_mean(mt_text_nearest_at(name, known_at, p->plugins, count), hint, sizeof hint);
+    return LINE_FAIL(p, "no layer is called \"%s\"%s", name, *hint ? hint : " (--plugin loads more)");
+}
+
+int mt_network_text_knows(const char *word) {
+    static const char *const keywords[] = {"from", "stride", "padding"};
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
+        if (strcmp(word, keywords[i]) == 0) return 1;
+    for (size_t i = 0; i < KINDS + MT_ACT_COUNT; i++)
+        if (strcmp(word, known_at(NULL, i)) == 0) return 1;
+    return 0;
 }
 
 static mt_status read_input(const parser *p, int *word, mt_layer_desc *l) {
@@ -145,6 +160,20 @@ static mt_status read_rest(const parser *p, int word, mt_layer_desc *l) {
     return MT_OK;
 }
 
+// what stands behind the name of a plugin's layer: its numbers, then what it reads
+static mt_status read_plugin(const parser *p, int word, mt_layer_desc *l) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < l->plugin->number_count; i++) l->numbers[i] = l->plugin->numbers[i].standard;
+    for (double number; word < p->words && mt_parse_f64(p->word[word], &number) == MT_OK; word++) {
+        if (count == l->plugin->number_count)
+            return LINE_FAIL(p, "%s takes at most %u number%s", l->plugin->name, count, count == 1 ? "" : "s");
+        l->numbers[count++] = number;
+    }
+    if (word == p->words) return MT_OK;
+    if (strcmp(p->word[word], "from") == 0) return read_sources(p, word + 1, l);
+    return LINE_FAIL(p, "\"%s\" is not understood behind %s; its numbers come first, then \"from\" and what it reads", p->word[word], l->plugin->name);
+}
+
 static mt_status read_layer(parser *p) {
     int word = 0, number = p->desc->count - p->first;
     const char *given = "";
@@ -153,7 +182,8 @@ static mt_status read_layer(parser *p) {
     const char *name = p->word[word++];
     int activation = activation_called(name), k = 0;
     while (k < KINDS && strcmp(kinds[k].name, name) != 0) k++;
-    if (k == KINDS && activation < 0) return unknown_kind(p, name);
+    const mt_policy_entry *plugin = k == KINDS && activation < 0 ? mt_policy_registry_find(p->plugins, MT_PLUGIN_LAYER, name) : NULL;
+    if (k == KINDS && activation < 0 && !plugin) return unknown_kind(p, name);
     if (number == 0 && (k == KINDS || kinds[k].kind != MT_LAYER_INPUT)) {
         if (p->input_count > 1) return LINE_FAIL(p, "the observation has %d inputs: begin with \"input\" and the name of one", p->input_count);
         mt_layer_desc *input = mt_network_add(p->desc, MT_LAYER_INPUT, "");
@@ -161,22 +191,23 @@ static mt_status read_layer(parser *p) {
         p->name[number++][0] = 0;
     }
     if (p->desc->count == MT_NETWORK_MAX_LAYERS) return LINE_FAIL(p, "more than %d layers", MT_NETWORK_MAX_LAYERS);
-    mt_layer_desc l = {.kind = k < KINDS ? kinds[k].kind : MT_LAYER_ACTIVATION, .stride = 1};
-    if (k == KINDS) l.activation = (mt_activation)activation;
+    mt_layer_desc l = {.kind = k < KINDS ? kinds[k].kind : plugin ? MT_LAYER_PLUGIN : MT_LAYER_ACTIVATION, .stride = 1};
+    if (plugin) l.plugin = plugin->desc;
+    else if (k == KINDS) l.activation = (mt_activation)activation;
     if (*given) snprintf(l.name, sizeof l.name, "%s%s", p->prefix, given);
     else snprintf(l.name, sizeof l.name, "%s%d", p->prefix, p->line - 1);
     if (l.kind == MT_LAYER_INPUT) MT_TRY(read_input(p, &word, &l));
     if (l.kind != MT_LAYER_MAX_POOL2D && k < KINDS && kinds[k].numbers > 0) MT_TRY(number_of(p, "units", word++, &l.units));
     if (l.kind == MT_LAYER_MAX_POOL2D || l.kind == MT_LAYER_CONV2D) MT_TRY(number_of(p, "kernel", word++, &l.kernel));
-    MT_TRY(read_rest(p, word, &l));
+    MT_TRY(plugin ? read_plugin(p, word, &l) : read_rest(p, word, &l));
     strcpy(p->name[number], given);
     p->desc->layer[p->desc->count++] = l;
     return MT_OK;
 }
 
 mt_status mt_network_text_add(mt_network_desc *desc, const char *text, const mt_input *inputs, int input_count, int width,
-    const char *prefix) {
-    parser p = {.desc = desc, .first = desc->count, .inputs = inputs, .input_count = input_count, .width = width, .prefix = prefix};
+    const char *prefix, const mt_policy_registry *plugins) {
+    parser p = {.desc = desc, .first = desc->count, .inputs = inputs, .input_count = input_count, .width = width, .prefix = prefix, .plugins = plugins};
     for (const char *at = text; *at;) {
         size_t length = strcspn(at, "\n;");
         p.line++;

@@ -11,6 +11,7 @@
 //     layer_norm tanh
 //     concat from speed, -1
 //     embedding 16    lstm 128    gru 128    relu    (and the other activations)
+//     my_layer 32 0.5                          # of a plugin, with its own numbers
 //
 // A line reads the line before it unless it says `from`. The first line may leave out `input` where there is one. Tensors are
 // named PREFIX and the line's name, or its number from 0.
@@ -18,10 +19,14 @@
 #define MANTA_POLICIES_NETWORK_TEXT_H
 
 #include "policies/network.h"
+#include "policies/policy_registry.h"
 
 // Appends the layers to desc. inputs (input_count): what there is to read; with none, `width` floats of a vector. MT_CONFIG with
-// the line and what is wrong with it (did you mean).
+// the line and what is wrong with it (did you mean). Nullable: plugins, whose layers may be used.
 mt_status mt_network_text_add(mt_network_desc *desc, const char *text, const mt_input *inputs, int input_count, int width,
-    const char *prefix);
+    const char *prefix, const mt_policy_registry *plugins);
+
+// Whether the language has this word itself: a layer, an activation or a keyword.
+int mt_network_text_knows(const char *word);
 
 #endif

@@ -3,6 +3,8 @@
 #include "policies/policy.h"
 
 #include "policies/architecture.h"
+#include "policies/plugin_policy.h"
+#include "policies/policy_plugin.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +37,12 @@ static mt_status check_desc(const mt_policy_desc *d) {
     return check_inputs(d);
 }
 
+static void place_log_std(mt_policy *p, int64_t count) {
+    p->log_std = p->sizes.params;
+    p->log_std_count = count;
+    p->sizes.params += (count + 15) / 16 * 16;
+}
+
 static mt_status compile(mt_policy *p, const mt_architecture *a) {
     const mt_policy_desc *d = &p->desc;
     MT_TRY(mt_network_compile(&p->trunk, &a->trunk, d->obs, &p->sizes));
@@ -42,14 +50,28 @@ static mt_status compile(mt_policy *p, const mt_architecture *a) {
     MT_TRY(mt_network_compile(&p->pi, &a->pi, trunk_out, &p->sizes));
     p->latent = p->pi.layer[p->pi.count - 1].in;
     p->log_std = -1;
-    if (d->distribution != MT_DIST_CATEGORICAL) {
-        p->log_std = p->sizes.params;
-        p->log_std_count = (int64_t)d->action * (d->distribution == MT_DIST_GSDE ? p->latent : 1);
-        p->sizes.params += (p->log_std_count + 15) / 16 * 16;
-    }
+    p->log_std_rows = d->distribution == MT_DIST_GSDE;
+    if (d->distribution != MT_DIST_CATEGORICAL) place_log_std(p, (int64_t)d->action * (p->log_std_rows ? p->latent : 1));
     p->critic = p->sizes.params;
     MT_TRY(mt_network_compile(&p->vf, &a->vf, trunk_out, &p->sizes));
     p->recurrent = p->trunk.recurrent || p->pi.recurrent || p->vf.recurrent;
+    p->undivided = d->undivided;
+    return MT_OK;
+}
+
+// all of a plugin's parameters are the actor's: there are no two nets to tell apart
+static mt_status build_plugin(mt_policy *p) {
+    const mt_policy_desc *d = &p->desc;
+    int own = (d->plugin->capabilities & MANTA_POLICY_LOG_STD) != 0;
+    if (d->distribution == MT_DIST_GSDE)
+        return MT_FAIL(CONFIG, "policy %s: use_sde is for manta's own policies; leave it out", d->plugin->name);
+    MT_TRY(mt_plugin_policy_create(d, p->head, &p->sizes, &p->plugin));
+    p->log_std = -1;
+    p->log_std_rows = own && d->distribution == MT_DIST_GAUSSIAN;
+    if (!own && d->distribution == MT_DIST_GAUSSIAN) place_log_std(p, d->action);
+    p->critic = p->sizes.params;
+    p->recurrent = p->sizes.state > 0;
+    p->undivided = 1;
     return MT_OK;
 }
 
@@ -61,12 +83,12 @@ static mt_status build(mt_policy *p) {
         p->head = 0;
         for (int a = 0; a < d->action; a++) p->head += d->nvec[a];
     }
+    if (d->plugin) return build_plugin(p);
     mt_architecture *a = malloc(sizeof *a);
     if (!a) return MT_FAIL(NO_MEMORY, "cannot allocate a policy's description");
     mt_status status = mt_architecture_make(d, p->head, a);
     if (status == MT_OK) status = compile(p, a);
     free(a);
-    p->desc.layers = NULL;   // was the caller's
     return status;
 }
 
@@ -76,15 +98,35 @@ mt_status mt_policy_create(const mt_policy_desc *desc, mt_policy **out) {
     if (!policy) return MT_FAIL(NO_MEMORY, "cannot allocate a policy's plan");
     policy->desc = *desc;
     mt_status status = build(policy);
+    policy->desc.layers = NULL, policy->desc.options = NULL;   // were the caller's
     if (status != MT_OK) {
-        free(policy);
+        mt_policy_destroy(policy);
         return status;
     }
     *out = policy;
     return MT_OK;
 }
 
-void mt_policy_destroy(mt_policy *policy) { free(policy); }
+void mt_policy_destroy(mt_policy *policy) {
+    if (!policy) return;
+    mt_plugin_policy_destroy(policy->plugin);
+    free(policy);
+}
+
+static mt_status check_layers(const mt_network *net, const mt_kernels *k) {
+    for (int i = 0; i < net->count; i++) {
+        const manta_layer_desc *plugin = net->layer[i].desc.plugin;
+        if (plugin) MT_TRY(mt_plugin_check_place(k, plugin->capabilities, "layer", plugin->name));
+    }
+    return MT_OK;
+}
+
+mt_status mt_policy_check_place(const mt_policy *p, const mt_kernels *k) {
+    if (p->plugin) return mt_plugin_check_place(k, p->plugin->desc->capabilities, "policy", p->plugin->desc->name);
+    MT_TRY(check_layers(&p->trunk, k));
+    MT_TRY(check_layers(&p->pi, k));
+    return check_layers(&p->vf, k);
+}
 
 // ---- the parameters by name
 
@@ -96,12 +138,14 @@ mt_status mt_policy_visit(const mt_policy *p, float *param, mt_tensor_visit visi
         t.shape[1] = gsde ? p->desc.action : 0;
         MT_TRY(visit(ctx, "log_std", &t));
     }
+    if (p->plugin) return mt_plugin_policy_visit(p->plugin, param, visit, ctx);
     MT_TRY(mt_network_visit(&p->trunk, param, visit, ctx));
     MT_TRY(mt_network_visit(&p->pi, param, visit, ctx));
     return mt_network_visit(&p->vf, param, visit, ctx);
 }
 
 int64_t mt_policy_parameter_count(const mt_policy *p) {
+    if (p->plugin) return mt_plugin_policy_parameter_count(p->plugin) + p->log_std_count;
     return mt_network_parameter_count(&p->trunk) + mt_network_parameter_count(&p->pi) + mt_network_parameter_count(&p->vf) +
         p->log_std_count;
 }
@@ -131,13 +175,15 @@ static int64_t gradient_floats(const mt_network *net) { return mt_network_gradie
 
 void mt_policy_space_register(mt_policy_space *space, const mt_policy *p, const mt_kernels *k, int64_t max_rows, int backward,
     mt_arena *arena) {
-    int64_t scratch = larger(mt_network_scratch(&p->trunk, k, max_rows),
+    int64_t scratch = p->plugin ? p->plugin->plan.scratch_floats : larger(mt_network_scratch(&p->trunk, k, max_rows),
         larger(mt_network_scratch(&p->pi, k, max_rows), mt_network_scratch(&p->vf, k, max_rows)));
     *space = (mt_policy_space){.net.max_rows = max_rows};
     MT_ARENA_ADD(arena, space->net.layers, p->sizes.row_floats * max_rows);
     MT_ARENA_ADD(arena, space->net.gradients, backward ? most_of(p, gradient_floats) * max_rows : 0);
     MT_ARENA_ADD(arena, space->net.scratch, scratch);
-    MT_ARENA_ADD(arena, space->row_log_std, p->desc.distribution == MT_DIST_GSDE ? p->desc.action * max_rows : 0);
+    MT_ARENA_ADD(arena, space->row_log_std, p->log_std_rows ? p->desc.action * max_rows : 0);
+    MT_ARENA_ADD(arena, space->head, p->plugin ? p->head * max_rows : 0);
+    MT_ARENA_ADD(arena, space->value, p->plugin ? max_rows : 0);
     for (int i = 0; i < 2; i++)
         MT_ARENA_ADD(arena, space->d_trunk[i], backward && p->trunk.count ? mt_network_out(&p->trunk) * max_rows : 0);
 }
@@ -162,9 +208,33 @@ static const float *latent_of(const mt_policy *p, const float *trunk, const mt_p
     return mt_network_output(&p->pi, p->pi.layer[p->pi.count - 1].desc.source[0], trunk, &space->net);
 }
 
+static manta_pass pass_of(const mt_policy *p, const mt_kernels *k, const float *obs, int64_t rows, const mt_sequences *s,
+    const mt_policy_space *space) {
+    mt_plugin_place place = mt_plugin_place_of(k);
+    manta_pass pass = {.device = place.device, .stream = place.stream, .rows = rows, .x = obs, .row_space = space->net.layers, .scratch = space->net.scratch,
+        .steps = 1, .envs = rows};
+    if (!p->recurrent) return pass;
+    MT_ASSERT(s && s->steps * s->envs == rows);
+    pass.steps = s->steps, pass.envs = s->envs, pass.start = s->start;
+    pass.state = s->state, pass.state_out = s->state_out, pass.state_stride = s->state_stride;
+    return pass;
+}
+
+static mt_policy_output plugin_forward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,
+    const mt_sequences *sequences, int parts, mt_policy_space *space) {
+    int actor = parts & MT_POLICY_ACTOR, gaussian = actor && p->desc.distribution == MT_DIST_GAUSSIAN;
+    mt_policy_output out = {.head = actor ? space->head : NULL, .value = parts & MT_POLICY_CRITIC ? space->value : NULL};
+    if (gaussian) out.log_std = p->log_std_rows ? space->row_log_std : w->param + p->log_std;
+    mt_plugin_policy_forward(p->plugin, w->param, pass_of(p, k, obs, rows, sequences, space), (manta_policy_output){
+        .head = actor ? space->head : NULL, .value = parts & MT_POLICY_CRITIC ? space->value : NULL,
+        .log_std = gaussian && p->log_std_rows ? space->row_log_std : NULL});
+    return out;
+}
+
 mt_policy_output mt_policy_forward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,
     const mt_sequences *sequences, int parts, mt_policy_space *space) {
     MT_ASSERT(rows <= space->net.max_rows);
+    if (p->plugin) return plugin_forward(p, k, w, obs, rows, sequences, parts, space);
     mt_policy_output out = {0};
     const float *trunk = mt_network_forward(&p->trunk, k, w->param, w->packed, obs, rows, sequences, &space->net);
     if (parts & MT_POLICY_ACTOR) {
@@ -186,15 +256,22 @@ static void log_std_backward(const mt_policy *p, const mt_kernels *k, const mt_w
     if (p->desc.distribution == MT_DIST_GSDE)
         k->gsde_log_std_backward(rows, p->latent, p->desc.action, latent_of(p, trunk, space), w->param + p->log_std,
             space->row_log_std, d_log_std, grad + p->log_std, accumulate);
-    else if (p->desc.distribution == MT_DIST_GAUSSIAN && accumulate)
+    else if (p->log_std >= 0 && accumulate)
         k->axpy(p->desc.action, 1.0f, d_log_std, grad + p->log_std);
-    else if (p->desc.distribution == MT_DIST_GAUSSIAN)
+    else if (p->log_std >= 0)
         k->copy_columns(1, p->desc.action, d_log_std, p->desc.action, grad + p->log_std, p->desc.action);
 }
 
 void mt_policy_backward(const mt_policy *p, const mt_kernels *k, const mt_weights *w, const float *obs, int64_t rows,
     const mt_sequences *sequences, int parts, const float *d_head, const float *d_value, const float *d_log_std,
     mt_policy_space *space, float *grad, int accumulate) {
+    if (p->plugin) {
+        MT_ASSERT(parts == MT_POLICY_BOTH);
+        mt_plugin_policy_backward(p->plugin, k, w->param, pass_of(p, k, obs, rows, sequences, space), (manta_policy_gradient){.head = d_head,
+            .value = d_value, .log_std = p->log_std_rows ? d_log_std : NULL}, grad, accumulate);
+        if (!p->log_std_rows) log_std_backward(p, k, w, rows, NULL, d_log_std, space, grad, accumulate);
+        return;
+    }
     const mt_layer *top = p->trunk.count ? &p->trunk.layer[p->trunk.count - 1] : NULL;
     MT_ASSERT(!top || parts == MT_POLICY_BOTH);
     const float *trunk = trunk_of(p, obs, space);
@@ -224,5 +301,5 @@ mt_categorical mt_policy_categorical(const mt_policy *p, const mt_policy_output 
 
 mt_gaussian mt_policy_gaussian(const mt_policy *p, const mt_policy_output *out, int64_t rows) {
     return (mt_gaussian){.rows = rows, .dim = p->desc.action, .mean = out->head, .log_std = out->log_std,
-        .log_std_rows = p->desc.distribution == MT_DIST_GSDE};
+        .log_std_rows = p->log_std_rows};
 }

@@ -6,6 +6,7 @@
 //                                                                           └→ value net  → V
 //
 // All three are networks (network.h); which layers they have, architecture.c says. What is not shared comes first in both nets.
+// A plugin may bring a policy of its own (plugin_policy.h): then there are no networks, and all its parameters count as the actor's.
 #ifndef MANTA_POLICIES_POLICY_H
 #define MANTA_POLICIES_POLICY_H
 
@@ -55,6 +56,12 @@ typedef struct mt_policy_desc {
     mt_activation activation;                   // of all hidden layers
     int ortho_init;                             // 1: orthogonal, gains √2, 0.01 (head), 1 (value); 0: PyTorch's default
     float log_std_init;
+    const struct mt_policy_registry *plugins;   // Nullable: whose layers `layers` may use; borrowed
+    // a plugin's policy in place of all networks above; NULL: none. Borrowed, and its options during create
+    const manta_policy_desc *plugin;
+    const manta_policy_option *options;         // (option_count)
+    int option_count;
+    int undivided;                              // 1: actor and critic are always computed together: the loss wants both
 } mt_policy_desc;
 
 typedef struct mt_policy {
@@ -67,11 +74,17 @@ typedef struct mt_policy {
     int64_t critic;         // the slab's parameters before this one are the trunk's and the actor's, the rest the critic's
     mt_slab_sizes sizes;    // of the parameter slab, the packed slab, one row of a workspace, and a sequence's state
     int recurrent;          // rows are sequences, with a state that goes on
+    int log_std_rows;       // log σ is (B, A)
+    int undivided;          // the two nets cannot be computed apart
+    struct mt_plugin_policy *plugin;   // owned. NULL: manta's own networks
 } mt_policy;
 
 // MT_CONFIG with what is wrong.
 mt_status mt_policy_create(const mt_policy_desc *desc, mt_policy **out);
 void mt_policy_destroy(mt_policy *policy);   // NULL allowed
+
+// MT_UNSUPPORTED when something of a plugin's in it does not work where these kernels do.
+mt_status mt_policy_check_place(const mt_policy *policy, const mt_kernels *k);
 
 // The parameters in order, named as Stable-Baselines3 names them ("mlp_extractor.policy_net.0.weight"). For every tensor
 // calls visit(ctx, name, tensor) with a view into `param`. Stops at the first failure and returns it.
@@ -105,7 +118,8 @@ void mt_weights_pack(mt_weights *weights, const mt_policy *policy, const mt_kern
 
 typedef struct mt_policy_space {
     mt_network_space net;          // of all three networks; scratch and gradients are used by one after the other
-    float *row_log_std;            // (max_rows, A): gSDE
+    float *row_log_std;            // (max_rows, A): with log_std_rows
+    float *head, *value;           // (max_rows, K), (max_rows): a plugin's outputs; its workspace is net.layers and net.scratch
     float *d_trunk[2];             // (max_rows, trunk's outputs): where both nets' gradients meet; with a trunk only
 } mt_policy_space;
 
@@ -120,7 +134,7 @@ int64_t mt_policy_rows_at_once(const mt_policy *policy, int64_t most);
 typedef struct mt_policy_output {
     const float *head;     // (B, K) logits or (B, A) means
     const float *latent;   // (B, L)
-    const float *log_std;  // (A), or (B, A) with gSDE; NULL for categorical
+    const float *log_std;  // (A), or (B, A) with log_std_rows; NULL for categorical
     const float *value;    // (B). NULL when not asked for
 } mt_policy_output;
 
@@ -130,8 +144,8 @@ mt_policy_output mt_policy_forward(const mt_policy *policy, const mt_kernels *k,
     int64_t rows, const mt_sequences *sequences, int parts, mt_policy_space *space);
 
 // After a forward of the same parts on the same obs: writes (or adds) the gradient from the loss's gradients. `grad` holds
-// the parts' range of the slab. With a shared trunk both parts are wanted, since they meet there. d_log_std: (A), or (B, A)
-// with gSDE; ignored for categorical. What belongs to a part that is not wanted is not read.
+// the parts' range of the slab. With a shared trunk both parts are wanted, since they meet there, and of a plugin's policy. d_log_std:
+// (A), or (B, A) with log_std_rows; ignored for categorical. What belongs to a part that is not wanted is not read.
 void mt_policy_backward(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const float *obs,
     int64_t rows, const mt_sequences *sequences, int parts, const float *d_head, const float *d_value, const float *d_log_std,
     mt_policy_space *space, float *grad, int accumulate);

@@ -18,7 +18,7 @@ void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const m
     MT_ARENA_ADD(arena, space->old_value, max_rows);
     MT_ARENA_ADD(arena, space->d_head, max_rows * policy->head);
     MT_ARENA_ADD(arena, space->d_value, max_rows);
-    MT_ARENA_ADD(arena, space->d_log_std, policy->log_std < 0 ? 0 : max_rows * policy->desc.action);
+    MT_ARENA_ADD(arena, space->d_log_std, policy->desc.distribution == MT_DIST_CATEGORICAL ? 0 : max_rows * policy->desc.action);
 }
 
 static void gather(const mt_kernels *k, const mt_segment *s, const int32_t *index, int64_t rows, int parts,
@@ -47,9 +47,25 @@ static mt_sequences gather_sequences(const mt_kernels *k, const mt_segment *s, c
     return (mt_sequences){.steps = steps, .envs = envs, .start = space->start, .state = space->state, .state_stride = s->shape.state};
 }
 
+static mt_ppo_stats plugin_loss_of(const mt_policy *policy, const mt_kernels *k, const mt_ppo_share *share, const mt_policy_output *out,
+    const mt_ppo_rows *loss, int64_t rows, mt_ppo_space *space) {
+    int gaussian = policy->desc.distribution != MT_DIST_CATEGORICAL;
+    if (gaussian) k->zero((int64_t)sizeof *space->d_log_std * policy->desc.action * (policy->log_std_rows ? rows : 1), space->d_log_std);
+    return mt_plugin_loss_gradient(share->loss, k, (manta_loss_batch){
+        .rows = rows, .head = out->head, .log_std = out->log_std, .log_std_rows = (uint32_t)policy->log_std_rows,
+        .value = out->value, .choice = space->choice, .taken = space->action, .mask = space->mask, .old_log_prob = space->log_prob,
+        .advantage = space->advantage, .adv_mean = loss->adv_mean, .adv_inv_std = loss->adv_inv_std, .returns = space->returns, .old_value = space->old_value, .clip_range = loss->clip_range,
+        .clip_range_vf = loss->clip_range_vf, .ent_coef = loss->ent_coef, .vf_coef = loss->vf_coef, .inv_rows = loss->inv_rows,
+        .d_head = space->d_head, .d_value = space->d_value, .d_log_std = gaussian ? space->d_log_std : NULL});
+}
+
 static mt_ppo_stats loss_of(const mt_policy *policy, const mt_kernels *k, const mt_ppo_share *share,
     const mt_policy_output *out, const mt_ppo_rows *loss, int64_t rows, mt_ppo_space *space) {
     mt_ppo_stats sums = {0};
+    if (share->loss) {
+        MT_ASSERT(share->parts == MT_POLICY_BOTH);
+        return plugin_loss_of(policy, k, share, out, loss, rows, space);
+    }
     if (!(share->parts & MT_POLICY_ACTOR)) {
         k->ppo_loss_value(rows, loss, &sums);
     } else if (policy->desc.distribution == MT_DIST_CATEGORICAL) {
@@ -92,7 +108,7 @@ void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weig
         const int32_t *index = share->index + first;
         mt_sequences sequences;
         if (policy->recurrent) sequences = gather_sequences(k, s, index, count, space), index = space->row;
-        gather(k, s, index, count * steps, share->parts, coef->clip_range_vf >= 0, space);
+        gather(k, s, index, count * steps, share->parts, coef->clip_range_vf >= 0 || share->loss, space);
         gradient_of_gathered(policy, k, weights, share, coef, count * steps, policy->recurrent ? &sequences : NULL, space, grad, first > 0,
             stats);
     }

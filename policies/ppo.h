@@ -6,6 +6,7 @@
 #ifndef MANTA_POLICIES_PPO_H
 #define MANTA_POLICIES_PPO_H
 
+#include "policies/plugin_loss.h"
 #include "policies/policy.h"
 #include "replay/segment.h"
 
@@ -24,6 +25,7 @@ typedef struct mt_ppo_share {
     int64_t count;                // 0 is allowed: the gradient is zero
     float inv_rows;               // 1 / rows of the whole minibatch over all workers
     float adv_mean, adv_inv_std;  // of the whole minibatch; 0 and 1 to leave advantages as they are
+    const mt_plugin_loss *loss;   // in place of PPO's, of both parts together. Nullable
 } mt_ppo_share;
 
 typedef struct mt_ppo_space {
@@ -43,7 +45,7 @@ void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const m
     int64_t max_rows, mt_arena *arena);
 
 // Writes the gradient of the share's parts (their range of the slab, padding untouched) and adds their sums to *stats. The
-// bits are the same for the parts together and apart.
+// bits are the same for the parts together and apart. An undivided policy's parts come together alone.
 void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const mt_ppo_share *share,
     const mt_ppo_coefficients *coef, mt_ppo_space *space, float *grad, mt_ppo_stats *stats);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/base/text.h"
+#include "policies/policy_plugin.h"
 #include "rollout/env_plugin.h"
 #include "rollout/envs/builtin.h"
 
@@ -64,20 +65,31 @@ void mt_env_registry_destroy(mt_env_registry *registry) {
     free(registry);
 }
 
-mt_status mt_env_registry_add_plugin(mt_env_registry *registry, const char *path) {
+static mt_status add_environments(mt_env_registry *registry, const mt_plugin *plugin) {
+    const manta_env_plugin *table;
+    if (!mt_env_plugin_has(plugin)) {
+        if (mt_policy_plugin_has(plugin)) return MT_OK;
+        return MT_FAIL(PLUGIN, "plugin %s: it exports neither " MANTA_ENV_ENTRY_SYMBOL " nor " MANTA_POLICY_ENTRY_SYMBOL "; define one "
+            "with MANTA_EXPORT (extern \"C\" in C++), as manta_env.h and manta_policy.h say", mt_plugin_path(plugin));
+    }
+    MT_TRY(mt_env_plugin_table(plugin, &table));
+    return append(registry, table->envs, table->env_count, mt_plugin_path(plugin));
+}
+
+mt_status mt_env_registry_add_plugin(mt_env_registry *registry, const char *path, const mt_plugin **out) {
+    if (out) *out = NULL;
     mt_plugin **plugins = realloc(registry->plugins, (registry->plugin_count + 1) * sizeof *plugins);
     if (!plugins) return MT_FAIL(NO_MEMORY, "no memory for the list of plugins");
     registry->plugins = plugins;
     mt_plugin *plugin;
     MT_TRY(mt_plugin_open(path, &plugin));
-    const manta_env_plugin *table;
-    mt_status status = mt_env_plugin_table(plugin, &table);
-    if (status == MT_OK) status = append(registry, table->envs, table->env_count, mt_plugin_path(plugin));
+    mt_status status = add_environments(registry, plugin);
     if (status != MT_OK) {
         mt_plugin_close(plugin);
         return status;
     }
     plugins[registry->plugin_count++] = plugin;
+    if (out) *out = plugin;
     return MT_OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+#include "engine/base/plugin.h"
 #include "engine/base/status.h"
 #include "rollout/manta_env.h"
 
@@ -13,8 +14,9 @@ typedef struct mt_env_registry mt_env_registry;
 mt_status mt_env_registry_create(mt_env_registry **out);   // with the built-in environments
 void mt_env_registry_destroy(mt_env_registry *registry);   // unloads plugins: every mt_env of theirs must be gone
 
-// Loads a plugin and adds its environments. Errors of mt_plugin_open and mt_env_plugin_table; MT_EXISTS when an id is taken already.
-mt_status mt_env_registry_add_plugin(mt_env_registry *registry, const char *path);
+// Loads a plugin and adds its environments; one that brings policies, layers or losses alone has none. *out: Nullable; owned by the
+// registry, for what else is in it (policies/policy_registry.h). Errors of mt_plugin_open and mt_env_plugin_table; MT_EXISTS when an id is taken already.
+mt_status mt_env_registry_add_plugin(mt_env_registry *registry, const char *path, const mt_plugin **out);
 
 // *out = the descriptor, owned by the registry.
 // MT_NOT_FOUND says "did you mean" when a known id is near.

@@ -77,7 +77,11 @@ static const char *const nets[] = {"pi", "vf", NULL};
 static const char *const activations[] = {"tanh", "relu", "elu", "gelu", "silu", NULL};   // mt_activation from 1 on
 
 static const mt_option ppo_options[] = {
-    {PPO("policy", policy), .type = MT_OPT_CHOICE, .choices = mt_policy_names, .standard = "MlpPolicy", .help = "the network: what it makes of an observation, and whether it remembers"},
+    {PPO("policy", policy), .type = MT_OPT_STRING, .choices = mt_policy_names, .standard = "MlpPolicy",
+        .help = "the network: what it makes of an observation, and whether it remembers; or a plugin's policy by its name"},
+    {PPO("policy_options", policy_options), .type = MT_OPT_PAIRS, .standard = "", .help = "options of a plugin's policy, key:value"},
+    {PPO("loss", loss), .type = MT_OPT_STRING, .standard = "", .help = "a plugin's loss by its name, in place of PPO's clipped one"},
+    {PPO("loss_options", loss_options), .type = MT_OPT_PAIRS, .standard = "", .help = "options of a plugin's loss, key:value"},
     {PPO("n_envs", n_envs), .type = MT_OPT_INT, .standard = "1", .range = "[1, 1e7]", .why = "a rollout needs an environment",
         .help = "environments over all workers and ranks"},
     {PPO("n_steps", n_steps), .type = MT_OPT_INT, .standard = "2048", .range = "[1, 1e8]", .why = "an update needs a step", .unit = "steps",
@@ -206,7 +210,7 @@ mt_status mt_ppo_follow(mt_options *options, const mt_ppo_config *ppo) {
         MT_POLICY_CnnGruPolicy, MT_POLICY_ImpalaCnnGruPolicy};
     const mt_option_origin *origin = mt_options_origin(options, "net_arch");
     for (size_t i = 0; i < MT_COUNT(images) && origin->from == MT_FROM_DEFAULT; i++)
-        if (ppo->policy == (int)images[i]) return mt_options_set_text(options, "net_arch", "[]", MT_FROM_PRESET, "follows from policy");
+        if (mt_policy_find(ppo->policy) == (int)images[i]) return mt_options_set_text(options, "net_arch", "[]", MT_FROM_PRESET, "follows from policy");
     return MT_OK;
 }
 

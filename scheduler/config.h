@@ -39,7 +39,8 @@ typedef struct mt_train_config {
 } mt_train_config;
 
 typedef struct mt_ppo_config {
-    int policy;                          // mt_policy_name
+    char policy[MT_NAME_BYTES], loss[MT_NAME_BYTES];   // one of manta's own (architecture.h) or a plugin's; "": PPO's own loss
+    mt_pairs policy_options, loss_options;             // of a plugin's
     int n_envs, n_steps;
     double gamma, gae_lambda;
     mt_learner_config learner;

@@ -2,6 +2,7 @@
 #include "scheduler/environment.h"
 
 #include "engine/base/file.h"
+#include "policies/policy_plugin.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -9,19 +10,21 @@
 #include <string.h>
 
 // The registry wants an absolute path, so that what is loaded never depends on a search.
-static mt_status add_plugin(mt_env_registry *registry, const char *path) {
+static mt_status add_plugin(mt_environment *e, const char *path) {
     char absolute[PATH_MAX];
+    const mt_plugin *plugin;
     if (!realpath(path, absolute)) return mt_file_fail(errno, "open plugin", path);
-    return mt_env_registry_add_plugin(registry, absolute);
+    MT_TRY(mt_env_registry_add_plugin(e->registry, absolute, &plugin));
+    return mt_policy_plugin_has(plugin) ? mt_policy_registry_add(&e->policies, plugin) : MT_OK;
 }
 
-// calls the registry for each of a ':'-separated list of paths
-static mt_status load_plugins(mt_env_registry *registry, const char *list) {
+// each of a ':'-separated list of paths
+static mt_status load_plugins(mt_environment *e, const char *list) {
     while (*list) {
         size_t length = strcspn(list, ":");
         char path[MT_OPTION_PATH_BYTES];
         snprintf(path, sizeof path, "%.*s", (int)length, list);
-        if (length) MT_TRY(add_plugin(registry, path));
+        if (length) MT_TRY(add_plugin(e, path));
         list += length + (list[length] == ':');
     }
     return MT_OK;
@@ -36,15 +39,15 @@ static const char *after_path(const char *env) {
 }
 
 // "./my_env.so[:ID]": loads the plugin; *id is then ID or the plugin's only environment
-static mt_status open_path(mt_env_registry *registry, const char *env, const char **id) {
+static mt_status open_path(mt_environment *e, const char *env, const char **id) {
     const char *end = after_path(env);
     char path[MT_OPTION_PATH_BYTES];
     snprintf(path, sizeof path, "%.*s", (int)(end - env), env);
-    size_t before = mt_env_registry_count(registry);
-    MT_TRY(add_plugin(registry, path));
-    size_t added = mt_env_registry_count(registry) - before;
+    size_t before = mt_env_registry_count(e->registry);
+    MT_TRY(add_plugin(e, path));
+    size_t added = mt_env_registry_count(e->registry) - before;
     if (*end == ':') *id = end + 1;
-    else if (added == 1) *id = mt_env_registry_at(registry, before)->id;
+    else if (added == 1) *id = mt_env_registry_at(e->registry, before)->id;
     else
         return MT_FAIL(CONFIG, "%s has %zu environments: say which, as --env %s:ID (manta envs --plugin %s lists them)", path, added,
             path, path);
@@ -55,8 +58,8 @@ static mt_status open_environment(mt_environment *e, const mt_train_config *conf
     const char *id = config->env;
     if (!*id) return MT_FAIL(CONFIG, "no environment: say --env, for example --env CartPole-v1 (manta envs lists them)");
     MT_TRY(mt_env_registry_create(&e->registry));
-    MT_TRY(load_plugins(e->registry, config->plugin));
-    if (after_path(config->env)) MT_TRY(open_path(e->registry, config->env, &id));
+    MT_TRY(load_plugins(e, config->plugin));
+    if (after_path(config->env)) MT_TRY(open_path(e, config->env, &id));
     MT_TRY(mt_env_registry_find(e->registry, id, &e->desc));
     for (int i = 0; i < config->env_kwargs.count; i++)
         e->options[i] = (manta_env_option){.key = config->env_kwargs.items[i].key, .value = config->env_kwargs.items[i].value};
@@ -73,9 +76,24 @@ static mt_status make_absolute(char *path, size_t bytes) {
     return MT_OK;
 }
 
+// a ':'-separated list of them, in place
+static mt_status make_list_absolute(char *list, size_t bytes) {
+    char all[MT_OPTION_PATH_BYTES] = "", one[MT_OPTION_PATH_BYTES];
+    for (const char *at = list; *at;) {
+        size_t length = strcspn(at, ":"), used = strlen(all);
+        snprintf(one, sizeof one, "%.*s", (int)length, at);
+        if (length) MT_TRY(make_absolute(one, sizeof one));
+        if (used + strlen(one) + 2 > bytes) return MT_FAIL(CONFIG, "the list of plugins %s is too long", list);
+        if (length) snprintf(all + used, sizeof all - used, "%s%s", used ? ":" : "", one);
+        at += length + (at[length] == ':');
+    }
+    strcpy(list, all);
+    return MT_OK;
+}
+
 mt_status mt_environment_make_absolute(mt_train_config *config) {
     const char *end = after_path(config->env);
-    if (*config->plugin && !strchr(config->plugin, ':')) MT_TRY(make_absolute(config->plugin, sizeof config->plugin));
+    MT_TRY(make_list_absolute(config->plugin, sizeof config->plugin));
     if (!end) return MT_OK;
     char id[MT_NAME_BYTES];
     snprintf(id, sizeof id, "%s", end);
@@ -93,6 +111,7 @@ mt_status mt_environment_open(mt_environment *out, const mt_train_config *config
 }
 
 void mt_environment_close(mt_environment *environment) {
+    mt_policy_registry_fini(&environment->policies);
     mt_env_registry_destroy(environment->registry);
     *environment = (mt_environment){0};
 }

@@ -304,7 +304,7 @@ static void gradient_of(mt_learner *l, share_worker *w, int parts, mt_ppo_space 
     mt_ppo_share share = {
         .parts = parts, .segment = w->segment, .index = w->order + w->units * l->epoch + first, .count = end - first,
         .inv_rows = (float)(1.0 / (double)l->rows[l->minibatch]),
-        .adv_mean = (float)scale[0], .adv_inv_std = (float)scale[1],
+        .adv_mean = (float)scale[0], .adv_inv_std = (float)scale[1], .loss = l->desc.loss,
     };
     mt_ppo_stats stats = {0};
     float *grad = w->slab + (mt_policy_range_of(l->desc.policy, parts).first - l->range.first), *tail = w->slab + l->range.count;
@@ -361,7 +361,8 @@ static mt_status apply_gradient(mt_learner *l, double norm, float lr) {
     double max = l->desc.config.max_grad_norm;
     if (!isfinite(norm))
         return MT_FAIL(NUMERIC, "the gradient is not finite after %lld updates; lower learning_rate or check the "
-            "environment's observations and rewards", (long long)l->step);
+            "environment's observations and rewards%s", (long long)l->step,
+            l->desc.loss || l->desc.policy->plugin ? ", or the plugin (manta plugin check)" : "");
     l->adam = (mt_adam){
         .grad_scale = max > 0 && norm > max ? (float)(max / (norm + 1e-6)) : 1.0f,
         .lr = lr, .beta1 = 0.9f, .beta2 = 0.999f, .eps = (float)l->desc.config.adam_eps,

@@ -30,6 +30,7 @@ typedef struct mt_learner_desc {
     mt_comm *comm;                // borrowed
     mt_workers *threads;          // borrowed. Nullable: the caller's thread alone
     mt_learner_config config;
+    const mt_plugin_loss *loss;   // borrowed. Nullable: PPO's own. Of an undivided policy alone
     mt_segment_shape shape;       // of a worker's segment; envs is ignored, worker_envs counts
     int workers;                  // W
     int local_workers;            // W / learners

@@ -66,6 +66,7 @@ static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count
     MT_TRY(mt_agree(l->comm, mt_workers_create(s->threads < shares ? s->threads : shares, MT_WORKERS_SPIN_AUTO, &l->threads)));
     MT_TRY(mt_learner_create(&(mt_learner_desc){
         .policy = s->policy, .kernels = s->kernels, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
+        .loss = s->loss,
         .shape = s->shape, .workers = s->layout.workers, .local_workers = mt_layout_learner_workers(&s->layout),
         .worker_envs = l->worker_envs, .seed = (uint64_t)s->train->seed, .pulse = s->pulse,
     }, &l->learner));

@@ -17,7 +17,7 @@ static int64_t weights_of(const mt_network *net) {
 // their mean.
 int mt_pair_balanced(const mt_policy *policy) {
     int64_t actor = weights_of(&policy->pi), critic = weights_of(&policy->vf), larger = actor > critic ? actor : critic;
-    return policy->trunk.count == 0 && 20 * larger <= 11 * (actor + critic);
+    return !policy->undivided && policy->trunk.count == 0 && 20 * larger <= 11 * (actor + critic);
 }
 
 // On several nodes ranks of a pair might be on different ones, and rows would cross the network.

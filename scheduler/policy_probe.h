@@ -4,9 +4,13 @@
 
 #include "rollout/codec.h"
 #include "scheduler/config.h"
+#include "scheduler/environment.h"
 
 // Found out with an instance of one environment; shared by training and evaluation. codec: its sizes are set, its spaces are NULL.
-mt_status mt_policy_probe(const mt_ppo_config *config, const manta_env_desc *env, const manta_env_option *options,
-    uint32_t option_count, mt_codec *codec, mt_policy **policy);
+// The policy goes before the environment, whose plugins it may be made of.
+mt_status mt_policy_probe(const mt_ppo_config *config, const mt_environment *environment, mt_codec *codec, mt_policy **policy);
+
+// The loss that a configuration names, for a policy; NULL: PPO's own.
+mt_status mt_loss_probe(const mt_ppo_config *config, const mt_environment *environment, const mt_policy *policy, mt_plugin_loss **loss);
 
 #endif

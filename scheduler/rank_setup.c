@@ -1,11 +1,15 @@
 // What the actors of one rank find there.
 #include "scheduler/rank_setup.h"
 
+#include "policies/policy_plugin.h"
 #include "scheduler/policy_probe.h"
 
 mt_status mt_rank_setup_probe(mt_rank_setup *s) {
     mt_codec codec;
-    MT_TRY(mt_policy_probe(s->ppo, s->environment.desc, s->environment.options, s->environment.option_count, &codec, &s->policy));
+    MT_TRY(mt_policy_probe(s->ppo, &s->environment, &codec, &s->policy));
+    MT_TRY(mt_policy_check_place(s->policy, s->kernels));
+    MT_TRY(mt_loss_probe(s->ppo, &s->environment, s->policy, &s->loss));
+    if (s->loss) MT_TRY(mt_plugin_check_place(s->kernels, s->loss->desc->capabilities, "loss", s->loss->desc->name));
     s->shape = (mt_segment_shape){.steps = s->ppo->n_steps, .obs = codec.obs, .action = codec.action_count, .logits = codec.logits,
         .state = s->policy->sizes.state, .masked = (s->environment.desc->capabilities & MANTA_ENV_HAS_ACTION_MASK) != 0};
     return MT_OK;
@@ -14,9 +18,10 @@ mt_status mt_rank_setup_probe(mt_rank_setup *s) {
 void mt_rank_setup_fini(mt_rank_setup *s) {
     mt_pulse_destroy(s->pulse);
     s->pulse = NULL;
+    mt_plugin_loss_destroy(s->loss);
     mt_policy_destroy(s->policy);
     mt_environment_close(&s->environment);
-    s->policy = NULL;
+    s->policy = NULL, s->loss = NULL;
 }
 
 void mt_rank_setup_register_normaliser(const mt_rank_setup *s, mt_normaliser *normaliser, mt_arena *arena) {

@@ -4,6 +4,7 @@
 #define MANTA_SCHEDULER_RANK_SETUP_H
 
 #include "engine/collective/collective.h"
+#include "policies/plugin_loss.h"
 #include "rollout/codec.h"
 #include "rollout/normaliser.h"
 #include "scheduler/config.h"
@@ -20,10 +21,11 @@ typedef struct mt_rank_setup {
     mt_layout layout;
     int threads;                     // of each actor at most
     mt_policy *policy;               // owned
+    mt_plugin_loss *loss;            // owned; NULL: PPO's own
     mt_segment_shape shape;          // of a worker's segment, without its environments
 } mt_rank_setup;
 
-// The policy and the shape, found out with an instance of one environment.
+// The policy, the loss and the shape, found out with an instance of one environment.
 mt_status mt_rank_setup_probe(mt_rank_setup *setup);
 void mt_rank_setup_fini(mt_rank_setup *setup);
 

@@ -24,8 +24,7 @@ static mt_status load_config(const char *folder, mt_saved_run *run) {
 // the policy's shape follows from the environment's spaces
 static mt_status make_policy(mt_saved_run *run) {
     mt_codec codec;
-    MT_TRY(mt_policy_probe(&run->ppo, run->environment.desc, run->environment.options, run->environment.option_count, &codec,
-        &run->policy));
+    MT_TRY(mt_policy_probe(&run->ppo, &run->environment, &codec, &run->policy));
     mt_weights_register(&run->weights, run->policy, &run->arena);
     mt_normaliser_register_inputs(&run->normaliser, codec.obs, codec.inputs, codec.input_count, run->ppo.normalize && run->ppo.norm_obs, 0,
         (float)run->ppo.clip_obs, (float)run->ppo.clip_reward, &run->arena);
@@ -61,8 +60,8 @@ mt_status mt_saved_run_open(const char *folder, const char *env, int best, mt_sa
 }
 
 void mt_saved_run_close(mt_saved_run *run) {
+    mt_policy_destroy(run->policy);   // a plugin's goes before the plugin
     mt_environment_close(&run->environment);
-    mt_policy_destroy(run->policy);
     mt_arena_fini(&run->arena);
     run->policy = NULL;
 }

@@ -96,7 +96,8 @@ typedef struct mt_option {
     const char *standard;         // the default as text, read like any other value
     const char *none;             // Nullable: the value that null/None stands for ("0" for target_kl: null), in or out of the
                                   // range; NULL: null is refused
-    const char *const *choices;   // CHOICE: the words; INT_LIST with several lists: their names; ends with NULL
+    const char *const *choices;   // CHOICE: the words; STRING: words that are known, among others; INT_LIST with several lists:
+                                  // their names; ends with NULL
     const char *range;            // Nullable: "[1, 1e9]", "(0, 1]", "(0, inf)": numbers, schedules, each item of a list
     const char *why;              // reason for the range: "the discount must leave a horizon"
     const char *group;            // heading in help and documentation

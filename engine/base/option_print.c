@@ -57,7 +57,10 @@ static void write_value_word(const mt_option *row, mt_text *out) {
     case MT_OPT_BOOL: break;
     case MT_OPT_INT: mt_text_append(out, "N"); break;
     case MT_OPT_FLOAT: mt_text_append(out, "X"); break;
-    case MT_OPT_STRING: mt_text_append(out, row->flags & MT_OPTION_PATH ? "PATH" : "TEXT"); break;
+    case MT_OPT_STRING:
+        for (size_t i = 0; i < mt_option_choice_count(row); i++) mt_text_printf(out, "%s|", row->choices[i]);
+        mt_text_append(out, row->flags & MT_OPTION_PATH ? "PATH" : "TEXT");
+        break;
     case MT_OPT_SCHEDULE: mt_text_append(out, "X|lin_X"); break;
     case MT_OPT_INT_LIST: mt_text_append(out, "N,N,..."); break;
     case MT_OPT_PAIRS: mt_text_append(out, "KEY:VALUE ..."); break;
@@ -209,9 +212,9 @@ static void markdown_row(const mt_option *row, const char *nest, mt_text *out) {
     else mt_text_printf(out, "| `%s%s%s` | ", nest ? nest : "", nest ? "." : "", row->name);
     if (row->letter) mt_text_printf(out, "`-%c` ", row->letter);
     mt_text_printf(out, "`--%s` | ", kebab(row->name, name));
-    if (row->type == MT_OPT_CHOICE)
-        for (size_t i = 0; i < mt_option_choice_count(row); i++) mt_text_printf(out, "%s`%s`", i ? ", " : "", row->choices[i]);
-    else mt_text_append(out, mt_option_type_name(row->type));
+    size_t words = row->type == MT_OPT_CHOICE || row->type == MT_OPT_STRING ? mt_option_choice_count(row) : 0;
+    for (size_t i = 0; i < words; i++) mt_text_printf(out, "%s`%s`", i ? ", " : "", row->choices[i]);
+    if (row->type != MT_OPT_CHOICE) mt_text_printf(out, "%s%s", words ? ", or " : "", mt_option_type_name(row->type));
     if (row->unit) mt_text_printf(out, ", %s", row->unit);
     mt_text_printf(out, *row->standard ? " | `%s` | " : " | %s| ", row->standard);
     markdown_cell(mt_text_str(&range), out);
@@ -243,6 +246,20 @@ static void roff(const char *text, mt_text *out) {
     }
 }
 
+// a|b|c, which a line's end may part between words when it is long, and nowhere in them
+static void roff_words(const char *words, mt_text *out) {
+    enum { LONG = 60 };
+    const char *between = strlen(words) > LONG ? " | \\%" : "|";
+    for (const char *at = words; *at;) {
+        char word[128];
+        size_t length = strcspn(at, "|");
+        snprintf(word, sizeof word, "%.*s", (int)length, at);
+        roff(word, out);
+        at += length;
+        if (*at) mt_text_append(out, between), at++;
+    }
+}
+
 static void man_head(const char *group, mt_text *out) {
     mt_text_append(out, ".SS \"");
     roff(group, out);
@@ -260,7 +277,7 @@ static void man_row(const mt_option *row, const char *nest, mt_text *out) {
     mt_text_append(out, "\\fR");
     write_value_word(row, &words);
     if (words.length) mt_text_append(out, " \\fI");
-    roff(mt_text_str(&words), out);
+    roff_words(mt_text_str(&words), out);
     if (words.length) mt_text_append(out, "\\fR");
     mt_text_append(out, "\n");
     mt_text_clear(&words);
@@ -277,7 +294,7 @@ void mt_options_dump_man(const mt_options *options, mt_text *out) { walk_groups(
 static void bash_values(const mt_option *row, mt_text *out) {
     char name[NAME_BYTES];
     bool path = row->type == MT_OPT_STRING && (row->flags & MT_OPTION_PATH);
-    if (!path && row->type != MT_OPT_CHOICE) return;
+    if (!path && row->type != MT_OPT_CHOICE && (row->type != MT_OPT_STRING || !row->choices)) return;
     mt_text_append(out, "    ");
     if (row->letter) mt_text_printf(out, "-%c|", row->letter);
     mt_text_printf(out, "--%s) echo \"", kebab(row->name, name));

@@ -31,12 +31,12 @@ Test(env_registry, plugins_join_and_ids_stay_unique) {
     const manta_env_desc *desc;
     const char *path = walk_plugin("walk");
     cr_assert(mt_env_registry_create(&registry) == MT_OK);
-    cr_assert(mt_env_registry_add_plugin(registry, path) == MT_OK, "%s", mt_last_error());
+    cr_assert(mt_env_registry_add_plugin(registry, path, NULL) == MT_OK, "%s", mt_last_error());
     cr_expect(mt_env_registry_count(registry) == BUILTINS + 1);
     cr_expect_str_eq(mt_env_registry_at(registry, BUILTINS)->id, "Walk-v0");
     cr_expect_str_eq(mt_env_registry_origin(registry, BUILTINS), path);
     cr_expect(mt_env_registry_find(registry, "Walk-v0", &desc) == MT_OK);
-    cr_expect(mt_env_registry_add_plugin(registry, path) == MT_EXISTS);
+    cr_expect(mt_env_registry_add_plugin(registry, path, NULL) == MT_EXISTS);
     cr_expect(strstr(mt_last_error(), "Walk-v0 is taken"), "%s", mt_last_error());
     cr_expect(mt_env_registry_count(registry) == BUILTINS + 1);
 

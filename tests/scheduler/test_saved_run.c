@@ -32,7 +32,7 @@ static void write_weights(const char *name, const char *env, int normalise, floa
     CHECK_OK(mt_options_set_text(&options, "env", env, MT_FROM_COMMAND_LINE, ""));
     CHECK_OK(mt_options_set_text(&options, "net_arch", "[8]", MT_FROM_COMMAND_LINE, ""));
     CHECK_OK(mt_environment_open(&environment, &train));
-    CHECK_OK(mt_policy_probe(&ppo, environment.desc, environment.options, environment.option_count, &codec, &policy));
+    CHECK_OK(mt_policy_probe(&ppo, &environment, &codec, &policy));
     mt_weights_register(&weights, policy, &arena);
     mt_normaliser_register(&normaliser, codec.obs, normalise, 0, 10, 10, &arena);
     CHECK_OK(mt_arena_commit(&arena));
