@@ -1,128 +1,206 @@
-// Convolution of channels-last images, forward and backward, as products over patches.
-//   forward    y = act(patch · weight_t + b)                        2·B·H'·W'·k·k·C·O flop
-//   backward   dw (+)= patchᵀ dz,  db (+)= Σ dz,  dx = act'(x) ∘ Σ_taps dz · weight_rows        twice as many
-// A patch is the k·k·C values that make one pixel of y, in the order (k, k, C); a block of them is laid out in scratch.
+// Convolution of channels-last images, forward and backward, straight from the image: no patches are laid out.
+//   forward    y = act(b + Σ_kh x row · weight_t rows)                2·B·H'·W'·k·k·C·O flop
+//   backward   dw (+)= Σ_pixels x ⊗ dz,  db (+)= Σ dz,  dx = act'(x) ∘ Σ_taps dz · weight_rows        twice as many
+// A kernel's row reads k·C contiguous values of the image, so that a run of pixels is a product whose A is the image itself, read
+// at the pixels' distance, in one part for each row of the kernel (tile.h). Where padding hides taps, the image is cut into
+// rectangles whose pixels use the same ones (conv2d_span.h): what lies outside is never read and costs nothing.
+// dx is gathered, not scattered: a pixel's taps are parts of one sum. dw is summed as (k, k, C, O), then turned.
 // Packed parameters: weight_t (k, k, C, O), weight_rows (k, k, O, C).
-// Determinism: a pixel of y is one chain of FMAs over its patch, whatever block it lies in.
-#include "kernels/cpu/activate.h"
+// Determinism: a pixel of y or dx is one chain of FMAs in the order of taps, whatever the run it lies in.
+// Bytes moved: x, y and the weights once each where they fit L2; images are taken in blocks that do.
+#include "kernels/cpu/conv2d_span.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/product.h"
 
-enum { PIXELS = 240 };   // of a block
+enum { PARTS = 64, BLOCK_FLOATS = 96 * 1024 };
 
 static int64_t taps(const mt_conv2d *c) { return (int64_t)c->kernel * c->kernel; }
 static int64_t patch_floats(const mt_conv2d *c) { return taps(c) * c->in; }
+static int64_t image_floats(const mt_conv2d *c) { return (int64_t)c->height * c->width * c->in; }
+static int64_t output_floats(const mt_conv2d *c) { return (int64_t)mt_conv2d_out_height(c) * mt_conv2d_out_width(c) * c->out; }
 
-int64_t MT_ISA_NAME(mt_conv2d_scratch)(const mt_conv2d *c) {
-    return patch_floats(c) * (PIXELS + c->out);   // the patches of a block, then dw as (k, k, C, O)
+// images whose x and y stay in L2 together
+static int64_t images_of_block(const mt_conv2d *c) {
+    int64_t images = BLOCK_FLOATS / (image_floats(c) + output_floats(c));
+    return images < 1 ? 1 : images;
 }
+
+int64_t MT_ISA_NAME(mt_conv2d_scratch)(const mt_conv2d *c) { return patch_floats(c) * c->out; }
 
 void MT_ISA_NAME(mt_conv2d_pack)(const mt_conv2d *c, const float *weight, float *weight_t, float *weight_rows) {
-    int64_t n = taps(c);
-    for (int o = 0; o < c->out; o++)
-        for (int i = 0; i < c->in; i++)
-            for (int64_t tap = 0; tap < n; tap++) {
-                float w = weight[((int64_t)o * c->in + i) * n + tap];
-                weight_t[(tap * c->in + i) * c->out + o] = w;
-                weight_rows[(tap * c->out + o) * c->in + i] = w;
-            }
+    const int64_t n = taps(c), in = c->in, out = c->out;
+    for (int64_t i = 0; i < in; i++) transpose(out, n, weight + i * n, in * n, weight_t + i * out, in * out, 0);
+    for (int64_t o = 0; o < out; o++) transpose(in, n, weight + o * in * n, n, weight_rows + o * in, out * in, 0);
 }
 
-// where a pixel of y stands, and the first pixel of x that it reads
-typedef struct place {
-    int64_t row;
-    int y, x;                    // of the image; negative in the padding
-} place;
-static place place_of(const mt_conv2d *c, int64_t pixel) {
-    int64_t width = mt_conv2d_out_width(c), area = width * mt_conv2d_out_height(c), at = pixel % area;
-    return (place){pixel / area, (int)(at / width) * c->stride - c->padding, (int)(at % width) * c->stride - c->padding};
-}
+// ---- the parts of a sum (tile.h), rows × columns of them, PARTS at a time
 
-// patches (count, k·k·C) of `count` pixels from `first` on
-static void lower(const mt_conv2d *c, const float *x, int64_t first, int64_t count, float *patch) {
-    for (int64_t p = 0; p < count; p++) {
-        place at = place_of(c, first + p);
-        for (int kh = 0; kh < c->kernel; kh++)
-            for (int kw = 0; kw < c->kernel; kw++, patch += c->in) {
-                int h = at.y + kh, w = at.x + kw;
-                size_t bytes = sizeof(float) * (size_t)c->in;
-                if (h < 0 || h >= c->height || w < 0 || w >= c->width) memset(patch, 0, bytes);
-                else memcpy(patch, x + ((at.row * c->height + h) * c->width + w) * c->in, bytes);
-            }
+typedef struct grid {
+    int64_t rows, columns;
+    tile_part row, column;       // how far neighbours are apart
+    tile_part part[PARTS];       // the first
+} grid;
+
+static int grid_parts(const grid *g, int64_t from, tile_part *part) {
+    int64_t count = g->rows * g->columns - from < PARTS ? g->rows * g->columns - from : PARTS;
+    int64_t i = g->columns ? from / g->columns : 0, j = g->columns ? from % g->columns : 0;
+    for (int64_t n = 0; n < count; n++) {
+        part[n] = (tile_part){i * g->row.a + j * g->column.a, i * g->row.b + j * g->column.b};
+        if (++j == g->columns) j = 0, i++;
     }
+    return (int)count;
 }
 
-// its transpose: adds a block's patches to where they came from
-static void raise(const mt_conv2d *c, const float *patch, int64_t first, int64_t count, float *dx) {
-    for (int64_t p = 0; p < count; p++) {
-        place at = place_of(c, first + p);
-        for (int kh = 0; kh < c->kernel; kh++)
-            for (int kw = 0; kw < c->kernel; kw++, patch += c->in) {
-                int h = at.y + kh, w = at.x + kw;
-                if (h < 0 || h >= c->height || w < 0 || w >= c->width) continue;
-                float *to = dx + ((at.row * c->height + h) * c->width + w) * c->in;
-                for (int i = 0; i < c->in; i++) to[i] += patch[i];
-            }
-    }
+// C = init + the sum of all parts
+static void grid_sum(const product *all, const grid *g) {
+    product p = *all;
+    tile_part more[PARTS];
+    const int64_t count = g->rows * g->columns;
+    int64_t from = 0;
+    p.t.part = g->part;
+    do {   // once for no parts too
+        p.t.parts = (int)(count - from < PARTS ? count - from : PARTS);
+        if (from) grid_parts(g, from, more), p.t.part = more;
+        from += p.t.parts;
+        p.t.after = from < count ? NULL : all->t.after;
+        product_strip(&p);
+        p.t.init = p.t.c, p.t.init_row = p.t.c_row;
+    } while (from < count);
 }
 
-static int64_t pixels(int64_t rows, const mt_conv2d *c) {
-    return rows * mt_conv2d_out_height(c) * mt_conv2d_out_width(c);
+// ---- a box of pixels (images × rows × columns) as strips along one of its sides
+
+typedef struct side {
+    int64_t count, a, c;         // pixels, and how far A's and C's are apart
+} side;
+
+// the side along which tiles are filled best, for the shortest way through memory: columns, else rows, else images
+static int long_side(const side *box) {
+    enum { FULL = 4 };
+    for (int i = 2; i > 0; i--)
+        if (box[i].count >= FULL) return i;
+    int best = 2;
+    for (int i = 1; i >= 0; i--)
+        if (box[i].count > box[best].count) best = i;
+    return best;
+}
+// the other two
+static void short_sides(int along, int *first, int *second) {
+    *first = along == 0 ? 1 : 0;
+    *second = along == 2 ? 1 : 2;
+}
+
+// C of every pixel of the box; box[0] images, box[1] rows, box[2] columns
+static void box_run(const product *origin, const side *box, const grid *g) {
+    const int along = long_side(box);
+    int first, second;
+    short_sides(along, &first, &second);
+    product p = *origin;
+    p.m = box[along].count;
+    p.t.a_row = box[along].a, p.t.c_row = box[along].c;
+    for (int64_t i = 0; i < box[first].count; i++)
+        for (int64_t j = 0; j < box[second].count; j++) {
+            int64_t a = i * box[first].a + j * box[second].a, c = i * box[first].c + j * box[second].c;
+            p.t.a = origin->t.a + a, p.t.c = origin->t.c + c;
+            if (p.t.after) p.t.y = origin->t.y + c;
+            if (p.t.pre) p.t.pre = origin->t.pre + c;
+            grid_sum(&p, g);
+        }
+}
+
+// ---- forward
+
+static void forward_box(const mt_conv2d_forward *a, int64_t image, int64_t images, const span *h, const span *w) {
+    const mt_conv2d *c = &a->conv;
+    const int64_t x_row = (int64_t)c->width * c->in, y_row = (int64_t)mt_conv2d_out_width(c) * c->out;
+    const int64_t at = image * output_floats(c) + h->first * y_row + (int64_t)w->first * c->out;
+    const epilogue e = {.act = a->activation};
+    product p = {.n = c->out, .k = (int64_t)w->taps * c->in,
+        .t = {.a = a->x + image * image_floats(c) + h->from * x_row + (int64_t)w->from * c->in, .a_step = 1,
+            .b = a->weight_t + ((int64_t)h->tap * c->kernel + w->tap) * c->in * c->out, .b_step = c->out, .init = a->bias,
+            .c = (a->pre ? a->pre : a->y) + at, .y = a->y + at,
+            .after = a->pre || a->activation != MT_ACT_identity ? &e : NULL}};
+    const side box[3] = {{images, image_floats(c), output_floats(c)}, {h->count, c->stride * x_row, y_row},
+        {w->count, (int64_t)c->stride * c->in, c->out}};
+    grid g = {.rows = h->taps, .columns = 1, .row = {x_row, (int64_t)c->kernel * c->in * c->out}};
+    grid_parts(&g, 0, g.part);
+    box_run(&p, box, &g);
 }
 
 void MT_ISA_NAME(mt_conv2d_forward)(const mt_conv2d_forward *a) {
+    const axis height = axis_height(&a->conv), width = axis_width(&a->conv);
+    const int64_t block = images_of_block(&a->conv);
+    for (int64_t image = 0; image < a->rows; image += block)
+        for (span h = {0}; output_span(&height, &h);)
+            for (span w = {0}; output_span(&width, &w);)
+                forward_box(a, image, a->rows - image < block ? a->rows - image : block, &h, &w);
+}
+
+// ---- backward
+
+// the weights' gradient of the taps [w->tap, + w->taps) of each of the rectangle's kernel rows, added to `turned` (k, k, C, O):
+// a sum over the pixels along the longest side, one part for each of the others
+static void weight_box(const mt_conv2d_backward *a, int64_t image, int64_t images, const span *h, const span *w, float *turned) {
     const mt_conv2d *c = &a->conv;
-    const int64_t n = pixels(a->rows, c), depth = patch_floats(c);
-    epilogue e = {.act = a->activation};
-    for (int64_t first = 0; first < n; first += PIXELS) {
-        int64_t count = n - first < PIXELS ? n - first : PIXELS;
-        float *y = a->y + first * c->out, *pre = a->pre ? a->pre + first * c->out : NULL;
-        lower(c, a->x, first, count, a->scratch);
-        product p = {.m = count, .n = c->out, .k = depth,
-            .t = {.a = a->scratch, .a_row = depth, .a_step = 1, .b = a->weight_t, .b_step = c->out, .init = a->bias,
-                .c = pre ? pre : y, .c_row = c->out, .y = y,
-                .after = pre || a->activation != MT_ACT_identity ? &e : NULL}};
-        product_run(&p);
+    const int64_t x_row = (int64_t)c->width * c->in, y_row = (int64_t)mt_conv2d_out_width(c) * c->out;
+    const side box[3] = {{images, image_floats(c), output_floats(c)}, {h->count, c->stride * x_row, y_row},
+        {w->count, (int64_t)c->stride * c->in, c->out}};
+    const int along = long_side(box);
+    int first, second;
+    short_sides(along, &first, &second);
+    grid g = {.rows = box[first].count, .columns = box[second].count, .row = {box[first].a, box[first].c},
+        .column = {box[second].a, box[second].c}};
+    grid_parts(&g, 0, g.part);
+    for (int i = 0; i < h->taps; i++) {
+        float *to = turned + ((int64_t)(h->tap + i) * c->kernel + w->tap) * c->in * c->out;
+        product p = {.m = (int64_t)w->taps * c->in, .n = c->out, .k = box[along].count,
+            .t = {.a = a->x + image * image_floats(c) + (h->from + i) * x_row + (int64_t)w->from * c->in, .a_row = 1,
+                .a_step = box[along].a, .b = a->dz + image * output_floats(c) + h->first * y_row + (int64_t)w->first * c->out,
+                .b_step = box[along].c, .init = to, .init_row = c->out, .c = to, .c_row = c->out}};
+        grid_sum(&p, &g);
     }
 }
 
-static void input_gradient(const mt_conv2d_backward *a) {
+// the input's gradient of a rectangle of pixels `stride` apart: one part a tap
+static void input_box(const mt_conv2d_backward *a, int64_t image, int64_t images, const span *h, const span *w) {
     const mt_conv2d *c = &a->conv;
-    const int64_t n = pixels(a->rows, c), depth = patch_floats(c);
-    const int64_t count_x = a->rows * c->height * c->width * c->in;
-    memset(a->dx, 0, sizeof(float) * (size_t)count_x);
-    for (int64_t first = 0; first < n; first += PIXELS) {
-        int64_t count = n - first < PIXELS ? n - first : PIXELS;
-        for (int64_t tap = 0; tap < taps(c); tap++) {
-            product p = {.m = count, .n = c->in, .k = c->out,
-                .t = {.a = a->dz + first * c->out, .a_row = c->out, .a_step = 1, .b = a->weight_rows + tap * c->out * c->in,
-                    .b_step = c->in, .c = a->scratch + tap * c->in, .c_row = depth}};
-            product_run(&p);
-        }
-        raise(c, a->scratch, first, count, a->dx);
-    }
-    MT_ISA_NAME(mt_activate_backward)(a->x_activation, count_x, a->x, a->x_pre, a->dx, a->dx);
+    const int64_t x_row = (int64_t)c->width * c->in, y_row = (int64_t)mt_conv2d_out_width(c) * c->out;
+    const int64_t tap = (int64_t)c->out * c->in, at = image * image_floats(c) + h->first * x_row + (int64_t)w->first * c->in;
+    const epilogue e = {.act = a->x_activation, .backward = 1};
+    product p = {.n = c->in, .k = c->out,
+        .t = {.a = a->dz + image * output_floats(c) + h->from * y_row + (int64_t)w->from * c->out, .a_step = 1,
+            .b = a->weight_rows + ((int64_t)h->tap * c->kernel + w->tap) * tap, .b_step = c->in, .c = a->dx + at,
+            .y = (float *)(uintptr_t)a->x + at, .pre = a->x_pre ? a->x_pre + at : NULL,   // a backward epilogue only reads y
+            .after = a->x_activation != MT_ACT_identity ? &e : NULL}};
+    const side box[3] = {{images, output_floats(c), image_floats(c)}, {h->count, y_row, c->stride * x_row},
+        {w->count, c->out, (int64_t)c->stride * c->in}};
+    grid g = {.rows = h->taps, .columns = w->taps, .row = {-y_row, (int64_t)c->stride * c->kernel * tap},
+        .column = {-(int64_t)c->out, c->stride * tap}};
+    grid_parts(&g, 0, g.part);
+    box_run(&p, box, &g);
+}
+
+static void input_gradient(const mt_conv2d_backward *a, int64_t image, int64_t images) {
+    const axis height = axis_height(&a->conv), width = axis_width(&a->conv);
+    for (int i = 0; i < height.stride; i++)
+        for (int j = 0; j < width.stride; j++)
+            for (span h = {0}; input_span(&height, i, &h);)
+                for (span w = {0}; input_span(&width, j, &w);) input_box(a, image, images, &h, &w);
 }
 
 void MT_ISA_NAME(mt_conv2d_backward)(const mt_conv2d_backward *a) {
     const mt_conv2d *c = &a->conv;
-    const int64_t n = pixels(a->rows, c), depth = patch_floats(c);
-    float *turned = a->scratch + depth * PIXELS;   // (k, k, C, O)
-    memset(turned, 0, sizeof(float) * (size_t)(depth * c->out));
-    for (int64_t first = 0; first < n; first += PIXELS) {
-        int64_t count = n - first < PIXELS ? n - first : PIXELS;
-        lower(c, a->x, first, count, a->scratch);
-        product p = {.m = depth, .n = c->out, .k = count,
-            .t = {.a = a->scratch, .a_row = 1, .a_step = depth, .b = a->dz + first * c->out, .b_step = c->out, .init = turned,
-                .init_row = c->out, .c = turned, .c_row = c->out}};
-        product_run(&p);
+    const axis height = axis_height(c), width = axis_width(c);
+    const int64_t block = images_of_block(c), n = taps(c), in = c->in, out = c->out;
+    float *turned = a->scratch;   // (k, k, C, O)
+    memset(turned, 0, sizeof(float) * (size_t)(patch_floats(c) * out));
+    if (a->db && a->rows == 0) column_sums(0, c->out, a->dz, a->db, a->accumulate);
+    for (int64_t image = 0; image < a->rows; image += block) {
+        int64_t images = a->rows - image < block ? a->rows - image : block;
+        for (span h = {0}; output_span(&height, &h);)
+            for (span w = {0}; output_span(&width, &w);) weight_box(a, image, images, &h, &w, turned);
+        if (a->db)
+            column_sums(images * output_floats(c) / out, c->out, a->dz + image * output_floats(c), a->db, a->accumulate || image);
+        if (a->dx) input_gradient(a, image, images);
     }
-    for (int o = 0; o < c->out; o++)
-        for (int i = 0; i < c->in; i++)
-            for (int64_t tap = 0; tap < taps(c); tap++) {
-                float *dw = a->dw + ((int64_t)o * c->in + i) * taps(c) + tap, sum = turned[(tap * c->in + i) * c->out + o];
-                *dw = a->accumulate ? *dw + sum : sum;
-            }
-    if (a->db) column_sums(n, c->out, a->dz, a->db, a->accumulate);
-    if (a->dx) input_gradient(a);
+    for (int64_t i = 0; i < in; i++) transpose(n, out, turned + i * out, in * out, a->dw + i * n, in * n, a->accumulate);
 }

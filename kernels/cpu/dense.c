@@ -1,11 +1,11 @@
 // Dense layers, forward and backward, with the activation fused.
 //   forward    y = act(x Wᵀ + b)                                   2·B·I·O flop
 //   backward   dw (+)= dzᵀ x,  db (+)= Σ_B dz,  dx = (dz W) ∘ act'(x)   4·B·I·O flop
-// All three products go through the tiles of dense_tile.h; which form a product takes depends on I and O alone, never on
+// All three products go through the tiles of tile.h; which form a product takes depends on I and O alone, never on
 // B, so that a row of a forward result does not depend on its neighbours:
 //   O ≤ VF/2 (policy and value heads)   forward as dot products along I, VF of them reduced together: no idle lanes
 //   I narrow (the input layer)          dw is computed transposed, (I, O), on the stack, and turned on its way out
-// The activation is applied to a tile while it is in registers or first-level cache (dense_tile.h).
+// The activation is applied to a tile while it is in registers or first-level cache (tile.h).
 //
 // BLAS is not linked: in bench_kernels_dense (Zen 4, one core) forward and backward with bias and tanh take less time than
 // OpenBLAS 0.3.21's three sgemm without either from 256×256 up, and 64×64 is within 7 % of it.

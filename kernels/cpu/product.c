@@ -1,102 +1,81 @@
-// product.h: the cache blocks over the tiles of dense_tile.h, sums over rows, and the transpose.
+// product.h: the cache blocks over the tiles of tile.h, and sums over rows.
 // Bytes moved: A, B and C once each while a block of A and a column block of B fit L2.
 #include "kernels/cpu/product.h"
 
-#include "kernels/cpu/dense_tile.h"
+#include "kernels/cpu/tile.h"
 
 // A block of A (M_BLOCK × K_BLOCK, 240 KiB) and a column block of B (K_BLOCK × TILE_COLUMNS, 64 KiB) stay in L2 while they
 // are used. Blocks change nothing in the order of a sum.
 enum { K_BLOCK = 256, M_BLOCK = 240 };
 
-// `count` tiles of `rows` rows from row `from` on, columns n .. n + columns, K_BLOCK steps from k on
-static void product_tiles(const product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k) {
+// `count` tiles of `rows` rows from row `from` on, columns n .. n + columns, `steps` steps from k on
+static void product_tiles(const product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k,
+    int64_t steps) {
     tile t = p->t;
     int64_t at = from * t.c_row + n;
     t.count = count;
-    t.k = p->k - k < K_BLOCK ? p->k - k : K_BLOCK;
+    t.k = steps;
     t.tail = (columns - 1) % VF + 1;
+    if (!t.part) t.part = &one_part, t.parts = 1;
     t.a += from * t.a_row + k * t.a_step;
     t.b += k * t.b_step + n;
     if (k > 0) t.init = t.c, t.init_row = t.c_row;   // the sums so far
     if (t.init) t.init += from * t.init_row + n;
     t.c += at;
     if (k + t.k < p->k) t.after = NULL;
-    if (t.after) t.y += at;
+    if (t.after) t.y += at, t.relu = t.after->act == MT_ACT_relu && (t.after->backward || t.c == t.y);
     if (t.pre) t.pre += at;
     tile_choose(rows, columns, &t)(&t);
 }
 
-static void product_rows(const product *p, int64_t from, int64_t rows, int64_t k) {
-    // tiles of even height rather than 6, 6, ..., 1: a tile of one row would wait on its own sums
-    int64_t rows_max = tile_rows_max(&p->t, p->k), tiles = (rows + rows_max - 1) / rows_max;
-    int64_t height = rows / tiles, taller = rows % tiles;
-    for (int64_t n = 0; n < p->n; n += TILE_COLUMNS) {
-        int columns = (int)(p->n - n < TILE_COLUMNS ? p->n - n : TILE_COLUMNS);
-        if (taller) product_tiles(p, from, taller, (int)height + 1, n, columns, k);
-        product_tiles(p, from + taller * (height + 1), tiles - taller, (int)height, n, columns, k);
+// a row by itself has the latency of its sums to hide: as many vectors side by side as there are
+static int flat_columns(int64_t left) {
+    return left >= FLAT_COLUMNS ? FLAT_COLUMNS : left >= FLAT_COLUMNS / 2 ? FLAT_COLUMNS / 2 : TILE_COLUMNS;
+}
+
+static void product_rows(const product *p, int64_t from, int64_t rows, int64_t k, int64_t steps) {
+    for (int64_t n = 0, width; n < p->n; n += width) {
+        width = rows == 1 ? flat_columns(p->n - n) : TILE_COLUMNS;
+        int columns = (int)(p->n - n < width ? p->n - n : width);
+        // tiles of even height rather than 6, 6, ..., 1: a tile of one row would wait on its own sums
+        int64_t rows_max = tile_rows_max(&p->t, p->k, columns), tiles = (rows + rows_max - 1) / rows_max;
+        int64_t height = rows / tiles, taller = rows % tiles;
+        if (taller) product_tiles(p, from, taller, (int)height + 1, n, columns, k, steps);
+        product_tiles(p, from + taller * (height + 1), tiles - taller, (int)height, n, columns, k, steps);
     }
 }
 
 void product_run(const product *p) {
     int64_t k = 0;
     do {   // once for k = 0 too: C is its init then
-        for (int64_t m = 0; m < p->m; m += M_BLOCK) product_rows(p, m, p->m - m < M_BLOCK ? p->m - m : M_BLOCK, k);
-        k += K_BLOCK;
+        int64_t steps = p->k - k < K_BLOCK || p->t.part ? p->k - k : K_BLOCK;
+        for (int64_t m = 0; m < p->m; m += M_BLOCK) product_rows(p, m, p->m - m < M_BLOCK ? p->m - m : M_BLOCK, k, steps);
+        k += steps > 0 ? steps : 1;
     } while (k < p->k);
 }
 
-// The product of a row of ones and x. Narrow rows are summed as they lie, VF/columns of them to a vector.
+void product_strip(const product *p) { product_rows(p, 0, p->m, 0, p->k); }
+
+// The product of a row of ones and x, as many rows side by side as make a flat tile, whose sums are then added up.
 void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate) {
     static const float one = 1.0f;
-    if (columns >= VF || VF % columns) {
+    float wide[FLAT_COLUMNS] __attribute__((aligned(64)));
+    int64_t beside = FLAT_COLUMNS / columns < rows ? FLAT_COLUMNS / columns : rows;
+    if (beside < 2) {
         product p = {.m = 1, .n = columns, .k = rows,
             .t = {.a = &one, .b = x, .b_step = columns, .c = sum, .init = accumulate ? sum : NULL}};
         product_run(&p);
         return;
     }
-    float lane[VF];
-    int64_t whole = rows * columns / VF;
-    product p = {.m = 1, .n = VF, .k = whole, .t = {.a = &one, .b = x, .b_step = VF, .c = lane}};
+    int64_t width = beside * columns, deep = rows / beside;
+    product p = {.m = 1, .n = width, .k = deep, .t = {.a = &one, .b = x, .b_step = width, .c = wide}};
     product_run(&p);
-    for (int c = 0; c < columns; c++) {
-        float total = accumulate ? sum[c] : 0.0f;
-        for (int i = c; i < VF; i += columns) total += lane[i];
-        for (int64_t i = whole * VF + c; i < rows * columns; i += columns) total += x[i];
-        sum[c] = total;
+    for (int c = 0; c < columns; c += VF) {
+        const int n = columns - c < VF ? columns - c : VF;
+        const lanes use = lanes_first(n);
+        vf total = accumulate ? lanes_load(sum + c, use) : vf_set(0.0f);
+        for (int64_t i = 0; i < beside; i++) total += lanes_load(wide + i * columns + c, use);
+        for (int64_t r = deep * beside; r < rows; r++) total += lanes_load(x + r * columns + c, use);
+        lanes_store(sum + c, total, use);
     }
-}
-
-// ---- transpose
-
-// `blocks` square blocks one under the other. A function of its own: inside the loops below GCC runs out of registers.
-static __attribute__((noinline)) void transpose_strip(int64_t blocks, const float *src, int64_t src_row, float *dst,
-    int64_t dst_row, int add) {
-    enum { B = TRANSPOSE_BLOCK };
-    if (add)
-        for (; blocks > 0; blocks--, src += B * src_row, dst += B) transpose_block(src, src_row, dst, dst_row, 1);
-    else
-        for (; blocks > 0; blocks--, src += B * src_row, dst += B) transpose_block(src, src_row, dst, dst_row, 0);
-}
-
-void transpose(int64_t rows, int64_t columns, const float *src, int64_t src_row, float *dst, int64_t dst_row, int add) {
-    enum { B = TRANSPOSE_BLOCK, SUPER = 64 };   // 64×64: both sides' lines stay in L1 until they are used up
-    for (int64_t r0 = 0; r0 < rows; r0 += SUPER)
-        for (int64_t c0 = 0; c0 < columns; c0 += SUPER) {
-            int64_t r1 = r0 + SUPER < rows ? r0 + SUPER : rows, c1 = c0 + SUPER < columns ? c0 + SUPER : columns;
-            for (int64_t c = c0; c < c1;) {
-                int64_t r = r0, width = c1 - c >= B ? B : c1 - c >= 4 ? 4 : 1;
-                if (width == B) {
-                    transpose_strip((r1 - r) / B, src + r * src_row + c, src_row, dst + c * dst_row + r, dst_row, add);
-                    r += (r1 - r) / B * B;
-                }
-                if (width >= 4)
-                    for (; r + 4 <= r1; r += 4)
-                        for (int64_t h = 0; h < width; h += 4)
-                            transpose_4x4(src + r * src_row + c + h, src_row, dst + (c + h) * dst_row + r, dst_row, add);
-                for (; r < r1; r++)
-                    for (int64_t h = c; h < c + width; h++)
-                        dst[h * dst_row + r] = src[r * src_row + h] + (add ? dst[h * dst_row + r] : 0.0f);
-                c += width;
-            }
-        }
 }

@@ -1,4 +1,4 @@
-// The matrix product under dense.c, conv2d.c and rnn.c, in tiles (dense_tile.h) and cache blocks (product.c), and the two
+// The matrix product under dense.c, conv2d.c and rnn.c, in tiles (tile.h) and cache blocks (product.c), and the two
 // helpers that go with it. Pure and deterministic: an element of C is one chain of FMAs over k in ascending order, whatever the
 // other rows and columns of the call.
 #ifndef MANTA_KERNELS_CPU_PRODUCT_H
@@ -7,6 +7,11 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/kernels.h"
 
+// Where one part of the sums begins, added to the origins of A and B.
+typedef struct tile_part {
+    int64_t a, b;
+} tile_part;
+
 // One call: `count` tiles one under the other.
 typedef struct tile {
     int64_t count, k;
@@ -14,6 +19,8 @@ typedef struct tile {
     int64_t a_row, a_step;
     const float *b;              // B[k, n] = b[k·b_step + n]
     int64_t b_step;
+    const tile_part *part;       // (parts): each of k steps. Nullable: one at the origins
+    int parts;
     const float *init;           // what the sums start from: init[i·init_row + n]; init_row 0 = a bias. Nullable: zeros
     int64_t init_row;
     float *c;                    // C[i, n] = c[i·c_row + n]; may be init
@@ -22,6 +29,7 @@ typedef struct tile {
     const struct epilogue *after;  // what is done to each tile once its sums are complete. Nullable
     float *y;                    // the epilogue's other array, same strides as C
     const float *pre;            // Nullable
+    int relu;                    // `after` is relu, or its slope, on the way to C
 } tile;
 
 typedef struct epilogue {
@@ -32,14 +40,18 @@ typedef struct epilogue {
 // C (m, n) = init + A (m, k)·B (k, n)
 typedef struct product {
     int64_t m, n, k;
-    tile t;                      // of the whole product; count, k, tail and the origins are set block by block
+    tile t;                      // of the whole product; count, k, tail, relu and the origins are set block by block
 } product;
 
-#define product_run MT_ISA_NAME(mt_product_run)
-#define column_sums MT_ISA_NAME(mt_column_sums)
-#define transpose   MT_ISA_NAME(mt_transpose)
+#define product_run   MT_ISA_NAME(mt_product_run)
+#define product_strip MT_ISA_NAME(mt_product_strip)
+#define column_sums   MT_ISA_NAME(mt_column_sums)
+#define transpose     MT_ISA_NAME(mt_transpose)
 
+// In blocks over m and, where there is one part, over k: for operands larger than the caches.
 void product_run(const product *p);
+// All of k at once, for a few tiles whose operands the caller keeps in a cache.
+void product_strip(const product *p);
 // sum[c] (+)= Σ_rows x[row, c]
 void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate);
 // dst (columns, rows) (+)= srcᵀ, src (rows, columns); rows src_row and dst_row floats apart

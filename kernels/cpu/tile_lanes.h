@@ -1,4 +1,4 @@
-// What the tiles of dense_tile.h and the dot products of dense.c share: short vectors made for an inner loop, and the sums of VF
+// What the tiles of tile.h and the dot products of dense.c share: short vectors made for an inner loop, and the sums of VF
 // vectors at once.
 #ifndef MANTA_KERNELS_CPU_TILE_LANES_H
 #define MANTA_KERNELS_CPU_TILE_LANES_H

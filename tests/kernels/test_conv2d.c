@@ -235,7 +235,7 @@ static void differences(const mt_kernels *k) {
         unfence();
     }
 }
-Test(conv2d, gradients_match_differences, .timeout = 120) { each_isa(differences); }
+Test(conv2d, gradients_match_differences, .timeout = 300) { each_isa(differences); }
 
 // ---- a row's result has the same bits whatever rows are beside it
 static void independence(const mt_kernels *k) {
@@ -282,4 +282,4 @@ static void nan_rows(const mt_kernels *k) {
         unfence();
     }
 }
-Test(conv2d, nan_stays_in_its_row, .timeout = 120) { each_isa(nan_rows); }
+Test(conv2d, nan_stays_in_its_row, .timeout = 300) { each_isa(nan_rows); }

@@ -288,7 +288,7 @@ static void independence(const mt_kernels *k) {
             unfence();
         }
 }
-Test(rnn, sequence_does_not_depend_on_its_neighbours, .timeout = 120) { each_isa(independence); }
+Test(rnn, sequence_does_not_depend_on_its_neighbours, .timeout = 300) { each_isa(independence); }
 
 static void no_work(const mt_kernels *k) {
     for (int cell = 0; cell < 2; cell++) {
