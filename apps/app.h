@@ -31,7 +31,7 @@ typedef struct mt_app {
     mt_status (*plan)(int argc, char **argv, mt_app_plan *plan, int *done);
 } mt_app;
 
-extern const mt_app mt_app_train, mt_app_launch, mt_app_status, mt_app_eval, mt_app_plot, mt_app_envs, mt_app_plugin, mt_app_doctor, mt_app_version, mt_app_help;
+extern const mt_app mt_app_train, mt_app_launch, mt_app_status, mt_app_eval, mt_app_export, mt_app_plot, mt_app_envs, mt_app_plugin, mt_app_doctor, mt_app_version, mt_app_help;
 
 extern const mt_app *const mt_apps[];
 extern const size_t mt_app_count;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 const mt_app *const mt_apps[] = {
-    &mt_app_train, &mt_app_launch, &mt_app_status, &mt_app_eval, &mt_app_plot, &mt_app_envs, &mt_app_plugin, &mt_app_doctor, &mt_app_version, &mt_app_help,
+    &mt_app_train, &mt_app_launch, &mt_app_status, &mt_app_eval, &mt_app_export, &mt_app_plot, &mt_app_envs, &mt_app_plugin, &mt_app_doctor, &mt_app_version, &mt_app_help,
 };
 const size_t mt_app_count = MT_COUNT(mt_apps);
 

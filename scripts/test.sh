@@ -186,7 +186,7 @@ prepare_python() {
     if [ -n "${MANTA_PYTHON:-}" ]; then return 0; fi
     if ! cmp -s tests/scripts/requirements.txt "$venv/installed.txt" || ! "$venv/bin/python" -c '' 2>/dev/null; then
         mkdir -p build
-        say "installing gymnasium, numpy, safetensors and tensorboard into build/venv for the tests that compare with them"
+        say "installing what tests/scripts/requirements.txt lists into build/venv, for the tests that compare with it"
         if ! { rm -rf "$venv" && python3 -m venv "$venv" &&
             "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --only-binary :all: --retries 2 \
                 --timeout 20 -r tests/scripts/requirements.txt; } >"$log" 2>&1 </dev/null; then

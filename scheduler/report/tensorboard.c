@@ -14,13 +14,14 @@
 #include <time.h>
 #include <unistd.h>
 #include "engine/base/file.h"
+#include "engine/base/protobuf.h"
 #include "scheduler/report/append_file.h"
 
-enum { MESSAGE_BYTES = 8192, FRAME_BYTES = 12, HOST_BYTES = 256 };
+enum { HEAD_BYTES = 12, TAIL_BYTES = 4, HOST_BYTES = 256 };
 
 struct mt_tensorboard {
     mt_append_file file;
-    unsigned char record[MESSAGE_BYTES + FRAME_BYTES + 4];   // the record being put together
+    mt_text record;   // the one being put together; its memory is kept
 };
 
 // --- CRC32C --------------------------------------------------------------------------------------------------------
@@ -41,114 +42,62 @@ uint32_t mt_crc32c_masked(const void *data, size_t bytes) {
     return ((crc >> 15) | (crc << 17)) + UINT32_C(0xa282ead8);
 }
 
-// --- protobuf, into a buffer that MESSAGE_BYTES bounds -------------------------------------------------------------
-
-typedef struct message {
-    unsigned char *data;
-    size_t length, capacity;
-} message;
-
-static void put_bytes(message *m, const void *data, size_t bytes) {
-    MT_ASSERT(bytes <= m->capacity - m->length);
-    memcpy(m->data + m->length, data, bytes);
-    m->length += bytes;
-}
-
-static void put_u8(message *m, unsigned value) {
-    unsigned char byte = (unsigned char)value;
-    put_bytes(m, &byte, 1);
-}
-
-static void put_little_endian(message *m, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) put_u8(m, (unsigned)(value >> (8 * i)) & 0xff);
-}
-
-static void put_varint(message *m, uint64_t value) {
-    for (; value >= 0x80; value >>= 7) put_u8(m, (unsigned)(value & 0x7f) | 0x80);
-    put_u8(m, (unsigned)value);
-}
-
-enum { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_LENGTH = 2, WIRE_32BIT = 5 };
-
-static void put_key(message *m, unsigned field, unsigned wire_type) { put_varint(m, field << 3 | wire_type); }
-
-static void put_block(message *m, unsigned field, const void *data, size_t bytes) {
-    put_key(m, field, WIRE_LENGTH);
-    put_varint(m, bytes);
-    put_bytes(m, data, bytes);
-}
-
-static void put_double(message *m, unsigned field, double value) {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    put_key(m, field, WIRE_64BIT);
-    put_little_endian(m, bits, 8);
-}
-
-static void put_float(message *m, unsigned field, float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    put_key(m, field, WIRE_32BIT);
-    put_little_endian(m, bits, 4);
-}
-
 // --- events --------------------------------------------------------------------------------------------------------
 
 enum { EVENT_WALL_TIME = 1, EVENT_STEP = 2, EVENT_FILE_VERSION = 3, EVENT_SUMMARY = 5, EVENT_SESSION_LOG = 7 };
 enum { SUMMARY_VALUE = 1, VALUE_TAG = 1, VALUE_SIMPLE_VALUE = 2, SESSION_STATUS = 1, SESSION_START = 1 };
 
 // an Event is built in place behind room for its frame
-static message event_begin(mt_tensorboard *board, double wall_time, int64_t step) {
-    message event = {.data = board->record + FRAME_BYTES, .capacity = MESSAGE_BYTES};
-    put_double(&event, EVENT_WALL_TIME, wall_time);
-    if (step != 0) {
-        put_key(&event, EVENT_STEP, WIRE_VARINT);
-        put_varint(&event, (uint64_t)step);
-    }
+static mt_text *event_begin(mt_tensorboard *board, double wall_time, int64_t step) {
+    static const char room[HEAD_BYTES];
+    mt_text *event = &board->record;
+    mt_text_clear(event);
+    mt_text_append_bytes(event, room, HEAD_BYTES);
+    mt_protobuf_double(event, EVENT_WALL_TIME, wall_time);
+    if (step != 0) mt_protobuf_varint(event, EVENT_STEP, (uint64_t)step);
     return event;
 }
 
-static mt_status event_write(mt_tensorboard *board, const message *event) {
-    message head = {.data = board->record, .capacity = FRAME_BYTES};
-    put_little_endian(&head, event->length, 8);
-    put_little_endian(&head, mt_crc32c_masked(board->record, 8), 4);
-    message tail = {.data = board->record + FRAME_BYTES + event->length, .capacity = 4};
-    put_little_endian(&tail, mt_crc32c_masked(event->data, event->length), 4);
-    return mt_append_file_write(&board->file, board->record, FRAME_BYTES + event->length + 4);
+static mt_status event_write(mt_tensorboard *board) {
+    mt_text *record = &board->record;
+    unsigned char tail[TAIL_BYTES];
+    MT_TRY(mt_text_status(record));
+    size_t bytes = record->length - HEAD_BYTES;
+    mt_put_little_endian(record->data, bytes, 8);
+    mt_put_little_endian(record->data + 8, mt_crc32c_masked(record->data, 8), 4);
+    mt_put_little_endian(tail, mt_crc32c_masked(record->data + HEAD_BYTES, bytes), TAIL_BYTES);
+    mt_text_append_bytes(record, (const char *)tail, TAIL_BYTES);
+    MT_TRY(mt_text_status(record));
+    return mt_append_file_write(&board->file, record->data, record->length);
 }
 
 static mt_status write_opening(mt_tensorboard *board, double wall_time, int64_t resume_step) {
-    static const char version[] = "brain.Event:2";
-    message event = event_begin(board, wall_time, 0);
-    put_block(&event, EVENT_FILE_VERSION, version, sizeof version - 1);
-    MT_TRY(event_write(board, &event));
+    mt_protobuf_string(event_begin(board, wall_time, 0), EVENT_FILE_VERSION, "brain.Event:2");
+    MT_TRY(event_write(board));
     if (resume_step < 0) return MT_OK;
 
-    unsigned char bytes[4];
-    message session = {.data = bytes, .capacity = sizeof bytes};
-    put_key(&session, SESSION_STATUS, WIRE_VARINT);
-    put_varint(&session, SESSION_START);
-    event = event_begin(board, wall_time, resume_step + 1);
-    put_block(&event, EVENT_SESSION_LOG, bytes, session.length);
-    return event_write(board, &event);
+    mt_text *event = event_begin(board, wall_time, resume_step + 1);
+    size_t session = mt_protobuf_begin(event, EVENT_SESSION_LOG);
+    mt_protobuf_varint(event, SESSION_STATUS, SESSION_START);
+    mt_protobuf_end(event, session);
+    return event_write(board);
 }
 
 mt_status mt_tensorboard_write(mt_tensorboard *board, const mt_metrics_row *row, double wall_time) {
-    unsigned char summary_bytes[MESSAGE_BYTES / 2], value_bytes[256];
-    message summary = {.data = summary_bytes, .capacity = sizeof summary_bytes};
+    double step = row->value[MT_METRIC_TOTAL_TIMESTEPS];
+    mt_text *event = event_begin(board, wall_time, step >= 0 && step < 9e18 ? (int64_t)step : 0);
+    size_t summary = mt_protobuf_begin(event, EVENT_SUMMARY);
+    int values = 0;
     for (int i = 0; i < MT_METRIC_COUNT; i++) {
         if (isnan(row->value[i]) || i == MT_METRIC_TOTAL_TIMESTEPS) continue;
-        const char *tag = mt_metric_get((mt_metric)i)->name;
-        message value = {.data = value_bytes, .capacity = sizeof value_bytes};
-        put_block(&value, VALUE_TAG, tag, strlen(tag));
-        put_float(&value, VALUE_SIMPLE_VALUE, (float)row->value[i]);
-        put_block(&summary, SUMMARY_VALUE, value_bytes, value.length);
+        size_t value = mt_protobuf_begin(event, SUMMARY_VALUE);
+        mt_protobuf_string(event, VALUE_TAG, mt_metric_get((mt_metric)i)->name);
+        mt_protobuf_float(event, VALUE_SIMPLE_VALUE, (float)row->value[i]);
+        mt_protobuf_end(event, value);
+        values++;
     }
-    if (summary.length == 0) return MT_OK;
-    double step = row->value[MT_METRIC_TOTAL_TIMESTEPS];
-    message event = event_begin(board, wall_time, step >= 0 && step < 9e18 ? (int64_t)step : 0);
-    put_block(&event, EVENT_SUMMARY, summary_bytes, summary.length);
-    return event_write(board, &event);
+    mt_protobuf_end(event, summary);
+    return values ? event_write(board) : MT_OK;
 }
 
 // --- the file ------------------------------------------------------------------------------------------------------
@@ -202,6 +151,7 @@ mt_status mt_tensorboard_open(const char *folder, int64_t resume_step, mt_tensor
 
 fail:
     mt_append_file_close(&board->file);
+    mt_text_fini(&board->record);
     free(board);
     return mt_fail_context(status, "TensorBoard: ");
 }
@@ -211,6 +161,7 @@ const char *mt_tensorboard_path(const mt_tensorboard *board) { return board->fil
 mt_status mt_tensorboard_close(mt_tensorboard *board) {
     if (!board) return MT_OK;
     mt_status status = mt_append_file_close(&board->file);
+    mt_text_fini(&board->record);
     free(board);
     return status;
 }

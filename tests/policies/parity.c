@@ -41,7 +41,7 @@ static void desc_of(const json_t *o, mt_policy_desc *d) {
         *const distributions[] = {"categorical", "gaussian", "gsde", NULL},
         *const activations[] = {"identity", "tanh", "relu", "elu", "gelu", "silu", NULL};
     *d = (mt_policy_desc){.obs = int_of(o, "obs"), .extractor = (mt_extractor)choice_of(o, "extractor", extractors),
-        .features = int_of(o, "features"), .separate_features = int_of(o, "separate_features"),
+        .features = int_of(o, "features"), .embedding = int_of(o, "embedding"), .separate_features = int_of(o, "separate_features"),
         .layers = json_string_value(json_object_get(o, "layers")), .memory = (mt_memory)choice_of(o, "memory", memories),
         .memory_of = (mt_memory_of)choice_of(o, "memory_of", owners), .memory_units = int_of(o, "memory_units"),
         .memory_depth = int_of(o, "memory_depth"), .distribution = (mt_distribution)choice_of(o, "distribution", distributions),

@@ -51,6 +51,10 @@ CASES = {
     "impala_separate": case(inputs=[SMALL], extractor="impala", features=8, separate_features=1, distribution="gaussian", action=2),
     "several": case(inputs=DICT, extractor="nature", features=8),
     "several_separate": case(inputs=DICT, extractor="nature", features=6, separate_features=1),
+    "embedding": case(inputs=[index("", 6)], embedding=5),
+    "embedding_inputs": case(inputs=[vector("place", 3), index("tile", 4, 3), image("view", 4, 3, 2, 4)], embedding=3),
+    "embedding_separate": case(inputs=[index("tile", 4), index("tool", 3, 1)], embedding=3, separate_features=1, activation="relu"),
+    "several_embedding": case(inputs=[*DICT, index("tile", 4, 36 * 36 + 5)], extractor="nature", features=8, embedding=3),
     "several_impala": case(inputs=[vector("a", 2), image("b", 9, 8, 1, 2)], extractor="impala", features=6),
     **{f"{kind}_{of}": memory(kind, memory_of=of) for kind in ("lstm", "gru") for of in ("each", "actor", "shared")},
     **{f"{kind}_{of}_stacked": memory(kind, memory_of=of, memory_depth=3, pi=(), vf=(), distribution="gaussian", action=2)

@@ -68,28 +68,42 @@ def part(obs, one):
     return x[:, 0].long() if one["kind"] == "index" else x
 
 
-class Combined(nn.Module):
-    """Every image through a net of its own, vectors as they are, all side by side: SB3's CombinedExtractor"""
+class Table(nn.Module):
+    def __init__(self, entries, width):
+        super().__init__()
+        self.embedding = nn.Embedding(entries, width)
+        self.size = width
 
-    def __init__(self, desc, net, features):
+    def forward(self, x):
+        return self.embedding(x)
+
+
+class Combined(nn.Module):
+    """Every image through a net of its own, numbers through tables, vectors as they are, all side by side: SB3's CombinedExtractor.
+    net: of an image; None: its pixels in PyTorch's order"""
+
+    def __init__(self, desc, net):
         super().__init__()
         self.inputs = desc["inputs"]
-        nets = {one["name"]: net(one, features) for one in self.inputs if one["kind"] == "image"}
-        self.size = sum(features if one["kind"] == "image" else one["width"] for one in self.inputs)
+        nets = {}
+        for one in self.inputs:
+            if one["kind"] == "index":
+                nets[one["name"]] = Table(one["entries"], desc["embedding"])
+            elif one["kind"] == "image" and net:
+                nets[one["name"]] = net(one, desc["features"])
+        self.size = sum(nets[one["name"]].size if one["name"] in nets else one["width"] for one in self.inputs)
         if len(self.inputs) > 1:
             self.extractors = nn.ModuleDict(nets)
         else:   # SB3's extractor of a plain image is the net itself
             for name, child in nets[self.inputs[0]["name"]].named_children():
                 self.add_module(name, child)
-            self.alone = [nets[self.inputs[0]["name"]]]
+        self.__dict__["nets"] = nets   # not modules once more
 
     def forward(self, obs):
-        if len(self.inputs) == 1:
-            return self.alone[0](part(obs, self.inputs[0]))
         return torch.cat([self.features_of(one, part(obs, one)) for one in self.inputs], 1)
 
     def features_of(self, one, x):
-        return self.extractors[one["name"]](x) if one["kind"] == "image" else x
+        return self.nets[one["name"]](x) if one["name"] in self.nets else x.flatten(1)
 
 
 class Flat(nn.Module):
@@ -169,7 +183,7 @@ class Policy(nn.Module):
         def features():
             if kind == "layers":
                 return layers()
-            return Combined(desc, image_net, desc["features"]) if image_net else Flat(desc["obs"])
+            return Combined(desc, image_net) if image_net or desc.get("embedding") else Flat(desc["obs"])
 
         self.shares = not desc.get("separate_features")
         if self.shares:

@@ -1,10 +1,13 @@
-// The manta side of parity_torch.py and parity_sb3.py:
+// The manta side of parity_torch.py, parity_sb3.py and onnx_runtime.py:
 //   check FILE       does a case's outputs and gradients match those in its file? On every instruction set there is.
 //   answer FILE OUT  weights of manta's own drawing for a case, and its outputs and gradients with them; answer-sb3 writes the
 //                    weights under every name that Stable-Baselines3 has for them
+//   onnx FILE OUT    the policy as an ONNX model; onnx-full: with a normaliser, bounds and masks
 #include "parity.h"
 
+#include "engine/base/file.h"
 #include "engine/base/rng.h"
+#include "policies/onnx.h"
 #include "policies/state_dict.h"
 
 #include <stdio.h>
@@ -93,8 +96,46 @@ static int write_answer(const char *path, const char *out, int sb3) {
     return status == MT_OK ? 0 : fail();
 }
 
+// ---- a model
+
+// a normaliser, bounds and masks, which the case itself does not have
+static void decorate(mt_onnx_desc *d, float *mean, float *inv_std, float *low, float *high) {
+    const mt_policy_desc *p = &d->policy->desc;
+    int columns = p->input_count ? 0 : p->obs;   // of vectors
+    for (int i = 0; i < p->input_count; i++) columns += p->inputs[i].kind == MT_INPUT_VECTOR ? p->inputs[i].width : 0;
+    parity_draw("mean", 0.5, columns, mean), parity_draw("inv_std", 0.5, columns, inv_std);
+    for (int i = 0; i < columns; i++) inv_std[i] += 1;
+    for (int a = 0; a < p->action; a++) low[a] = -0.1f * (float)(a + 1), high[a] = 0.05f;
+    d->obs_mean = mean, d->obs_inv_std = inv_std, d->clip_obs = 0.7f, d->low = low, d->high = high, d->has_mask = 1;
+}
+
+static mt_status encode_onnx(parity *p, const char *path, int full) {
+    const mt_string_pair metadata = {"made by", "a test"};
+    mt_onnx_desc d = {.policy = p->policy, .param = p->weights.param, .version = "0", .metadata = &metadata, .metadata_count = 1};
+    size_t obs = (size_t)p->policy->desc.obs, actions = (size_t)p->policy->desc.action;
+    float *room = malloc(sizeof *room * 2 * (obs + actions));
+    void *bytes = NULL;
+    size_t size = 0;
+    if (!room) return MT_FAIL(NO_MEMORY, "no memory");
+    if (full) decorate(&d, room, room + obs, room + 2 * obs, room + 2 * obs + actions);
+    mt_status status = mt_onnx_encode(&d, &bytes, &size);
+    if (status == MT_OK) status = mt_file_write_atomic(path, bytes, size, MT_FILE_PUBLIC);
+    free(bytes);
+    free(room);
+    return status;
+}
+
+static int write_onnx(const char *path, const char *out, int full) {
+    parity p;
+    mt_status status = parity_open(path, mt_kernels_cpu(MT_ISA_plain_id), &p);
+    if (status == MT_OK) status = encode_onnx(&p, out, full);
+    parity_close(&p);
+    return status == MT_OK ? 0 : fail();
+}
+
 int main(int argc, char **argv) {
     if (argc == 3 && strcmp(argv[1], "check") == 0) return check(argv[2]);
     if (argc == 4 && strncmp(argv[1], "answer", 6) == 0) return write_answer(argv[2], argv[3], strcmp(argv[1], "answer-sb3") == 0);
-    return fprintf(stderr, "parity_program check FILE | answer FILE OUT | answer-sb3 FILE OUT\n"), 2;
+    if (argc == 4 && strncmp(argv[1], "onnx", 4) == 0) return write_onnx(argv[2], argv[3], strcmp(argv[1], "onnx-full") == 0);
+    return fprintf(stderr, "parity_program check FILE | answer[-sb3] FILE OUT | onnx[-full] FILE OUT\n"), 2;
 }
