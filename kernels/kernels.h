@@ -170,6 +170,15 @@ typedef struct mt_gaussian {
     int log_std_rows;
 } mt_gaussian;
 
+// The numbers of PPO's loss that change from minibatch to minibatch, and from update to update: memory of the back end, so that a
+// captured update is replayed with others.
+typedef struct mt_ppo_scalars {
+    float adv_mean, adv_inv_std;   // of the whole minibatch; 0 and 1: advantages as they are
+    float clip_range;              // > 0
+    float clip_range_vf;           // < 0: the value loss is not clipped
+    float ent_coef, vf_coef;
+} mt_ppo_scalars;
+
 // What PPO's loss reads for each row besides the distribution, and what it writes. Schulman et al. 2017, eq. 7 and 9.
 //   L = mean_B[ max(-adv·ratio, -adv·clip(ratio, 1±clip_range)) + vf_coef·value_loss - ent_coef·entropy ]
 //   value_loss = (value - return)², or with clip_range_vf ≥ 0 SB3's form: (clip(value, old_value ± clip_range_vf) - return)²
@@ -182,21 +191,20 @@ typedef struct mt_ppo_rows {
     const float *returns;        // (B). Nullable without the value term
     const float *old_value;      // (B). Nullable unless clip_range_vf ≥ 0
     const float *value;          // (B). Nullable: without the value term, whose gradient and sum are then not computed
-    float adv_mean, adv_inv_std; // 0 and 1: advantages as they are
-    float clip_range;            // > 0
-    float clip_range_vf;         // < 0: no clipping
-    float ent_coef, vf_coef;
+    const mt_ppo_scalars *scalars;
     float inv_rows;
     float *d_value;              // (B): dL/dvalue
 } mt_ppo_rows;
 
-// Sums over the rows of one call.
+// Sums over rows. A call adds those of its rows to what is there.
 typedef struct mt_ppo_stats {
     double policy_loss, value_loss, entropy;   // Σ rows; value_loss without vf_coef, entropy without ent_coef
     double approx_kl;                          // Σ (ratio - 1) - log ratio   (Schulman, "Approximating KL divergence", k3)
     double clipped;                            // rows with |ratio - 1| > clip_range
     double ratio;                              // Σ ratio
 } mt_ppo_stats;
+
+enum { MT_LOSS_SUMS = 5 };   // of a loss that is not PPO's: add_loss_sums
 
 typedef struct mt_adam {
     int64_t count;
@@ -207,6 +215,14 @@ typedef struct mt_adam {
     float weight_decay;          // decoupled (AdamW); 0 = Adam
     int64_t step;                // t ≥ 1, for the bias correction
 } mt_adam;
+
+// What an update reads and advances where its caller does not wait for it: memory of the back end.
+typedef struct mt_adam_scalars {
+    int64_t step;                // t of the last update
+    float lr;
+    float norm;                  // of the last update's gradient before clipping
+    int32_t halted;              // 1: a norm was not finite. From then on nothing changes until somebody clears it
+} mt_adam_scalars;
 
 // Generalised advantage estimation (Schulman et al. 2016, eq. 16), with the bootstrap value of a truncated episode.
 typedef struct mt_gae {
@@ -306,12 +322,19 @@ typedef struct mt_kernels {
         float *d_mean /* (B, A) */, float *d_log_std, int accumulate, mt_ppo_stats *stats);
     // The value term of `count` rows alone, the same bits as above; nothing of the policy's rows is read.
     void (*ppo_loss_value)(int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats);
+    // Adds what another loss says of its rows: its total with all terms, Σ value losses, Σ entropies, Σ approximate KL, clipped rows;
+    // policy_loss is what the total has besides the value and entropy terms.
+    void (*add_loss_sums)(const double *sums /* (MT_LOSS_SUMS) */, float vf_coef, float ent_coef, mt_ppo_stats *stats);
 
     // ---- advantages
     void (*gae)(const mt_gae *a);
 
     // ---- optimiser
     void (*adam)(const mt_adam *a);
+    // The same with the step and the rate of *scalars, advancing the step, and with the gradient clipped by its global norm as
+    // PyTorch's clip_grad_norm_ has it: grad · min(1, max_norm / (norm + 1e-6)); max_norm 0: not. Of `a`, grad_scale, lr and step
+    // are not read. norms: where the norm goes, too. Nullable
+    void (*adam_clipped)(const mt_adam *a, float max_norm, mt_adam_scalars *scalars, float *norms);
 
     // ---- reductions: fixed order, fp64 where sums are long
     double (*sum)(int64_t count, const float *x);

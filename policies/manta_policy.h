@@ -30,8 +30,8 @@
  * All arrays are fp32 unless said, dense, row-major, and never overlap unless said. Parameters, gradients and workspaces begin at
  * multiples of 64 bytes; any other array may lie anywhere.
  *
- * GPU. With MANTA_ON_CUDA the same functions are also called with `device` MANTA_DEVICE_CUDA: then every array of floats, ints or
- * bytes lies in device memory (the arrays of pointers do not), `stream` is the cudaStream_t of the device that is current, and a function
+ * GPU. With MANTA_ON_CUDA the same functions are also called with `device` MANTA_DEVICE_CUDA: then every array of numbers lies in
+ * device memory (the arrays of pointers do not), `stream` is the cudaStream_t of the device that is current, and a function
  * only queues work there: it neither waits nor allocates. A CUDA graph may hold forward and backward; a loss, whose numbers change, is
  * called for every minibatch. create, plan and init are the CPU's.
  */

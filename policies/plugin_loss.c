@@ -6,6 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+// what the kernels' add_loss_sums reads
+_Static_assert(MANTA_LOSS_TOTAL == 0 && MANTA_LOSS_VALUE == 1 && MANTA_LOSS_ENTROPY == 2 && MANTA_LOSS_APPROX_KL == 3 && MANTA_LOSS_CLIPPED == 4,
+    "in this order");
+_Static_assert((int)MANTA_LOSS_SUMS == (int)MT_LOSS_SUMS, "and no more");
+
 static mt_status make_instance(mt_plugin_loss *l, const manta_policy_option *options, int option_count) {
     char error[MANTA_ERROR_BYTES] = "", what[MT_PLUGIN_NAME_BYTES + 16];
     manta_loss_config config = {.struct_size = sizeof config, .action = &l->action, .option_count = (uint32_t)option_count, .options = options};
@@ -45,15 +50,8 @@ void mt_plugin_loss_destroy(mt_plugin_loss *l) {
     free(l);
 }
 
-mt_ppo_stats mt_plugin_loss_gradient(const mt_plugin_loss *l, const mt_kernels *k, manta_loss_batch batch) {
-    double sums[MANTA_LOSS_SUMS] = {0};
+void mt_plugin_loss_gradient(const mt_plugin_loss *l, const mt_kernels *k, manta_loss_batch batch) {
     mt_plugin_place place = mt_plugin_place_of(k);
-    batch.struct_size = sizeof batch, batch.device = place.device, batch.stream = place.stream;
-    batch.action = &l->action, batch.sums = sums;
+    batch.struct_size = sizeof batch, batch.device = place.device, batch.stream = place.stream, batch.action = &l->action;
     l->desc->gradient(l->instance, &batch);
-    double value = sums[MANTA_LOSS_VALUE], entropy = sums[MANTA_LOSS_ENTROPY];
-    return (mt_ppo_stats){
-        .policy_loss = sums[MANTA_LOSS_TOTAL] - batch.vf_coef * value + batch.ent_coef * entropy,
-        .value_loss = value, .entropy = entropy, .approx_kl = sums[MANTA_LOSS_APPROX_KL], .clipped = sums[MANTA_LOSS_CLIPPED],
-    };
 }

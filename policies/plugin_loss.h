@@ -15,8 +15,7 @@ mt_status mt_plugin_loss_create(const manta_loss_desc *desc, const mt_policy *po
     int option_count, mt_plugin_loss **out);
 void mt_plugin_loss_destroy(mt_plugin_loss *loss);   // Nullable
 
-// batch: all but action, sums and where its arrays lie, which k knows. d_log_std is zero before. Returns what it says of the rows: policy_loss is what its total
-// has besides the value and entropy terms with their coefficients.
-mt_ppo_stats mt_plugin_loss_gradient(const mt_plugin_loss *loss, const mt_kernels *k, manta_loss_batch batch);
+// batch: all but action and where its arrays lie, which k knows. d_log_std is zero before.
+void mt_plugin_loss_gradient(const mt_plugin_loss *loss, const mt_kernels *k, manta_loss_batch batch);
 
 #endif

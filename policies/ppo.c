@@ -18,6 +18,7 @@ void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const m
     MT_ARENA_ADD(arena, space->old_value, max_rows);
     MT_ARENA_ADD(arena, space->d_head, max_rows * policy->head);
     MT_ARENA_ADD(arena, space->d_value, max_rows);
+    MT_ARENA_ADD(arena, space->loss_sums, MANTA_LOSS_SUMS);
     MT_ARENA_ADD(arena, space->d_log_std, policy->desc.distribution == MT_DIST_CATEGORICAL ? 0 : max_rows * policy->desc.action);
 }
 
@@ -47,59 +48,55 @@ static mt_sequences gather_sequences(const mt_kernels *k, const mt_segment *s, c
     return (mt_sequences){.steps = steps, .envs = envs, .start = space->start, .state = space->state, .state_stride = s->shape.state};
 }
 
-static mt_ppo_stats plugin_loss_of(const mt_policy *policy, const mt_kernels *k, const mt_ppo_share *share, const mt_policy_output *out,
-    const mt_ppo_rows *loss, int64_t rows, mt_ppo_space *space) {
+static void plugin_loss_of(const mt_policy *policy, const mt_kernels *k, const mt_ppo_share *share, const mt_policy_output *out,
+    float inv_rows, int64_t rows, mt_ppo_space *space, mt_ppo_stats *stats) {
+    const mt_ppo_scalars *now = share->host_scalars;
     int gaussian = policy->desc.distribution != MT_DIST_CATEGORICAL;
     if (gaussian) k->zero((int64_t)sizeof *space->d_log_std * policy->desc.action * (policy->log_std_rows ? rows : 1), space->d_log_std);
-    return mt_plugin_loss_gradient(share->loss, k, (manta_loss_batch){
+    mt_plugin_loss_gradient(share->loss, k, (manta_loss_batch){
         .rows = rows, .head = out->head, .log_std = out->log_std, .log_std_rows = (uint32_t)policy->log_std_rows,
         .value = out->value, .choice = space->choice, .taken = space->action, .mask = space->mask, .old_log_prob = space->log_prob,
-        .advantage = space->advantage, .adv_mean = loss->adv_mean, .adv_inv_std = loss->adv_inv_std, .returns = space->returns, .old_value = space->old_value, .clip_range = loss->clip_range,
-        .clip_range_vf = loss->clip_range_vf, .ent_coef = loss->ent_coef, .vf_coef = loss->vf_coef, .inv_rows = loss->inv_rows,
-        .d_head = space->d_head, .d_value = space->d_value, .d_log_std = gaussian ? space->d_log_std : NULL});
+        .advantage = space->advantage, .adv_mean = now->adv_mean, .adv_inv_std = now->adv_inv_std, .returns = space->returns,
+        .old_value = space->old_value, .clip_range = now->clip_range, .clip_range_vf = now->clip_range_vf, .ent_coef = now->ent_coef,
+        .vf_coef = now->vf_coef, .inv_rows = inv_rows, .d_head = space->d_head, .d_value = space->d_value,
+        .d_log_std = gaussian ? space->d_log_std : NULL, .sums = space->loss_sums});
+    k->add_loss_sums(space->loss_sums, now->vf_coef, now->ent_coef, stats);
 }
 
-static mt_ppo_stats loss_of(const mt_policy *policy, const mt_kernels *k, const mt_ppo_share *share,
-    const mt_policy_output *out, const mt_ppo_rows *loss, int64_t rows, mt_ppo_space *space) {
-    mt_ppo_stats sums = {0};
+static void loss_of(const mt_policy *policy, const mt_kernels *k, const mt_ppo_share *share, const mt_policy_output *out,
+    const mt_ppo_rows *loss, int64_t rows, mt_ppo_space *space, mt_ppo_stats *stats) {
     if (share->loss) {
         MT_ASSERT(share->parts == MT_POLICY_BOTH);
-        return plugin_loss_of(policy, k, share, out, loss, rows, space);
-    }
-    if (!(share->parts & MT_POLICY_ACTOR)) {
-        k->ppo_loss_value(rows, loss, &sums);
+        plugin_loss_of(policy, k, share, out, loss->inv_rows, rows, space, stats);
+    } else if (!(share->parts & MT_POLICY_ACTOR)) {
+        k->ppo_loss_value(rows, loss, stats);
     } else if (policy->desc.distribution == MT_DIST_CATEGORICAL) {
         const uint8_t *mask = share->segment->shape.masked ? space->mask : NULL;
         mt_categorical d = mt_policy_categorical(policy, out, mask, rows);
-        k->ppo_loss_categorical(&d, space->choice, loss, space->d_head, &sums);
+        k->ppo_loss_categorical(&d, space->choice, loss, space->d_head, stats);
     } else {
         mt_gaussian d = mt_policy_gaussian(policy, out, rows);
-        k->ppo_loss_gaussian(&d, space->action, loss, space->d_head, space->d_log_std, 0, &sums);
+        k->ppo_loss_gaussian(&d, space->action, loss, space->d_head, space->d_log_std, 0, stats);
     }
-    return sums;
 }
 
 // forward, loss and backward of the rows that lie gathered in the workspace
 static void gradient_of_gathered(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights,
-    const mt_ppo_share *share, const mt_ppo_coefficients *coef, int64_t rows, const mt_sequences *sequences, mt_ppo_space *space,
-    float *grad, int accumulate, mt_ppo_stats *stats) {
+    const mt_ppo_share *share, int64_t rows, const mt_sequences *sequences, mt_ppo_space *space, float *grad, int accumulate,
+    mt_ppo_stats *stats) {
     mt_policy_output out = mt_policy_forward(policy, k, weights, space->obs, rows, sequences, share->parts, &space->net);
     mt_ppo_rows loss = {
         .old_log_prob = space->log_prob, .advantage = space->advantage, .returns = space->returns,
-        .old_value = coef->clip_range_vf >= 0 ? space->old_value : NULL, .value = out.value,
-        .adv_mean = share->adv_mean, .adv_inv_std = share->adv_inv_std,
-        .clip_range = coef->clip_range, .clip_range_vf = coef->clip_range_vf,
-        .ent_coef = coef->ent_coef, .vf_coef = coef->vf_coef, .inv_rows = share->inv_rows, .d_value = space->d_value,
+        .old_value = share->clips_value ? space->old_value : NULL, .value = out.value,
+        .scalars = share->scalars, .inv_rows = share->inv_rows, .d_value = space->d_value,
     };
-    mt_ppo_stats sums = loss_of(policy, k, share, &out, &loss, rows, space);
+    loss_of(policy, k, share, &out, &loss, rows, space, stats);
     mt_policy_backward(policy, k, weights, space->obs, rows, sequences, share->parts, space->d_head, space->d_value, space->d_log_std,
         &space->net, grad, accumulate);
-    stats->policy_loss += sums.policy_loss, stats->value_loss += sums.value_loss, stats->entropy += sums.entropy;
-    stats->approx_kl += sums.approx_kl, stats->clipped += sums.clipped, stats->ratio += sums.ratio;
 }
 
 void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const mt_ppo_share *share,
-    const mt_ppo_coefficients *coef, mt_ppo_space *space, float *grad, mt_ppo_stats *stats) {
+    mt_ppo_space *space, float *grad, mt_ppo_stats *stats) {
     const mt_segment *s = share->segment;
     if (share->count == 0) k->zero((int64_t)sizeof *grad * mt_policy_range_of(policy, share->parts).count, grad);
     int64_t steps = share->count && policy->recurrent ? s->shape.steps : 1, at_once = space->net.net.max_rows / steps;
@@ -108,8 +105,7 @@ void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weig
         const int32_t *index = share->index + first;
         mt_sequences sequences;
         if (policy->recurrent) sequences = gather_sequences(k, s, index, count, space), index = space->row;
-        gather(k, s, index, count * steps, share->parts, coef->clip_range_vf >= 0 || share->loss, space);
-        gradient_of_gathered(policy, k, weights, share, coef, count * steps, policy->recurrent ? &sequences : NULL, space, grad, first > 0,
-            stats);
+        gather(k, s, index, count * steps, share->parts, share->clips_value || share->loss, space);
+        gradient_of_gathered(policy, k, weights, share, count * steps, policy->recurrent ? &sequences : NULL, space, grad, first > 0, stats);
     }
 }

@@ -10,22 +10,17 @@
 #include "policies/policy.h"
 #include "replay/segment.h"
 
-// What changes with the schedules: the same for all rows of a minibatch.
-typedef struct mt_ppo_coefficients {
-    float clip_range;      // > 0
-    float clip_range_vf;   // < 0: the value loss is not clipped
-    float ent_coef, vf_coef;
-} mt_ppo_coefficients;
-
-// One worker's share of one minibatch.
+// One worker's share of one minibatch. Its arrays are memory of the kernels', as are weights, workspace, gradient and statistics.
 typedef struct mt_ppo_share {
     int parts;                    // the nets whose gradient is wanted (MT_POLICY_ACTOR, MT_POLICY_CRITIC or both)
     const mt_segment *segment;
     const int32_t *index;         // (count): rows t·N + n; of a recurrent policy environments n, whose whole sequences are meant
     int64_t count;                // 0 is allowed: the gradient is zero
     float inv_rows;               // 1 / rows of the whole minibatch over all workers
-    float adv_mean, adv_inv_std;  // of the whole minibatch; 0 and 1 to leave advantages as they are
+    const mt_ppo_scalars *scalars;   // the same for all rows of a minibatch
+    int clips_value;              // scalars->clip_range_vf ≥ 0
     const mt_plugin_loss *loss;   // in place of PPO's, of both parts together. Nullable
+    const mt_ppo_scalars *host_scalars;   // with a plugin's loss: the same as *scalars, where the host reads them
 } mt_ppo_share;
 
 typedef struct mt_ppo_space {
@@ -37,6 +32,7 @@ typedef struct mt_ppo_space {
     uint8_t *start;                                                     // (max_rows)
     float *state;                                                       // (max_rows / T, S)
     float *d_head, *d_value, *d_log_std;
+    double *loss_sums;                                                  // (MANTA_LOSS_SUMS): a plugin's
 } mt_ppo_space;
 
 // max_rows: rows processed at once, of a recurrent policy at least a sequence of T; larger shares are cut into pieces that stay in
@@ -47,6 +43,6 @@ void mt_ppo_space_register(mt_ppo_space *space, const mt_policy *policy, const m
 // Writes the gradient of the share's parts (their range of the slab, padding untouched) and adds their sums to *stats. The
 // bits are the same for the parts together and apart. An undivided policy's parts come together alone.
 void mt_ppo_gradient(const mt_policy *policy, const mt_kernels *k, const mt_weights *weights, const mt_ppo_share *share,
-    const mt_ppo_coefficients *coef, mt_ppo_space *space, float *grad, mt_ppo_stats *stats);
+    mt_ppo_space *space, float *grad, mt_ppo_stats *stats);
 
 #endif

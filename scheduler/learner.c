@@ -62,13 +62,12 @@ struct mt_learner {
     int64_t step;
     mt_comm_slab *slab;          // owned
     double *all_moments;         // (W, moments of one worker)
-    double *scale;               // (epochs, minibatches, 2): advantage's mean and 1/std of the whole minibatch
+    mt_ppo_scalars *scalars;     // (epochs, minibatches)
     uint32_t *words;             // (threads, words of one permutation)
     int64_t word_count;
     uint64_t iteration;          // of the running update
     int epoch;
     int64_t minibatch;
-    mt_ppo_coefficients coef;
     mt_adam adam;                // but for the slabs
 };
 
@@ -129,7 +128,7 @@ static mt_status allocate(mt_learner *l) {
     MT_ARENA_ADD(arena, l->v, params);
     MT_ARENA_ADD(arena, l->received, mt_comm_size(l->column) > 1 ? l->range.count + TAIL_FLOATS : 0);
     MT_ARENA_ADD(arena, l->all_moments, moment_count(l) * d->workers);
-    MT_ARENA_ADD(arena, l->scale, 2 * epochs * l->minibatches);
+    MT_ARENA_ADD(arena, l->scalars, epochs * l->minibatches);
     MT_ARENA_ADD(arena, l->rows, l->minibatches);
     // of the largest worker of all ranks: it strides the counters of the shuffle, which must not depend on the layout
     int64_t most_units = 0;
@@ -290,25 +289,30 @@ static void combine_moments(mt_learner *l, mt_learner_report *report) {
         }
         // SB3: (a - mean)/(std + 1e-8) with the unbiased std; a minibatch of one row is left as it is
         int use = c->normalize_advantage && n > 1;
-        l->scale[2 * p] = use ? sum / n : 0;
-        l->scale[2 * p + 1] = use ? 1 / (sqrt(variance(n, sum, squares) * n / (n - 1)) + 1e-8) : 1;
+        l->scalars[p] = (mt_ppo_scalars){
+            .adv_mean = (float)(use ? sum / n : 0),
+            .adv_inv_std = (float)(use ? 1 / (sqrt(variance(n, sum, squares) * n / (n - 1)) + 1e-8) : 1),
+            .clip_range = (float)report->clip_range, .clip_range_vf = (float)report->clip_range_vf,
+            .ent_coef = (float)c->ent_coef, .vf_coef = (float)c->vf_coef,
+        };
     }
 }
 
 // ---- the minibatches
 
+static const mt_ppo_scalars *scalars_now(const mt_learner *l) { return &l->scalars[l->epoch * l->minibatches + l->minibatch]; }
+
 // some parts of one share
 static void gradient_of(mt_learner *l, share_worker *w, int parts, mt_ppo_space *space) {
     int64_t first = share_start(l, w->envs, l->minibatch), end = share_start(l, w->envs, l->minibatch + 1);
-    const double *scale = l->scale + 2 * (l->epoch * l->minibatches + l->minibatch);
     mt_ppo_share share = {
         .parts = parts, .segment = w->segment, .index = w->order + w->units * l->epoch + first, .count = end - first,
-        .inv_rows = (float)(1.0 / (double)l->rows[l->minibatch]),
-        .adv_mean = (float)scale[0], .adv_inv_std = (float)scale[1], .loss = l->desc.loss,
+        .inv_rows = (float)(1.0 / (double)l->rows[l->minibatch]), .scalars = scalars_now(l), .host_scalars = scalars_now(l),
+        .clips_value = scalars_now(l)->clip_range_vf >= 0, .loss = l->desc.loss,
     };
     mt_ppo_stats stats = {0};
     float *grad = w->slab + (mt_policy_range_of(l->desc.policy, parts).first - l->range.first), *tail = w->slab + l->range.count;
-    mt_ppo_gradient(l->desc.policy, l->desc.kernels, &l->weights, &share, &l->coef, space, grad, &stats);
+    mt_ppo_gradient(l->desc.policy, l->desc.kernels, &l->weights, &share, space, grad, &stats);
     int others = ~l->parts;   // computed nowhere here: zero
     if ((parts | others) & MT_POLICY_ACTOR) {
         tail[POLICY_LOSS] = (float)stats.policy_loss, tail[ENTROPY] = (float)stats.entropy;
@@ -376,9 +380,10 @@ static mt_status apply_gradient(mt_learner *l, double norm, float lr) {
 
 static void add_stats(const mt_learner *l, const double *total, mt_learner_report *r) {
     double inv = 1.0 / (double)l->rows[l->minibatch];
+    const mt_ppo_scalars *now = scalars_now(l);
     r->policy_loss += total[POLICY_LOSS] * inv, r->value_loss += total[VALUE_LOSS] * inv, r->entropy += total[ENTROPY] * inv;
     r->approx_kl += total[APPROX_KL] * inv, r->clip_fraction += total[CLIPPED] * inv;
-    r->loss += (total[POLICY_LOSS] + l->coef.vf_coef * total[VALUE_LOSS] - l->coef.ent_coef * total[ENTROPY]) * inv;
+    r->loss += (total[POLICY_LOSS] + now->vf_coef * total[VALUE_LOSS] - now->ent_coef * total[ENTROPY]) * inv;
 }
 
 // l->sum = the slabs of all workers, added in worker order. Where all of them are this rank's, the first is added to: every
@@ -458,8 +463,6 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
     report->learning_rate = mt_schedule_at(c->learning_rate, remaining);
     report->clip_range = mt_schedule_at(c->clip_range, remaining);
     report->clip_range_vf = c->clip_range_vf.value < 0 ? -1 : mt_schedule_at(c->clip_range_vf, remaining);
-    l->coef = (mt_ppo_coefficients){.clip_range = (float)report->clip_range, .clip_range_vf = (float)report->clip_range_vf,
-        .ent_coef = (float)c->ent_coef, .vf_coef = (float)c->vf_coef};
     l->iteration = iteration;
     for (int i = 0; i < l->shares; i++) l->share[i].segment = segments[i];
 

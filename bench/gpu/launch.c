@@ -7,6 +7,7 @@
 
 enum { CALLS = 100 };
 static float *x, *y;
+static mt_adam_scalars *scalars;
 static mt_cuda_dense *dense;
 static mt_cuda_graph *graph;
 
@@ -43,13 +44,10 @@ static mt_status small_update(void) {
         .m = at + 6 * SIZE,
         .v = at + 7 * SIZE,
         .grad = dw,
-        .grad_scale = 1,
-        .lr = 1e-9f,
         .beta1 = 0.9f,
         .beta2 = 0.999f,
-        .eps = 1e-5f,
-        .step = 10};
-    return mt_cuda_adam(&bench_gpu.cuda, &a, NULL, 0.5f, y + 5 * SIZE);
+        .eps = 1e-5f};
+    return mt_cuda_adam_clipped(&bench_gpu.cuda, &a, 0.5f, scalars, NULL);
 }
 
 static mt_status launch_graph(void) { return mt_cuda_graph_launch(graph, bench_gpu.cuda.stream); }
@@ -76,9 +74,9 @@ static void compare(const char *what, mt_status (*fn)(void), double divisor) {
 
 void bench_launches(void) {
     gpu_must(mt_cuda_dense_create(&bench_gpu.cuda, MT_CUDA_FP32, &dense));
-    x = gpu_floats(1 << 16, 0.01f, 0.02f), y = gpu_floats(1 << 16, 0.01f, 0.02f);
+    x = gpu_floats(1 << 16, 0.01f, 0.02f), y = gpu_floats(1 << 16, 0.01f, 0.02f), scalars = gpu_zeros(sizeof *scalars);
     compare("one of 100 short kernels", short_kernels, CALLS);
     compare("an update of 2 layers of 64 at 64 rows", small_update, 1);
-    gpu_free(x), gpu_free(y);
+    gpu_free(x), gpu_free(y), gpu_free(scalars);
     mt_cuda_dense_destroy(dense);
 }

@@ -19,7 +19,9 @@ static struct inputs {
     uint32_t *words;
     int32_t *action, *index, *nvec;
     double *result;
+    mt_ppo_scalars *scalars;
     mt_ppo_stats *stats;
+    mt_adam_scalars *adam;
 } x;
 static mt_activation act;
 static int columns;
@@ -54,13 +56,10 @@ static mt_status call_adam(void *u) {
         .m = x.out_2,
         .v = x.d,
         .grad = x.c,
-        .grad_scale = 1,
-        .lr = 1e-9f,
         .beta1 = 0.9f,
         .beta2 = 0.999f,
-        .eps = 1e-5f,
-        .step = 10};
-    return mt_cuda_adam(CUDA, &a, NULL, 0.5f, x.small);
+        .eps = 1e-5f};
+    return mt_cuda_adam_clipped(CUDA, &a, 0.5f, x.adam, NULL);
 }
 static mt_status call_normalise(void *u) {
     return (void)u, mt_cuda_normalise(CUDA, N / columns, columns, x.small, x.small_2, 10, x.a, x.out);
@@ -117,7 +116,7 @@ static mt_status call_log_prob(void *u) {
     return (void)u, mt_cuda_categorical_log_prob(CUDA, &categorical, x.action, x.out, x.out_2);
 }
 static mt_status call_loss(void *u) {
-    return (void)u, mt_cuda_ppo_loss_categorical(CUDA, &categorical, x.action, &ppo, NULL, x.out, x.stats);
+    return (void)u, mt_cuda_ppo_loss_categorical(CUDA, &categorical, x.action, &ppo, x.out, x.stats);
 }
 static mt_status call_gaussian_sample(void *u) {
     return (void)u, mt_cuda_gaussian_sample(CUDA, &gaussian, x.b, x.out, x.out_2);
@@ -126,9 +125,9 @@ static mt_status call_gaussian_log_prob(void *u) {
     return (void)u, mt_cuda_gaussian_log_prob(CUDA, &gaussian, x.b, x.out, x.out_2);
 }
 static mt_status call_gaussian_loss(void *u) {
-    return (void)u, mt_cuda_ppo_loss_gaussian(CUDA, &gaussian, x.b, &ppo, NULL, x.out, x.small, 0, x.stats);
+    return (void)u, mt_cuda_ppo_loss_gaussian(CUDA, &gaussian, x.b, &ppo, x.out, x.small, 0, x.stats);
 }
-static mt_status call_value(void *u) { return (void)u, mt_cuda_ppo_loss_value(CUDA, N, &ppo, NULL, x.stats); }
+static mt_status call_value(void *u) { return (void)u, mt_cuda_ppo_loss_value(CUDA, N, &ppo, x.stats); }
 static mt_status call_gae(void *context) { return mt_cuda_gae(CUDA, context); }
 static mt_status call_gather(void *context) {
     return mt_cuda_gather_rows(CUDA, rows, *(int64_t *)context, x.a, x.index, x.out);
@@ -149,16 +148,14 @@ static mt_status call_noise(void *u) { return (void)u, mt_cuda_gsde_noise(CUDA, 
 static void distributions(void) {
     static const int actions[] = {2, 4, 6, 18};
     char name[64];
+    const mt_ppo_scalars scalars = {.adv_inv_std = 1, .clip_range = 0.2f, .clip_range_vf = -1, .ent_coef = 0.01f, .vf_coef = 0.5f};
+    gpu_must(mt_cuda_stream_copy(&bench_gpu.device, CUDA->stream, x.scalars, &scalars, sizeof scalars));
     ppo = (mt_ppo_rows){.old_log_prob = x.c,
         .advantage = x.c + 1024,
         .returns = x.d,
         .old_value = x.d + 1024,
         .value = x.d + 2048,
-        .adv_inv_std = 1,
-        .clip_range = 0.2f,
-        .clip_range_vf = -1,
-        .ent_coef = 0.01f,
-        .vf_coef = 0.5f,
+        .scalars = x.scalars,
         .inv_rows = 1e-6f,
         .d_value = x.out_2};
     for (int i = 0; i < 4; i++) {
@@ -278,6 +275,7 @@ void bench_own_kernels(void) {
     x.flags = gpu_zeros(2 * (int64_t)N), x.words = gpu_words(N, 0), x.action = gpu_words(N, 2),
     x.index = gpu_words(N / 4, N / 64);
     x.nvec = gpu_zeros(64), x.result = gpu_zeros(8 * 1024), x.stats = gpu_zeros(sizeof *x.stats);
+    x.scalars = gpu_zeros(sizeof *x.scalars), x.adam = gpu_zeros(sizeof *x.adam);
     copy_rate = 2.0 * 2 * 4 * N / gpu_seconds(call_copy, NULL);
     gpu_row("device-to-device copy of 128 MiB", copy_rate * 1e-9, "GB/s", NULL, 0);
     elements();
@@ -285,6 +283,6 @@ void bench_own_kernels(void) {
     others();
     images();
     void *all[] = {x.a, x.b, x.c, x.d, x.out, x.out_2, x.small, x.small_2, x.flags, x.words, x.action, x.index, x.nvec,
-        x.result, x.stats};
+        x.result, x.stats, x.scalars, x.adam};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) gpu_free(all[i]);
 }

@@ -138,6 +138,7 @@ static void call_gaussian_sample(void *c) {
 }
 static policy_call policy(int logit_count, const int32_t *nvec, int components, int dim, int by_rows) {
     enum { room = 4096 * 8 };
+    static const mt_ppo_scalars scalars = {.adv_inv_std = 1, .clip_range = 0.2f, .clip_range_vf = -1, .ent_coef = 0.01f, .vf_coef = 0.5f};
     policy_call p = {.action = words(room, 2),
         .words = words(room, 0),
         .x = floats(room, -1, 1),
@@ -154,11 +155,7 @@ static policy_call policy(int logit_count, const int32_t *nvec, int components, 
         .advantage = floats(4096, -1, 1),
         .returns = floats(4096, -1, 1),
         .value = floats(4096, -1, 1),
-        .adv_inv_std = 1,
-        .clip_range = 0.2f,
-        .clip_range_vf = -1,
-        .ent_coef = 0.01f,
-        .vf_coef = 0.5f,
+        .scalars = &scalars,
         .inv_rows = 1.0f / 64,
         .d_value = floats(4096, 0, 0)};
     return p;

@@ -105,3 +105,15 @@ void MT_ISA_NAME(mt_adam)(const mt_adam *a) {
 }
 
 #endif
+
+void MT_ISA_NAME(mt_adam_clipped)(const mt_adam *a, float max_norm, mt_adam_scalars *scalars, float *norms) {
+    double norm = sqrt(MT_ISA_NAME(mt_sum_squares)(a->count, a->grad));
+    scalars->norm = (float)norm;
+    if (norms) *norms = (float)norm;
+    if (!isfinite(norm)) scalars->halted = 1;
+    if (scalars->halted) return;
+    mt_adam now = *a;
+    now.grad_scale = max_norm > 0 && norm > (double)max_norm ? (float)((double)max_norm / (norm + 1e-6)) : 1.0f;
+    now.lr = scalars->lr, now.step = ++scalars->step;
+    MT_ISA_NAME(mt_adam)(&now);
+}

@@ -39,39 +39,43 @@ LANE_INLINE void sums_add(loss_sums *s, const vf *x, int n) {
 }
 static void sums_finish(loss_sums *s, mt_ppo_stats *out) {
     sums_flush(s);
-    *out = (mt_ppo_stats){
-        .policy_loss = lane_sum_d(s->wide[0]),
-        .value_loss = lane_sum_d(s->wide[1]),
-        .entropy = lane_sum_d(s->wide[2]),
-        .approx_kl = lane_sum_d(s->wide[3]),
-        .clipped = lane_sum_d(s->wide[4]),
-        .ratio = lane_sum_d(s->wide[5]),
-    };
+    out->policy_loss += lane_sum_d(s->wide[0]);
+    out->value_loss += lane_sum_d(s->wide[1]);
+    out->entropy += lane_sum_d(s->wide[2]);
+    out->approx_kl += lane_sum_d(s->wide[3]);
+    out->clipped += lane_sum_d(s->wide[4]);
+    out->ratio += lane_sum_d(s->wide[5]);
 }
 
 // ---- what both distributions share
 
+// a call's arguments where no store can change them
+typedef struct loss_rows {
+    mt_ppo_rows rows;
+    mt_ppo_scalars now;
+} loss_rows;
+
 // value term of n rows from b on: writes d_value, returns the loss
-LANE_INLINE vf value_tile(const mt_ppo_rows *r, int64_t b, int n) {
-    vf value = lane_load_n(r->value + b, n), target = lane_load_n(r->returns + b, n);
-    const vf scale = vf_set(2.0f * r->vf_coef * r->inv_rows);
-    if (r->clip_range_vf < 0) {
+LANE_INLINE vf value_tile(const loss_rows *r, int64_t b, int n) {
+    vf value = lane_load_n(r->rows.value + b, n), target = lane_load_n(r->rows.returns + b, n);
+    const vf scale = vf_set(2.0f * r->now.vf_coef * r->rows.inv_rows);
+    if (r->now.clip_range_vf < 0) {
         vf error = value - target;
-        lane_store_n(r->d_value + b, scale * error, n);
+        lane_store_n(r->rows.d_value + b, scale * error, n);
         return error * error;
     }
-    const vf range = vf_set(r->clip_range_vf);
-    vf old = lane_load_n(r->old_value + b, n), moved = value - old;
+    const vf range = vf_set(r->now.clip_range_vf);
+    vf old = lane_load_n(r->rows.old_value + b, n), moved = value - old;
     vf error = old + lane_clamp(moved, -range, range) - target;
-    lane_store_n(r->d_value + b, vf_where(vf_le(vf_abs(moved), range), scale * error), n);
+    lane_store_n(r->rows.d_value + b, vf_where(vf_le(vf_abs(moved), range), scale * error), n);
     return error * error;
 }
 
 // dL/dlog p of n rows; adds the tile's statistics
-LANE_INLINE vf policy_tile(const mt_ppo_rows *r, int64_t b, int n, vf log_prob, vf entropy, loss_sums *sums) {
-    vf adv = (lane_load_n(r->advantage + b, n) - r->adv_mean) * r->adv_inv_std;
-    vf log_ratio = log_prob - lane_load_n(r->old_log_prob + b, n), ratio = vf_exp(log_ratio);
-    const vf low = vf_set(1.0f - r->clip_range), high = vf_set(1.0f + r->clip_range);
+LANE_INLINE vf policy_tile(const loss_rows *r, int64_t b, int n, vf log_prob, vf entropy, loss_sums *sums) {
+    vf adv = (lane_load_n(r->rows.advantage + b, n) - r->now.adv_mean) * r->now.adv_inv_std;
+    vf log_ratio = log_prob - lane_load_n(r->rows.old_log_prob + b, n), ratio = vf_exp(log_ratio);
+    const vf low = vf_set(1.0f - r->now.clip_range), high = vf_set(1.0f + r->now.clip_range);
     vf free = adv * ratio, clipped = adv * lane_clamp(ratio, low, high);
     vm whole = vm_or(vm_and(vf_le(low, ratio), vf_le(ratio, high)), vf_lt(free, clipped));
     vf used = vf_select(whole, free, vf_where(vf_eq(free, clipped), 0.5f * free));
@@ -79,28 +83,29 @@ LANE_INLINE vf policy_tile(const mt_ppo_rows *r, int64_t b, int n, vf log_prob, 
     used = vf_select(vf_isnan(free), free, used);
     vf stats[STATS] = {
         -vf_min(clipped, free),
-        r->value ? value_tile(r, b, n) : vf_set(0.0f),
+        r->rows.value ? value_tile(r, b, n) : vf_set(0.0f),
         entropy,
         (ratio - 1.0f) - log_ratio,
-        vf_where(vf_lt(vf_set(r->clip_range), vf_abs(ratio - 1.0f)), vf_set(1.0f)),
+        vf_where(vf_lt(vf_set(r->now.clip_range), vf_abs(ratio - 1.0f)), vf_set(1.0f)),
         ratio,
     };
     sums_add(sums, stats, n);
-    return used * -r->inv_rows;
+    return used * -r->rows.inv_rows;
 }
 
 // ---- the value term alone
 
-LANE_INLINE void value_only(const mt_ppo_rows *r, loss_sums *sums, int64_t b, int n) {
+LANE_INLINE void value_only(const loss_rows *r, loss_sums *sums, int64_t b, int n) {
     vf stats[STATS] = {};
     stats[1] = value_tile(r, b, n);
     sums_add(sums, stats, n);
 }
 
 void MT_ISA_NAME(mt_ppo_loss_value)(int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats) {
+    const loss_rows r = {*rows, *rows->scalars};
     loss_sums sums;
     sums_start(&sums);
-    FOR_TILES(count, value_only(rows, &sums, b, n));
+    FOR_TILES(count, value_only(&r, &sums, b, n));
     sums_finish(&sums, stats);
 }
 
@@ -112,14 +117,14 @@ LANE_INLINE vf d_logit(vf p, vf log_p, vf entropy, vm chosen, vf d_log_prob, vf 
     return vf_fma(bonus * p, log_p + entropy, d);
 }
 
-LANE_INLINE void categorical_small(int k_count, const mt_categorical *d, const int32_t *action, const mt_ppo_rows *r,
+LANE_INLINE void categorical_small(int k_count, const mt_categorical *d, const int32_t *action, const loss_rows *r,
     float *d_logits, loss_sums *sums, int64_t b, int n) {
     vf z[CATEGORICAL_SMALL], e[CATEGORICAL_SMALL];
     tile_load(z, k_count, d->logits + b * k_count, n);
     softmax_tile s = softmax_small(k_count, z, e);
     vi a = tile_column_i(action + b, 1, n);
     vf g = policy_tile(r, b, n, small_pick(k_count, z, a) - s.log_total, s.entropy, sums);
-    const vf bonus = vf_set(r->ent_coef * r->inv_rows);
+    const vf bonus = vf_set(r->now.ent_coef * r->rows.inv_rows);
     for (int k = 0; k < k_count; k++)
         z[k] = d_logit(e[k] * s.inv_total, z[k] - s.log_total, s.entropy, vi_eq(a, k), g, bonus);
     tile_store(d_logits + b * k_count, k_count, z, n);
@@ -135,7 +140,7 @@ static void component_gradient(
 }
 
 // any number of components: their log-probabilities add up before any gradient is known
-static void categorical_tile(const mt_categorical *d, const int32_t *action, const mt_ppo_rows *r, float *d_logits,
+static void categorical_tile(const mt_categorical *d, const int32_t *action, const loss_rows *r, float *d_logits,
     loss_sums *sums, int64_t b, int n) {
     vf log_prob = {}, entropy = {};
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
@@ -147,7 +152,7 @@ static void categorical_tile(const mt_categorical *d, const int32_t *action, con
         entropy += s.entropy;
     }
     vf g = policy_tile(r, b, n, log_prob, entropy, sums);
-    const vf bonus = vf_set(r->ent_coef * r->inv_rows);
+    const vf bonus = vf_set(r->now.ent_coef * r->rows.inv_rows);
     for (int i = 0, offset = 0; i < d->components; offset += d->nvec[i++]) {
         component_tile c;
         component_open(&c, d, b, offset, d->nvec[i], n);
@@ -159,13 +164,14 @@ static void categorical_tile(const mt_categorical *d, const int32_t *action, con
 
 void MT_ISA_NAME(mt_ppo_loss_categorical)(
     const mt_categorical *d, const int32_t *action, const mt_ppo_rows *rows, float *d_logits, mt_ppo_stats *stats) {
+    const loss_rows r = {*rows, *rows->scalars};
     loss_sums sums;
     sums_start(&sums);
     switch (categorical_is_small(d) ? d->logit_count : 0) {
-    case 2: FOR_TILES(d->rows, categorical_small(2, d, action, rows, d_logits, &sums, b, n)); break;
-    case 3: FOR_TILES(d->rows, categorical_small(3, d, action, rows, d_logits, &sums, b, n)); break;
-    case 4: FOR_TILES(d->rows, categorical_small(4, d, action, rows, d_logits, &sums, b, n)); break;
-    default: FOR_TILES(d->rows, categorical_tile(d, action, rows, d_logits, &sums, b, n)); break;
+    case 2: FOR_TILES(d->rows, categorical_small(2, d, action, &r, d_logits, &sums, b, n)); break;
+    case 3: FOR_TILES(d->rows, categorical_small(3, d, action, &r, d_logits, &sums, b, n)); break;
+    case 4: FOR_TILES(d->rows, categorical_small(4, d, action, &r, d_logits, &sums, b, n)); break;
+    default: FOR_TILES(d->rows, categorical_tile(d, action, &r, d_logits, &sums, b, n)); break;
     }
     sums_finish(&sums, stats);
 }
@@ -182,7 +188,7 @@ typedef struct shared_sums {
 } shared_sums;
 
 // dim ≤ GAUSSIAN_SMALL, a constant: the columns stay in registers
-LANE_INLINE void gaussian_small(int dim, const mt_gaussian *d, const float *action, const mt_ppo_rows *r, float *d_mean,
+LANE_INLINE void gaussian_small(int dim, const mt_gaussian *d, const float *action, const loss_rows *r, float *d_mean,
     float *d_log_std, loss_sums *sums, shared_sums *shared, int64_t b, int n) {
     vf t[GAUSSIAN_SMALL], mean[GAUSSIAN_SMALL], log_std[GAUSSIAN_SMALL], inv_std[GAUSSIAN_SMALL];
     vf log_prob = {}, entropy = {};
@@ -200,7 +206,7 @@ LANE_INLINE void gaussian_small(int dim, const mt_gaussian *d, const float *acti
         entropy += log_std[a] + (0.5f + HALF_LOG_2PI);
     }
     vf g = policy_tile(r, b, n, log_prob, entropy, sums);
-    const vf bonus = vf_set(r->ent_coef * r->inv_rows);
+    const vf bonus = vf_set(r->now.ent_coef * r->rows.inv_rows);
     for (int a = 0; a < dim; a++) {
         mean[a] = g * t[a] * inv_std[a];
         log_std[a] = g * vf_fma(t[a], t[a], vf_set(-1.0f)) - bonus;
@@ -213,7 +219,7 @@ LANE_INLINE void gaussian_small(int dim, const mt_gaussian *d, const float *acti
 }
 
 // any dim
-LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const mt_ppo_rows *r, float *d_mean,
+LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const loss_rows *r, float *d_mean,
     float *d_log_std, loss_sums *sums, shared_sums *shared, int64_t b, int n) {
     vf log_prob = {}, entropy = {};
     for (int a = 0; a < d->dim; a++) {
@@ -224,7 +230,7 @@ LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const 
         entropy += log_std + (0.5f + HALF_LOG_2PI);
     }
     vf g = policy_tile(r, b, n, log_prob, entropy, sums);
-    const vf bonus = vf_set(r->ent_coef * r->inv_rows);
+    const vf bonus = vf_set(r->now.ent_coef * r->rows.inv_rows);
     for (int a = 0; a < d->dim; a++) {
         int64_t at = b * d->dim + a;
         vf inv_std = vf_exp(-tile_log_std(d, b, a, n));
@@ -245,6 +251,7 @@ LANE_INLINE void gaussian_tile(const mt_gaussian *d, const float *action, const 
 
 void MT_ISA_NAME(mt_ppo_loss_gaussian)(const mt_gaussian *d, const float *action, const mt_ppo_rows *rows,
     float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats) {
+    const loss_rows r = {*rows, *rows->scalars};
     loss_sums sums;
     shared_sums shared;
     sums_start(&sums);
@@ -252,12 +259,22 @@ void MT_ISA_NAME(mt_ppo_loss_gaussian)(const mt_gaussian *d, const float *action
     for (int a = 0; a < lanes; a++) shared.lane[a] = (vf){};
     if (!d->log_std_rows && !accumulate) memset(d_log_std, 0, sizeof(float) * (size_t)d->dim);
     switch (d->dim) {
-    case 1: FOR_TILES(d->rows, gaussian_small(1, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
-    case 2: FOR_TILES(d->rows, gaussian_small(2, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
-    case 3: FOR_TILES(d->rows, gaussian_small(3, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
-    case 4: FOR_TILES(d->rows, gaussian_small(4, d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
-    default: FOR_TILES(d->rows, gaussian_tile(d, action, rows, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    case 1: FOR_TILES(d->rows, gaussian_small(1, d, action, &r, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    case 2: FOR_TILES(d->rows, gaussian_small(2, d, action, &r, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    case 3: FOR_TILES(d->rows, gaussian_small(3, d, action, &r, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    case 4: FOR_TILES(d->rows, gaussian_small(4, d, action, &r, d_mean, d_log_std, &sums, &shared, b, n)); break;
+    default: FOR_TILES(d->rows, gaussian_tile(d, action, &r, d_mean, d_log_std, &sums, &shared, b, n)); break;
     }
     for (int a = 0; a < lanes; a++) d_log_std[a] += lane_sum(shared.lane[a]);
     sums_finish(&sums, stats);
+}
+
+// ---- another loss
+
+void MT_ISA_NAME(mt_add_loss_sums)(const double *sums, float vf_coef, float ent_coef, mt_ppo_stats *stats) {
+    stats->policy_loss += sums[0] - (double)vf_coef * sums[1] + (double)ent_coef * sums[2];
+    stats->value_loss += sums[1];
+    stats->entropy += sums[2];
+    stats->approx_kl += sums[3];
+    stats->clipped += sums[4];
 }

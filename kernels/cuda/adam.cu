@@ -1,12 +1,10 @@
-// Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019) as PyTorch writes them, with clipping by the global
-// norm, in two launches:
-//   norm = √Σ (grad·grad_scale)²,  s = grad_scale · min(1, max_norm / (norm + 1e-6)) where norm > max_norm > 0
+// Adam (Kingma & Ba 2015) and AdamW (Loshchilov & Hutter 2019) as PyTorch writes them:
 //   g = grad·s,  m ← m + (1-β1)(g - m),  v ← v + (1-β2)(g² - v)
 //   p ← p (1 - lr·wd) - lr/(1-β1ᵗ) · m / (√v/√(1-β2ᵗ) + eps)
-// All arrays (count), in place. The norm is a sum in fixed order (reduce.cu), the rest element-wise: deterministic. The
-// host never learns the norm before the update: nothing waits. lr and t come with the call or stand in device memory, where each
-// update advances t, so that a captured one can be replayed; pow is then the GPU's, in fp64.
-// Bytes moved per parameter: 4 read for the norm, 16 read and 12 written for the update.
+// All arrays (count), in place. With clipping by the global norm, s = min(1, max_norm / (norm + 1e-6)) where norm = √Σ grad² >
+// max_norm > 0, two launches: the first sums (fixed order, reduce.cu), advances t and derives what the second needs, pow in fp64;
+// the host never learns the norm before the update, and nothing waits. A norm that is not finite halts all updates that follow.
+// The rest is element-wise: deterministic. Bytes moved per parameter: 4 read for the norm, 16 read and 12 written for the update.
 #include "kernels/cuda/sums.cuh"
 
 #include <math.h>
@@ -18,41 +16,49 @@ using namespace mt;
 struct factors {
     float scale;             // of the gradient
     float decay, step, root; // 1 - lr·wd, lr/(1-β1ᵗ), 1/√(1-β2ᵗ)
+    int halted;              // 1: nothing changes
 };
 static_assert(sizeof(factors) <= 60, "with the ticket in 64 bytes");
 
-__host__ __device__ inline void adam_factors(factors *f, double lr, double beta1, double beta2, double weight_decay, double t) {
-    f->decay = (float)(1.0 - lr * weight_decay);
-    f->step = (float)(lr / (1.0 - pow(beta1, t)));
-    f->root = (float)(1.0 / sqrt(1.0 - pow(beta2, t)));
-}
+struct rates { // double from here on
+    float beta1, beta2, weight_decay;
+    __host__ __device__ factors at(double scale, double lr, double t) const {
+        return {(float)scale, (float)(1.0 - lr * (double)weight_decay), (float)(lr / (1.0 - pow((double)beta1, t))),
+            (float)(1.0 / sqrt(1.0 - pow((double)beta2, t))), 0};
+    }
+};
 
 struct clip {
-    float grad_scale, max_norm;
-    factors host, *out; // host: what is known when the call is made
-    float *norm;
-    mt_cuda_adam_scalars *scalars; // or NULL
-    float beta1, beta2, weight_decay;
+    rates r;
+    float max_norm;
+    mt_adam_scalars *scalars;
+    float *norms; // or NULL
+    factors *out;
     __device__ void operator()(double squares) const {
-        double length = sqrt(squares) * fabs((double)grad_scale);
-        factors f = host;
-        *norm = (float)length;
-        f.scale = max_norm > 0 && length > (double)max_norm
-                      ? (float)((double)grad_scale * ((double)max_norm / (length + 1e-6)))
-                      : grad_scale;
-        if (scalars) adam_factors(&f, scalars->lr, beta1, beta2, weight_decay, (double)++scalars->step);
-        *out = f;
+        double norm = sqrt(squares);
+        bool finite = norm <= 1.7976931348623157e308; // and no NaN
+        scalars->norm = (float)norm;
+        if (norms) *norms = (float)norm;
+        if (!finite) scalars->halted = 1;
+        if (scalars->halted) {
+            *out = {0, 1, 0, 1, 1};
+            return;
+        }
+        double scale = max_norm > 0 && norm > (double)max_norm ? (double)max_norm / (norm + 1e-6) : 1.0;
+        *out = r.at(scale, scalars->lr, (double)++scalars->step);
     }
 };
 
 struct adam_op {
     float *param, *m, *v;
     const float *grad;
-    const factors *shared;
+    factors given;
+    const factors *shared; // or NULL: those given
     float one_beta1, one_beta2, eps;
     template <int N> __device__ void at(int64_t i) const {
+        const factors f = shared ? *shared : given;
+        if (f.halted) return;
         auto p = load<N>(param + i), a = load<N>(m + i), b = load<N>(v + i), g = load<N>(grad + i);
-        const factors f = *shared;
 #pragma unroll
         for (int k = 0; k < N; k++) {
             float x = g.at[k] * f.scale;
@@ -66,14 +72,21 @@ struct adam_op {
     }
 };
 
+mt_status update(const mt_cuda *c, const mt_adam *a, factors given, const factors *shared) {
+    adam_op op = {a->param, a->m, a->v, a->grad, given, shared, (float)(1.0 - (double)a->beta1), (float)(1.0 - (double)a->beta2), a->eps};
+    return each(c, "adam", a->count, aligned(a->param, a->m, a->v, a->grad), op);
+}
+
 } // namespace
 
-mt_status mt_cuda_adam(const mt_cuda *c, const mt_adam *a, mt_cuda_adam_scalars *scalars, float max_norm, float *norm) {
-    MT_ASSERT(scalars || a->step >= 1);
-    factors host = {}, *shared = reinterpret_cast<factors *>(c->ticket + 1);
-    if (!scalars) adam_factors(&host, a->lr, a->beta1, a->beta2, a->weight_decay, (double)a->step);
+mt_status mt_cuda_adam(const mt_cuda *c, const mt_adam *a) {
+    MT_ASSERT(a->step >= 1);
+    return update(c, a, rates{a->beta1, a->beta2, a->weight_decay}.at(a->grad_scale, a->lr, (double)a->step), nullptr);
+}
+
+mt_status mt_cuda_adam_clipped(const mt_cuda *c, const mt_adam *a, float max_norm, mt_adam_scalars *scalars, float *norms) {
+    factors *shared = reinterpret_cast<factors *>(c->ticket + 1);
     MT_TRY(sum_of<double>(c, "norm of the gradient", a->count, a->grad, square_value{},
-        clip{a->grad_scale, max_norm, host, shared, norm, scalars, a->beta1, a->beta2, a->weight_decay}));
-    adam_op op = {a->param, a->m, a->v, a->grad, shared, (float)(1.0 - (double)a->beta1), (float)(1.0 - (double)a->beta2), a->eps};
-    return each(c, "adam", a->count, aligned(a->param, a->m, a->v, a->grad), op);
+        clip{{a->beta1, a->beta2, a->weight_decay}, max_norm, scalars, norms, shared}));
+    return update(c, a, {}, shared);
 }

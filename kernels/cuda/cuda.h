@@ -72,38 +72,29 @@ mt_status mt_cuda_gsde_log_std_backward(const mt_cuda *c, int64_t rows, int late
     const float *log_std, const float *row_log_std, const float *d_row_log_std, float *d_log_std, int accumulate);
 mt_status mt_cuda_gsde_noise(const mt_cuda *c, int64_t rows, int latent, int dim, const float *h, const float *matrix,
     float *noise);
-
-// ---- numbers that change from update to update, in device memory: a captured update is replayed with others by writing them
-// (mt_cuda_stream_copy) before the launch. Where an operation gets them, those of the same names in its descriptor are not read.
-typedef struct mt_cuda_ppo_scalars {
-    float adv_mean, adv_inv_std;   // of the minibatch; mt_cuda_advantage_scale writes them
-    float clip_range, clip_range_vf, ent_coef, vf_coef;
-} mt_cuda_ppo_scalars;
-typedef struct mt_cuda_adam_scalars {
-    int64_t step;                  // t of the last update: each adds 1 before it uses it
-    float lr;
-} mt_cuda_adam_scalars;
+mt_status mt_cuda_gsde_matrix(const mt_cuda *c, int64_t rows, int64_t count, const float *z, int64_t z_stride,
+    const float *log_std, float *matrix);
 
 // From sums = {Σ a, Σ a²} of a minibatch's `count` advantages (sum, sum_squares; over several GPUs: added up) writes their mean and
 // 1/(std + 1e-8), std unbiased as Stable-Baselines3 has it; 0 and 1 for a minibatch of one row. (ppo_loss.cu)
-mt_status mt_cuda_advantage_scale(const mt_cuda *c, double count, const double *sums, mt_cuda_ppo_scalars *scalars);
+mt_status mt_cuda_advantage_scale(const mt_cuda *c, double count, const double *sums, mt_ppo_scalars *scalars);
 
-// ---- PPO loss (ppo_loss.cu); stats in device memory. scalars: Nullable
+// ---- PPO loss (ppo_loss.cu); scalars and stats in device memory
 mt_status mt_cuda_ppo_loss_categorical(const mt_cuda *c, const mt_categorical *d, const int32_t *action,
-    const mt_ppo_rows *rows, const mt_cuda_ppo_scalars *scalars, float *d_logits, mt_ppo_stats *stats);
+    const mt_ppo_rows *rows, float *d_logits, mt_ppo_stats *stats);
 mt_status mt_cuda_ppo_loss_gaussian(const mt_cuda *c, const mt_gaussian *d, const float *action, const mt_ppo_rows *rows,
-    const mt_cuda_ppo_scalars *scalars, float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats);
-mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, const mt_cuda_ppo_scalars *scalars,
-    mt_ppo_stats *stats);
+    float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats);
+mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats);
+mt_status mt_cuda_add_loss_sums(const mt_cuda *c, const double *sums, float vf_coef, float ent_coef, mt_ppo_stats *stats);
 
 // ---- advantages (gae.cu)
 mt_status mt_cuda_gae(const mt_cuda *c, const mt_gae *a);
 
-// ---- optimiser (adam.cu): two launches. The first sums the squares of a->grad and derives the clipping, the second
-// updates. Clipping is by the global norm as PyTorch's clip_grad_norm_: grad · min(1, max_norm / (norm + 1e-6)), on top of
-// a->grad_scale; max_norm 0: none. norm (1), device memory: of the gradient before clipping, times grad_scale.
-// scalars: Nullable. With them the first launch advances the step and derives from it and from lr what the second needs.
-mt_status mt_cuda_adam(const mt_cuda *c, const mt_adam *a, mt_cuda_adam_scalars *scalars, float max_norm, float *norm);
+// ---- optimiser (adam.cu). With clipping two launches: the first sums the squares of a->grad, advances the step and derives what
+// the second, which updates, needs. scalars and norms in device memory.
+mt_status mt_cuda_adam(const mt_cuda *c, const mt_adam *a);
+mt_status mt_cuda_adam_clipped(const mt_cuda *c, const mt_adam *a, float max_norm, mt_adam_scalars *scalars,
+    float *norms /* Nullable */);
 
 // ---- reductions (reduce.cu): results in device memory
 mt_status mt_cuda_sum(const mt_cuda *c, int64_t count, const float *x, double *sum);
@@ -117,6 +108,7 @@ mt_status mt_cuda_column_sums(const mt_cuda *c, int64_t rows, int columns, const
 // ---- data movement (gather.cu)
 mt_status mt_cuda_gather_rows(const mt_cuda *c, int64_t rows, int64_t row_bytes, const void *src, const int32_t *index,
     void *dst);
+mt_status mt_cuda_sequence_rows(const mt_cuda *c, int64_t steps, int64_t envs, int64_t count, const int32_t *env, int32_t *row);
 
 // y (+)= x turned within each row (turn.cu). Not in place
 mt_status mt_cuda_turn(const mt_cuda *c, int64_t rows, int64_t m, int64_t n, const float *x, float *y, int accumulate);
@@ -149,6 +141,8 @@ mt_status mt_cuda_philox_streams(const mt_cuda *c, uint64_t seed, uint64_t strea
     uint32_t *out);
 mt_status mt_cuda_philox_counters(const mt_cuda *c, uint64_t seed, uint64_t stream, uint64_t counter_first,
     int64_t blocks, uint32_t *out);
+mt_status mt_cuda_philox_words(const mt_cuda *c, uint64_t seed, uint64_t stream_first, const uint64_t *step /* device memory */,
+    int64_t rows, int width, uint32_t *out);
 mt_status mt_cuda_normals(const mt_cuda *c, int64_t count, const uint32_t *words, float *out);
 
 // ---- dense layers (dense.c): the vendor's matrix products, with what it needs to know about each shape kept.

@@ -1,8 +1,7 @@
 // dst[b] = src[index[b]], rows of row_bytes bytes, on the GPU: the minibatch out of the segment. Random reads of whole
 // rows, sequential writes; by 16, 8, 4 or 1 bytes, as the row's size and the arrays' places allow, neighbouring threads
 // on neighbouring words of a row. Bytes moved: 2 · rows · row_bytes + 4 · rows; of a row shorter than 32 bytes the
-// memory reads
-// 32. A copy: deterministic.
+// memory reads 32. Beside it the numbers of the rows of whole sequences: row[t·count + j] = t·envs + env[j]. Copies: deterministic.
 #include "kernels/cuda/launch.cuh"
 
 namespace {
@@ -39,6 +38,17 @@ mt_status gather(const mt_cuda *c, int64_t rows, int64_t row_bytes, const void *
         static_cast<const T *>(src), index, static_cast<T *>(dst));
 }
 
+struct sequence_op {
+    const int32_t *env;
+    int32_t *row;
+    int64_t envs;
+    uint32_t count;
+    template <int N> __device__ void at(int64_t i) const {
+        uint32_t step = (uint32_t)i / count, j = (uint32_t)i - step * count;
+        row[i] = (int32_t)(step * envs) + env[j];
+    }
+};
+
 } // namespace
 
 mt_status mt_cuda_gather_rows(
@@ -51,4 +61,10 @@ mt_status mt_cuda_gather_rows(
     if (places % 8 == 0) return gather<uint2>(c, rows, row_bytes, src, index, dst);
     if (places % 4 == 0) return gather<uint32_t>(c, rows, row_bytes, src, index, dst);
     return gather<uint8_t>(c, rows, row_bytes, src, index, dst);
+}
+
+mt_status mt_cuda_sequence_rows(
+    const mt_cuda *c, int64_t steps, int64_t envs, int64_t count, const int32_t *env, int32_t *row) {
+    MT_ASSERT(steps * envs <= INT32_MAX); // rows are counted in 32 bits
+    return each(c, "sequence_rows", steps * count, false, sequence_op{env, row, envs, (uint32_t)count});
 }

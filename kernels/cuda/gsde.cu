@@ -141,6 +141,21 @@ __global__ void __launch_bounds__(noise_threads)
     }
 }
 
+// elements of a row are counted in 32 bits, all of them in Place
+template <class Place> struct matrix_op {
+    const float *z, *log_std;
+    float *matrix;
+    int64_t z_stride;
+    Place count;
+    template <int N> __device__ void at(int64_t i) const {
+        Place row = (Place)i / count, column = (Place)i - row * count;
+        auto x = load<N>(z + row * z_stride + column), s = load<N>(log_std + column);
+#pragma unroll
+        for (int k = 0; k < N; k++) x.at[k] *= mt::exp(s.at[k]);
+        store<N>(matrix + i, x);
+    }
+};
+
 } // namespace
 
 mt_status mt_cuda_gsde_log_std(
@@ -173,4 +188,12 @@ mt_status mt_cuda_gsde_noise(
     if (rows < 1 || dim < 1) return MT_OK;
     return launch(c, "gsde_noise", noise_kernel, grid(ceil_div(rows, noise_threads / 32)), noise_threads, 0, rows,
         latent, dim, h, matrix, noise);
+}
+
+mt_status mt_cuda_gsde_matrix(const mt_cuda *c, int64_t rows, int64_t count, const float *z, int64_t z_stride,
+    const float *log_std, float *matrix) {
+    bool by_four = aligned(z, log_std, matrix) && ((count | z_stride) & 3) == 0;
+    if (rows * count < UINT32_MAX)
+        return each(c, "gsde_matrix", rows * count, by_four, matrix_op<uint32_t>{z, log_std, matrix, z_stride, (uint32_t)count});
+    return each(c, "gsde_matrix", rows * count, by_four, matrix_op<int64_t>{z, log_std, matrix, z_stride, count});
 }

@@ -1,7 +1,8 @@
 // Philox4x32-10 (Salmon et al., SC'11) many blocks at once on the GPU, the words of mt_rng_block, and Box–Muller
 // normals.
 //   streams:  out[i] = block of (seed, stream_first + i, counter),   counters: out[i] = block of (seed, stream,
-//   counter_first + i) normals:  z0, z1 = √(-2 ln u1) · (cos, sin)(2π u2),  u1 = 1 - unit(w0) in (0, 1],  u2 = unit(w1)
+//   counter_first + i),   words: word c of row i is word c mod 4 of block (seed, stream_first + i, *step·⌈width/4⌉ + c/4)
+//   normals:  z0, z1 = √(-2 ln u1) · (cos, sin)(2π u2),  u1 = 1 - unit(w0) in (0, 1],  u2 = unit(w1)
 // Shapes: out (B, 4) words; normals (count), count even. A block is a function of its own key and counter, a pair of
 // its own two words: deterministic, and the bits of the CPU's. Bytes moved: 16 written a block; normals 8 read and 8
 // written a pair.
@@ -47,6 +48,19 @@ mt_status philox(const mt_cuda *c, uint64_t seed, uint64_t stream, uint64_t stre
         grid(ceil_div(blocks, threads)), threads, 0, seed, stream, stream_step, counter, counter_step, blocks, out);
 }
 
+// a block each; the last one of a row may be cut
+__global__ void __launch_bounds__(threads) words_kernel(uint64_t seed, uint64_t stream_first, const uint64_t *step,
+    int64_t rows, int blocks, int width, uint32_t *out) {
+    int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x;
+    if (i >= rows * blocks) return;
+    int64_t row = i / blocks;
+    int block = (int)(i - row * blocks);
+    auto words = block_of(seed, stream_first + (uint64_t)row, *step * (uint64_t)blocks + (uint64_t)block);
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        if (4 * block + k < width) out[row * width + 4 * block + k] = words.at[k];
+}
+
 // Pairs a thread: 2 by whole vectors, or 1
 template <int Pairs> __device__ __forceinline__ void normals_at(const uint32_t *words, float *out) {
     pack<uint32_t, 4> w = {};
@@ -87,6 +101,14 @@ mt_status mt_cuda_philox_streams(
 mt_status mt_cuda_philox_counters(
     const mt_cuda *c, uint64_t seed, uint64_t stream, uint64_t counter_first, int64_t blocks, uint32_t *out) {
     return philox(c, seed, stream, 0, counter_first, 1, blocks, out);
+}
+
+mt_status mt_cuda_philox_words(const mt_cuda *c, uint64_t seed, uint64_t stream_first, const uint64_t *step,
+    int64_t rows, int width, uint32_t *out) {
+    if (rows < 1 || width < 1) return MT_OK;
+    int blocks = (width + 3) / 4;
+    return launch(c, "philox_words", words_kernel, grid(ceil_div(rows * blocks, threads)), threads, 0, seed,
+        stream_first, step, rows, blocks, width, out);
 }
 
 mt_status mt_cuda_normals(const mt_cuda *c, int64_t count, const uint32_t *words, float *out) {

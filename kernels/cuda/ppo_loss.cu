@@ -20,13 +20,11 @@ extern __shared__ __align__(16) float shared[];
 
 // ---- what both distributions share
 
-// The numbers that change from update to update, from the call or from device memory. They stand in shared memory: in registers
-// two of the kernels spilled. All threads call it.
-__device__ __forceinline__ const mt_cuda_ppo_scalars &scalars_of(const mt_ppo_rows &r, const mt_cuda_ppo_scalars *given) {
-    __shared__ mt_cuda_ppo_scalars s;
-    if (threadIdx.x == 0)
-        s = given ? *given
-                  : mt_cuda_ppo_scalars{r.adv_mean, r.adv_inv_std, r.clip_range, r.clip_range_vf, r.ent_coef, r.vf_coef};
+// The numbers that change from update to update. They stand in shared memory: in registers two of the kernels spilled. All
+// threads call it.
+__device__ __forceinline__ const mt_ppo_scalars &scalars_of(const mt_ppo_rows &r) {
+    __shared__ mt_ppo_scalars s;
+    if (threadIdx.x == 0) s = *r.scalars;
     __syncthreads();
     return s;
 }
@@ -35,14 +33,14 @@ __device__ __forceinline__ const mt_cuda_ppo_scalars &scalars_of(const mt_ppo_ro
 struct row_inputs {
     float old_log_prob, advantage, value, target, old_value;
 };
-__device__ __forceinline__ row_inputs fetch_value(const mt_ppo_rows &r, const mt_cuda_ppo_scalars &now, int64_t b) {
+__device__ __forceinline__ row_inputs fetch_value(const mt_ppo_rows &r, const mt_ppo_scalars &now, int64_t b) {
     row_inputs x = {};
     if (!r.value) return x;
     x.value = r.value[b], x.target = r.returns[b];
     if (now.clip_range_vf >= 0) x.old_value = r.old_value[b];
     return x;
 }
-__device__ __forceinline__ row_inputs fetch(const mt_ppo_rows &r, const mt_cuda_ppo_scalars &now, int64_t b) {
+__device__ __forceinline__ row_inputs fetch(const mt_ppo_rows &r, const mt_ppo_scalars &now, int64_t b) {
     row_inputs x = fetch_value(r, now, b);
     x.old_log_prob = r.old_log_prob[b], x.advantage = r.advantage[b];
     return x;
@@ -50,7 +48,7 @@ __device__ __forceinline__ row_inputs fetch(const mt_ppo_rows &r, const mt_cuda_
 
 // writes d_value of row b, returns the value loss
 __device__ __forceinline__ float value_row(
-    const mt_ppo_rows &r, const mt_cuda_ppo_scalars &now, const row_inputs &x, int64_t b) {
+    const mt_ppo_rows &r, const mt_ppo_scalars &now, const row_inputs &x, int64_t b) {
     float scale = 2.0f * now.vf_coef * r.inv_rows;
     if (now.clip_range_vf < 0) {
         float error = x.value - x.target;
@@ -64,7 +62,7 @@ __device__ __forceinline__ float value_row(
 }
 
 // dL/dlog p of row b; adds its statistics
-__device__ __forceinline__ float policy_row(const mt_ppo_rows &r, const mt_cuda_ppo_scalars &now, const row_inputs &x,
+__device__ __forceinline__ float policy_row(const mt_ppo_rows &r, const mt_ppo_scalars &now, const row_inputs &x,
     int64_t b, float log_prob, float entropy, double (&sums)[stats_count]) {
     float adv = (x.advantage - now.adv_mean) * now.adv_inv_std;
     float log_ratio = log_prob - x.old_log_prob, ratio = mt::exp(log_ratio);
@@ -85,16 +83,16 @@ __device__ __forceinline__ float policy_row(const mt_ppo_rows &r, const mt_cuda_
 __device__ __forceinline__ void finish_stats(
     double (&sums)[stats_count], double *part, uint32_t *ticket, mt_ppo_stats *stats) {
     if (grid_sum<stats_count, tile_rows>(sums, part, ticket))
-        *stats = {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]};
+        *stats = {stats->policy_loss + sums[0], stats->value_loss + sums[1], stats->entropy + sums[2],
+            stats->approx_kl + sums[3], stats->clipped + sums[4], stats->ratio + sums[5]};
 }
 
 // ---- the value term alone
 
 __global__ void __launch_bounds__(tile_rows)
-    value_kernel(int64_t count, mt_ppo_rows r, const mt_cuda_ppo_scalars *scalars, double *part, uint32_t *ticket,
-        mt_ppo_stats *stats) {
+    value_kernel(int64_t count, mt_ppo_rows r, double *part, uint32_t *ticket, mt_ppo_stats *stats) {
     double sums[stats_count] = {};
-    const mt_cuda_ppo_scalars &now = scalars_of(r, scalars);
+    const mt_ppo_scalars &now = scalars_of(r);
     for (int64_t b = (int64_t)blockIdx.x * tile_rows + threadIdx.x; b < count; b += (int64_t)gridDim.x * tile_rows)
         sums[1] += (double)value_row(r, now, fetch_value(r, now, b), b);
     finish_stats(sums, part, ticket, stats);
@@ -104,9 +102,9 @@ __global__ void __launch_bounds__(tile_rows)
 
 template <int K>
 __global__ void __launch_bounds__(tile_rows, resident) categorical_kernel(mt_categorical d, const int32_t *action,
-    mt_ppo_rows r, const mt_cuda_ppo_scalars *scalars, float *d_logits, double *part, uint32_t *ticket, mt_ppo_stats *stats) {
+    mt_ppo_rows r, float *d_logits, double *part, uint32_t *ticket, mt_ppo_stats *stats) {
     double sums[stats_count] = {};
-    const mt_cuda_ppo_scalars &now = scalars_of(r, scalars);
+    const mt_ppo_scalars &now = scalars_of(r);
     const float bonus = now.ent_coef * r.inv_rows;
     for (int64_t first = (int64_t)blockIdx.x * tile_rows; first < d.rows; first += (int64_t)gridDim.x * tile_rows) {
         int64_t b = first + threadIdx.x;
@@ -168,10 +166,10 @@ constexpr int warps = tile_rows / 32;
 // A)
 template <bool Staged>
 __global__ void __launch_bounds__(tile_rows, resident)
-    gaussian_kernel(mt_gaussian d, const float *action, mt_ppo_rows r, const mt_cuda_ppo_scalars *scalars, float *d_mean,
-        float *d_log_std, int tile_floats, double *part, double *log_std_part, uint32_t *ticket, mt_ppo_stats *stats) {
+    gaussian_kernel(mt_gaussian d, const float *action, mt_ppo_rows r, float *d_mean, float *d_log_std, int tile_floats,
+        double *part, double *log_std_part, uint32_t *ticket, mt_ppo_stats *stats) {
     double sums[stats_count] = {}, *gradient = reinterpret_cast<double *>(shared + tile_floats);
-    const mt_cuda_ppo_scalars &now = scalars_of(r, scalars);
+    const mt_ppo_scalars &now = scalars_of(r);
     const float bonus = now.ent_coef * r.inv_rows;
     const int warp = (int)threadIdx.x / 32;
     if (!d.log_std_rows)
@@ -218,7 +216,7 @@ __global__ void __launch_bounds__(tile_rows, resident)
 
 // ---- the advantages' mean and deviation
 
-__global__ void advantage_kernel(double count, const double *sums, mt_cuda_ppo_scalars *scalars) {
+__global__ void advantage_kernel(double count, const double *sums, mt_ppo_scalars *scalars) {
     double mean = sums[0] / count, variance = (sums[1] - sums[0] * sums[0] / count) / count;
     bool use = count > 1;
     variance = variance > 0 ? variance : 0;
@@ -226,36 +224,47 @@ __global__ void advantage_kernel(double count, const double *sums, mt_cuda_ppo_s
     scalars->adv_inv_std = use ? (float)(1.0 / (sqrt(variance * count / (count - 1.0)) + 1e-8)) : 1.0f;
 }
 
+// ---- another loss
+
+__global__ void add_sums_kernel(const double *sums, float vf_coef, float ent_coef, mt_ppo_stats *stats) {
+    stats->policy_loss += sums[0] - (double)vf_coef * sums[1] + (double)ent_coef * sums[2];
+    stats->value_loss += sums[1];
+    stats->entropy += sums[2];
+    stats->approx_kl += sums[3];
+    stats->clipped += sums[4];
+}
+
 int64_t blocks_for(int64_t rows) { return clamp(tile_count(rows), 1, loss_blocks); }
 
 } // namespace
 
-mt_status mt_cuda_advantage_scale(const mt_cuda *c, double count, const double *sums, mt_cuda_ppo_scalars *scalars) {
+mt_status mt_cuda_advantage_scale(const mt_cuda *c, double count, const double *sums, mt_ppo_scalars *scalars) {
     return launch(c, "advantage_scale", advantage_kernel, 1, 1, 0, count, sums, scalars);
 }
 
-mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, const mt_cuda_ppo_scalars *scalars,
-    mt_ppo_stats *stats) {
+mt_status mt_cuda_add_loss_sums(const mt_cuda *c, const double *sums, float vf_coef, float ent_coef, mt_ppo_stats *stats) {
+    return launch(c, "add_loss_sums", add_sums_kernel, 1, 1, 0, sums, vf_coef, ent_coef, stats);
+}
+
+mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats) {
     double *part;
     MT_TRY(workspace(c, stats_count * loss_blocks, &part));
     return launch(
-        c, "ppo_loss_value", value_kernel, grid(blocks_for(count)), tile_rows, 0, count, *rows, scalars, part,
-        c->ticket, stats);
+        c, "ppo_loss_value", value_kernel, grid(blocks_for(count)), tile_rows, 0, count, *rows, part, c->ticket, stats);
 }
 
 mt_status mt_cuda_ppo_loss_categorical(const mt_cuda *c, const mt_categorical *d, const int32_t *action,
-    const mt_ppo_rows *rows, const mt_cuda_ppo_scalars *scalars, float *d_logits, mt_ppo_stats *stats) {
+    const mt_ppo_rows *rows, float *d_logits, mt_ppo_stats *stats) {
     double *part;
     MT_TRY(workspace(c, stats_count * loss_blocks, &part));
     int form = categorical_form(d);
     if (form > 0 && !aligned(d_logits)) form = 0;
     return launch(c, "ppo_loss_categorical", MT_CATEGORICAL_FORM(form, categorical_kernel), grid(blocks_for(d->rows)),
-        tile_rows, categorical_shared(form, d), *d, action, *rows, scalars, d_logits, part, c->ticket, stats);
+        tile_rows, categorical_shared(form, d), *d, action, *rows, d_logits, part, c->ticket, stats);
 }
 
 mt_status mt_cuda_ppo_loss_gaussian(const mt_cuda *c, const mt_gaussian *d, const float *action,
-    const mt_ppo_rows *rows, const mt_cuda_ppo_scalars *scalars, float *d_mean, float *d_log_std, int accumulate,
-    mt_ppo_stats *stats) {
+    const mt_ppo_rows *rows, float *d_mean, float *d_log_std, int accumulate, mt_ppo_stats *stats) {
     size_t sums = d->log_std_rows ? 0 : sizeof(double) * warps * (size_t)d->dim;
     if (sums + gaussian_shared(*d, false) > shared_most)
         return MT_FAIL(UNSUPPORTED,
@@ -268,7 +277,7 @@ mt_status mt_cuda_ppo_loss_gaussian(const mt_cuda *c, const mt_gaussian *d, cons
     MT_TRY(workspace(c, stats_count * loss_blocks + blocks * d->dim, &part));
     double *log_std_part = part + stats_count * loss_blocks;
     MT_TRY(launch(c, "ppo_loss_gaussian", staged ? gaussian_kernel<true> : gaussian_kernel<false>, grid(blocks),
-        tile_rows, tiles + sums, *d, action, *rows, scalars, d_mean, d_log_std, (int)(tiles / sizeof(float)), part, log_std_part,
+        tile_rows, tiles + sums, *d, action, *rows, d_mean, d_log_std, (int)(tiles / sizeof(float)), part, log_std_part,
         c->ticket, stats));
     if (d->log_std_rows) return MT_OK;
     return fold(c, "ppo_loss_gaussian, d_log_std", blocks, d->dim, log_std_part, fold_to_float{d_log_std, accumulate});

@@ -82,3 +82,41 @@ static void update_precision(const mt_kernels *k) {
     unfence();
 }
 Test(adam, update_is_precise) { each_isa(update_precision); }
+
+// the same bits as the update with what the host would derive, and a step that advances
+static void clipped(const mt_kernels *k) {
+    enum { count = 257 };
+    for (int variant = 0; variant < 3; variant++) {
+        float *p = normals_of(count, 1), *m = normals_of(count, 0.1), *v = filled(count, 1), *g = normals_of(count, 1);
+        float *p2 = floats(count), *m2 = floats(count), *v2 = floats(count), max_norm = variant == 0 ? 0 : variant == 1 ? 0.5f : 1e6f;
+        memcpy(p2, p, 4 * count), memcpy(m2, m, 4 * count), memcpy(v2, v, 4 * count);
+        mt_adam a = {.count = count, .param = p, .m = m, .v = v, .grad = g, .grad_scale = NAN, .lr = NAN, .beta1 = 0.9f, .beta2 = 0.999f,
+            .eps = 1e-5f, .weight_decay = 0.1f, .step = -1};
+        mt_adam_scalars scalars = {.step = 6, .lr = 1e-3f};
+        float norms = 0;
+        k->adam_clipped(&a, max_norm, &scalars, variant ? &norms : NULL);
+        double norm = sqrt(k->sum_squares(count, g));
+        a.param = p2, a.m = m2, a.v = v2, a.lr = 1e-3f, a.step = 7;
+        a.grad_scale = variant == 1 ? (float)(0.5 / (norm + 1e-6)) : 1;
+        k->adam(&a);
+        check(memcmp(p, p2, 4 * count) == 0 && memcmp(m, m2, 4 * count) == 0 && memcmp(v, v2, 4 * count) == 0, "%s: max_norm %g", k->name,
+            (double)max_norm);
+        check_eq(scalars.step, 7);
+        check_eq(scalars.norm, (float)norm);
+        check_eq(norms, variant ? (float)norm : 0);
+        // a gradient that is none halts this update and those after it
+        float last = g[count - 1];
+        for (int round = 0; round < 2; round++) {
+            g[count - 1] = round ? last : variant ? NAN : INFINITY;
+            a.param = p, a.m = m, a.v = v;
+            k->adam_clipped(&a, max_norm, &scalars, NULL);
+            check(memcmp(p, p2, 4 * count) == 0 && memcmp(m, m2, 4 * count) == 0 && memcmp(v, v2, 4 * count) == 0, "%s: halted", k->name);
+            check(scalars.halted == 1 && scalars.step == 7, "%s: halted %d at step %ld", k->name, scalars.halted, (long)scalars.step);
+        }
+        scalars.halted = 0;
+        k->adam_clipped(&a, max_norm, &scalars, NULL);
+        check(memcmp(p, p2, 4 * count) != 0 && scalars.step == 8, "%s: goes on", k->name);
+        unfence();
+    }
+}
+Test(adam, clips_by_the_global_norm_and_halts_where_it_is_none) { each_isa(clipped); }

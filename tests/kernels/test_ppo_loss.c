@@ -13,6 +13,7 @@ enum { layout_count = sizeof layouts / sizeof layouts[0] };
 
 typedef struct rows_data {
     mt_ppo_rows r;
+    mt_ppo_scalars *now;
     float *old_log_prob, *advantage, *returns, *old_value, *value, *d_value;
 } rows_data;
 
@@ -22,18 +23,20 @@ static rows_data make_rows(int64_t rows, float clip_range_vf) {
         .returns = normals_of(rows, 1),
         .old_value = clip_range_vf < 0 ? NULL : normals_of(rows, 0.5),
         .value = normals_of(rows, 0.5),
-        .d_value = floats(rows)};
+        .d_value = floats(rows),
+        .now = fenced(sizeof(mt_ppo_scalars))};
+    *x.now = (mt_ppo_scalars){.adv_mean = 0.3f,
+        .adv_inv_std = 0.7f,
+        .clip_range = 0.2f,
+        .clip_range_vf = clip_range_vf,
+        .ent_coef = 0.01f,
+        .vf_coef = 0.5f};
     x.r = (mt_ppo_rows){.old_log_prob = x.old_log_prob,
         .advantage = x.advantage,
         .returns = x.returns,
         .old_value = x.old_value,
         .value = x.value,
-        .adv_mean = 0.3f,
-        .adv_inv_std = 0.7f,
-        .clip_range = 0.2f,
-        .clip_range_vf = clip_range_vf,
-        .ent_coef = 0.01f,
-        .vf_coef = 0.5f,
+        .scalars = x.now,
         .inv_rows = 0.5f / (float)rows,
         .d_value = x.d_value};
     return x;
@@ -42,19 +45,19 @@ static rows_data make_rows(int64_t rows, float clip_range_vf) {
 // a row's contribution to L, times the row count; statistics are added when `s` is given
 static double row_loss(
     const mt_ppo_rows *r, int64_t b, double log_prob, double entropy, double value, mt_ppo_stats *s) {
-    double adv = ((double)r->advantage[b] - r->adv_mean) * r->adv_inv_std, log_ratio = log_prob - r->old_log_prob[b];
-    double ratio = exp(log_ratio), low = 1.0f - r->clip_range, high = 1.0f + r->clip_range;
+    double adv = ((double)r->advantage[b] - r->scalars->adv_mean) * r->scalars->adv_inv_std, log_ratio = log_prob - r->old_log_prob[b];
+    double ratio = exp(log_ratio), low = 1.0f - r->scalars->clip_range, high = 1.0f + r->scalars->clip_range;
     double policy = -fmin(adv * ratio, adv * fmax(low, fmin(high, ratio))), v = value;
-    if (r->clip_range_vf >= 0) {
+    if (r->scalars->clip_range_vf >= 0) {
         double old = r->old_value[b];
-        v = old + fmax(-r->clip_range_vf, fmin(r->clip_range_vf, value - old));
+        v = old + fmax(-r->scalars->clip_range_vf, fmin(r->scalars->clip_range_vf, value - old));
     }
     double value_loss = (v - r->returns[b]) * (v - r->returns[b]);
     if (s) {
         s->policy_loss += policy, s->value_loss += value_loss, s->entropy += entropy;
-        s->approx_kl += ratio - 1 - log_ratio, s->clipped += fabs(ratio - 1) > r->clip_range, s->ratio += ratio;
+        s->approx_kl += ratio - 1 - log_ratio, s->clipped += fabs(ratio - 1) > r->scalars->clip_range, s->ratio += ratio;
     }
-    return policy + (double)r->vf_coef * value_loss - (double)r->ent_coef * entropy;
+    return policy + (double)r->scalars->vf_coef * value_loss - (double)r->scalars->ent_coef * entropy;
 }
 
 // is the loss smooth around this row? finite differences say nothing at a kink
@@ -75,7 +78,7 @@ static void check_values(const mt_kernels *k, const rows_data *x, int64_t rows) 
     const double h = 1e-6;
     for (int64_t b = 0; b < rows; b++) {
         double v = x->value[b];
-        if (x->old_value && fabs(fabs(v - x->old_value[b]) - x->r.clip_range_vf) < 1e-3) continue;
+        if (x->old_value && fabs(fabs(v - x->old_value[b]) - x->now->clip_range_vf) < 1e-3) continue;
         double lp = x->old_log_prob[b], up = row_loss(&x->r, b, lp, 0, v + h, NULL),
                down = row_loss(&x->r, b, lp, 0, v - h, NULL);
         double slope = (up - down) / (2 * h);
@@ -113,7 +116,7 @@ static void run_categorical(
     int32_t *action = fenced(rows * l->components * 4);
     uint8_t *mask = masked ? fenced(rows * logit_count) : NULL;
     double z[64];
-    mt_ppo_stats want = {0}, got;
+    mt_ppo_stats want = {0}, got = {0};
     for (int64_t b = 0; b < rows; b++) {
         for (int a = 0, offset = 0; a < l->components; offset += l->nvec[a++]) {
             action[b * l->components + a] = (int32_t)(random_u32() % (uint32_t)l->nvec[a]);
@@ -179,7 +182,7 @@ static void independent(const mt_kernels *k) {
         int32_t *action = fenced(65 * 4);
         for (int b = 0; b < 65; b++) action[b] = (int32_t)(random_u32() % (uint32_t)n), x.old_log_prob[b] = -0.7f;
         mt_categorical d = {.rows = 65, .components = 1, .nvec = layouts[l].nvec, .logit_count = n, .logits = logits};
-        mt_ppo_stats stats;
+        mt_ppo_stats stats = {0};
         k->ppo_loss_categorical(&d, action, &x.r, all, &stats);
         memcpy(all_value, x.d_value, sizeof all_value);
         mt_ppo_rows r = x.r;
@@ -216,7 +219,7 @@ static void run_gaussian(
     float *mean = normals_of(count, exp(shift)), *action = floats(count), *log_std = normals_of(stds, 0.3);
     float *d_mean = floats(count), *d_log_std = filled(stds, 4);
     double *want_std = calloc((size_t)(rows * dim), sizeof(double)), md[64], sd[64];
-    mt_ppo_stats want = {0}, got;
+    mt_ppo_stats want = {0}, got = {0};
     double slack = 5 + (double)(rows + dim) / 4; // a log-probability is a float sum over dim, statistics one over rows
     for (int64_t i = 0; i < stds; i++) log_std[i] += (float)shift;
     for (int64_t b = 0; b < rows; b++) {
@@ -290,13 +293,10 @@ static void kinks(const mt_kernels *k) {
         .returns = zero,
         .old_value = zero,
         .value = value,
-        .adv_inv_std = 1,
-        .clip_range = 0.2f,
-        .clip_range_vf = 0.5f,
-        .vf_coef = 1,
+        .scalars = &(mt_ppo_scalars){.adv_inv_std = 1, .clip_range = 0.2f, .clip_range_vf = 0.5f, .vf_coef = 1},
         .inv_rows = 1,
         .d_value = d_value};
-    mt_ppo_stats s;
+    mt_ppo_stats s = {0};
     // ratio 1, where both terms of the minimum are equal: the whole gradient
     for (int i = 0; i < 4; i++) old[i] = log_prob;
     k->ppo_loss_gaussian(&d, action, &r, d_mean, d_log_std, 0, &s);
@@ -309,6 +309,7 @@ static void kinks(const mt_kernels *k) {
     check_eq(d_value[3], 0, "%s: value beyond the bound", k->name);
     // ratio e and 1/e: clipped only where the minimum is the constant
     old[0] = old[1] = old[2] = log_prob - 1, old[3] = log_prob + 1;
+    s = (mt_ppo_stats){0};
     k->ppo_loss_gaussian(&d, action, &r, d_mean, d_log_std, 0, &s);
     check_eq(d_mean[0], 0, "%s: ratio above, advantage 1", k->name);
     near(d_mean[1], M_E, 1e-5, "ratio above, advantage -1");
@@ -340,11 +341,11 @@ static void run_apart(const mt_kernels *k, int64_t rows, int actions, float clip
     float *z = normals_of(rows * actions, 1), *action = normals_of(rows * actions, 1), *log_std = normals_of(actions, 0.3);
     float *d = floats(rows * actions), *d_alone = floats(rows * actions), *d_std = floats(actions), *d_value = floats(rows);
     float *d_std_alone = floats(actions);
-    mt_ppo_rows policy = x.r, value = {.value = x.value, .returns = x.returns, .old_value = x.old_value, .vf_coef = x.r.vf_coef,
-        .clip_range_vf = clip_range_vf, .inv_rows = x.r.inv_rows, .d_value = d_value};
+    mt_ppo_rows policy = x.r, value = {.value = x.value, .returns = x.returns, .old_value = x.old_value, .scalars = x.now,
+        .inv_rows = x.r.inv_rows, .d_value = d_value};
     policy.value = policy.returns = policy.old_value = NULL, policy.d_value = NULL;
     for (int64_t b = 0; b < rows; b++) choice[b] = (int32_t)(random_u32() % (uint32_t)actions), x.old_log_prob[b] = -1;
-    mt_ppo_stats whole, part, value_part;
+    mt_ppo_stats whole = {0}, part = {0}, value_part = {0}, twice;
     k->ppo_loss_value(rows, &value, &value_part);
 
     mt_categorical c = {.rows = rows, .components = 1, .nvec = nvec, .logit_count = actions, .logits = z};
@@ -353,7 +354,15 @@ static void run_apart(const mt_kernels *k, int64_t rows, int actions, float clip
     same_apart(k, &whole, &part, &value_part, x.d_value, d_value, rows);
     check_eq(memcmp(d, d_alone, 4 * (size_t)(rows * actions)), 0, "%s: d_logits of %ld rows", k->name, (long)rows);
 
+    // sums are added to what is there
+    twice = whole;
+    k->ppo_loss_categorical(&c, choice, &x.r, d, &twice);
+    check(twice.policy_loss == 2 * whole.policy_loss && twice.value_loss == 2 * whole.value_loss && twice.entropy == 2 * whole.entropy &&
+            twice.approx_kl == 2 * whole.approx_kl && twice.clipped == 2 * whole.clipped && twice.ratio == 2 * whole.ratio,
+        "%s: a second call of %ld rows does not add as much", k->name, (long)rows);
+
     mt_gaussian g = {.rows = rows, .dim = actions, .mean = z, .log_std = log_std};
+    whole = part = (mt_ppo_stats){0};
     k->ppo_loss_gaussian(&g, action, &x.r, d, d_std, 0, &whole);
     k->ppo_loss_gaussian(&g, action, &policy, d_alone, d_std_alone, 0, &part);
     same_apart(k, &whole, &part, &value_part, x.d_value, d_value, rows);
@@ -367,3 +376,12 @@ static void apart(const mt_kernels *k) {
             for (int clipped = 0; clipped < 2; clipped++) run_apart(k, row_counts[r], actions, clipped ? 0.3f : -1.0f);
 }
 Test(ppo_loss, terms_apart_have_the_bits_they_have_together) { each_isa(apart); }
+
+static void other_loss(const mt_kernels *k) {
+    const double sums[MT_LOSS_SUMS] = {3.5, 1.25, -0.5, 0.125, 7};
+    mt_ppo_stats s = {.policy_loss = 1, .value_loss = 2, .entropy = 3, .approx_kl = 4, .clipped = 5, .ratio = 6};
+    k->add_loss_sums(sums, 0.5f, 0.25f, &s);
+    near(s.policy_loss, 1 + 3.5 - 0.625 - 0.125, 1e-12, "policy_loss");
+    check(s.value_loss == 3.25 && s.entropy == 2.5 && s.approx_kl == 4.125 && s.clipped == 12 && s.ratio == 6, "%s: sums", k->name);
+}
+Test(ppo_loss, takes_the_sums_of_another_loss) { each_isa(other_loss); }

@@ -76,14 +76,37 @@ static void test_column_sums(void) {
             }
 }
 
+// a gradient that is not finite changes nothing but what says so, and neither does any after it
+static void test_adam_halts(void) {
+    enum { N = 1000 };
+    float *p = normals_of(N, 1), *m = normals_of(N, 1), *g = normals_of(N, 1), *g_up = UP(g, N), norm;
+    float *p_up = UP(p, N), *m_up = UP(m, N), *v_up = UP(m, N);
+    mt_adam_scalars scalars = {.step = 5, .lr = 1e-3f}, *scalars_up = UP(&scalars, 1);
+    g[77] = NAN;
+    mt_adam a = {.count = N, .param = p_up, .m = m_up, .v = v_up, .grad = UP(g, N), .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-5f};
+    must(mt_cuda_adam_clipped(&cuda, &a, 0.5f, scalars_up, NULL));
+    a.grad = g_up;
+    must(mt_cuda_adam_clipped(&cuda, &a, 0.5f, scalars_up, NULL));
+    a.param = p, a.grad = g;
+    cpu->adam_clipped(&a, 0.5f, &scalars, &norm);
+    g[77] = 0;
+    cpu->adam_clipped(&a, 0.5f, &scalars, &norm);
+    COMPARE(float, "adam, halted", p_up, p, N, 0, EXACT);
+    COMPARE(float, "adam, halted", m_up, m, N, 0, EXACT);
+    COMPARE(int64_t, "adam, halted", &scalars_up->step, &scalars.step, 1, 0, EXACT);
+    COMPARE(int32_t, "adam, halted", &scalars_up->halted, &scalars.halted, 1, 0, EXACT);
+    done("adam, halted");
+}
+
 static void test_adam(void) {
     for (int s = 0; s < count_count; s++)
         for (int variant = 0; variant < 4; variant++) {
             int64_t n = counts[s];
             float *p = normals_of(n, 1), *m = host_floats(n), *v = host_floats(n), max_norm = variant & 1 ? 0.5f : 0.0f;
             float *p_up = UP(p, n), *m_up = UP(m, n), *v_up = UP(v, n), *norm_up = NEW(float, 1);
-            // in every other one the step and the rate stand in device memory, and nothing of them in the call
-            mt_cuda_adam_scalars first = {.step = 0, .lr = 1e-3f}, *scalars = s % 2 ? UP(&first, 1) : NULL;
+            // clipped: the step and the rate stand in device memory, and nothing of them in the call
+            mt_adam_scalars first = {.step = 0, .lr = 1e-3f}, *scalars = UP(&first, 1);
+            int clipped = s % 2;
             for (int step = 1; step <= 3; step++) {
                 float *g = normals_of(n, 0.7), *g_up = UP(g, n);
                 mt_adam a = {.count = n,
@@ -100,18 +123,25 @@ static void test_adam(void) {
                     .step = step};
                 mt_adam on_gpu = a;
                 on_gpu.param = p_up, on_gpu.m = m_up, on_gpu.v = v_up, on_gpu.grad = g_up;
-                if (scalars) on_gpu.step = 0, on_gpu.lr = NAN;
-                must(mt_cuda_adam(&cuda, &on_gpu, scalars, max_norm, norm_up));
-                float norm = (float)(sqrt(cpu->sum_squares(n, g)) * 0.5);
-                if (max_norm > 0 && norm > max_norm) a.grad_scale = 0.5f * (float)(max_norm / (norm + 1e-6));
-                cpu->adam(&a);
-                COMPARE(float, "adam, norm", norm_up, &norm, 1, 1e-6, TOLERANT);
+                if (clipped) {
+                    float norm;
+                    on_gpu.step = 0, on_gpu.lr = on_gpu.grad_scale = NAN;
+                    must(mt_cuda_adam_clipped(&cuda, &on_gpu, max_norm, scalars, norm_up));
+                    first.halted = 0;
+                    cpu->adam_clipped(&a, max_norm, &first, &norm);
+                    COMPARE(float, "adam, norm", norm_up, &norm, 1, 1e-6, TOLERANT);
+                    COMPARE(int64_t, "adam, step", &scalars->step, &first.step, 1, 0, EXACT);
+                } else {
+                    must(mt_cuda_adam(&cuda, &on_gpu));
+                    cpu->adam(&a);
+                }
                 COMPARE(float, "adam", p_up, p, n, 2e-6, TOLERANT);
                 COMPARE(float, "adam, moments", m_up, m, n, 1e-6, TOLERANT);
                 COMPARE(float, "adam, moments", v_up, v, n, 1e-6, TOLERANT);
             }
             done("adam");
         }
+    test_adam_halts();
 }
 
 static void run_gae(int64_t steps, int64_t envs, int exact) {
@@ -166,6 +196,16 @@ static void test_gather(void) {
             COMPARE(uint8_t, "gather_rows", dst_up, dst, n, 0, EXACT);
             done("gather_rows");
         }
+    static const int64_t sequences[][3] = {{1, 1, 1}, {3, 17, 5}, {128, 64, 64}, {2048, 3, 2}, {50, 4096, 1000}};
+    for (int s = 0; s < 5; s++) {
+        int64_t steps = sequences[s][0], envs = sequences[s][1], count = sequences[s][2], n = steps * count;
+        int32_t *env = host_bytes(4 * (size_t)count), *row = host_bytes(4 * (size_t)n), *row_up = NEW(int32_t, n);
+        for (int64_t j = 0; j < count; j++) env[j] = (int32_t)(random_u32() % (uint32_t)envs);
+        cpu->sequence_rows(steps, envs, count, env, row);
+        must(mt_cuda_sequence_rows(&cuda, steps, envs, count, UP(env, count), row_up));
+        COMPARE(int32_t, "sequence_rows", row_up, row, n, 0, EXACT);
+        done("sequence_rows");
+    }
 }
 
 static void test_normalise(void) {
@@ -280,6 +320,17 @@ static void test_philox(void) {
         }
         done("philox");
     }
+    static const int widths[] = {1, 2, 3, 4, 6, 17, 384};
+    for (int k = 0; k < 7; k++)
+        for (int s = 0; s < 6; s++) {
+            int64_t rows = counts[s];
+            uint64_t step = s % 2 ? 0xffffffffu : 12345, seed = 0x123456789abcdef0u, stream = 0xffffffff00000000u - 3;
+            uint32_t *want = host_bytes(4 * (size_t)(rows * widths[k])), *got = NEW(uint32_t, rows * widths[k]);
+            cpu->philox_words(seed, stream, &step, rows, widths[k], want);
+            must(mt_cuda_philox_words(&cuda, seed, stream, UP(&step, 1), rows, widths[k], got));
+            COMPARE(uint32_t, "philox_words", got, want, rows * widths[k], 0, EXACT);
+            done("philox_words");
+        }
 }
 
 static void test_arrays(void) {

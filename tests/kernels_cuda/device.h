@@ -125,13 +125,13 @@ static void test_peers(void) {
 static struct update {
     float *x, *y, *norm;
     mt_adam adam;
-    mt_cuda_adam_scalars *scalars;
+    mt_adam_scalars *scalars;
 } update;
 // y += x/2, then an update whose rate and step stand in device memory
 static mt_status queue_update(void *context) {
     struct update *u = context;
     MT_TRY(mt_cuda_axpy(&cuda, u->adam.count, 0.5f, u->x, u->y));
-    return mt_cuda_adam(&cuda, &u->adam, u->scalars, 0.5f, u->norm);
+    return mt_cuda_adam_clipped(&cuda, &u->adam, 0.5f, u->scalars, u->norm);
 }
 static mt_status queue_failure(void *context) {
     MT_TRY(queue_update(context));
@@ -142,12 +142,12 @@ static void test_graph(void) {
     enum { count = 3001, replays = 4 };
     mt_cuda_graph *graph = NULL;
     float *x = normals_of(count, 1), *y = normals_of(count, 1), *p = normals_of(count, 1), *zero = host_floats(count);
-    mt_cuda_adam_scalars start = {.step = 0, .lr = 1e-2f}, later = {.step = 2, .lr = 1e-3f};
+    mt_adam_scalars start = {.step = 0, .lr = 1e-2f}, later = {.step = 2, .lr = 1e-3f};
     float *results[2][2];
     for (int captured = 0; captured < 2; captured++) {
         struct update u = {.x = UP(x, count), .y = UP(y, count), .norm = NEW(float, 1), .scalars = UP(&start, 1)};
         u.adam = (mt_adam){.count = count, .param = UP(p, count), .m = UP(zero, count), .v = UP(zero, count), .grad = u.y,
-            .grad_scale = 1, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-5f};
+            .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-5f};
         update = u;
         if (captured) {
             EXPECT(mt_cuda_graph_capture(&device, cuda.stream, queue_failure, &update, &graph) == MT_INVALID_ARGUMENT && !graph,
@@ -163,7 +163,7 @@ static void test_graph(void) {
             must(captured ? mt_cuda_graph_launch(graph, cuda.stream) : queue_update(&update));
         }
         results[captured][0] = down(u.adam.param, sizeof *p * count), results[captured][1] = down(u.y, sizeof *y * count);
-        mt_cuda_adam_scalars *end = down(u.scalars, sizeof *end);
+        mt_adam_scalars *end = down(u.scalars, sizeof *end);
         EXPECT(end->step == replays && end->lr == later.lr, "the step that launches advance");
         free(end);
     }

@@ -114,6 +114,13 @@ static void run_gsde(int64_t rows, int latent, int dim, int accumulate) {
     cpu->gsde_noise(rows, latent, dim, h, matrix, noise);
     must(mt_cuda_gsde_noise(&cuda, rows, latent, dim, h_up, UP(matrix, rows * size), noise_up));
     COMPARE(float, "gsde_noise", noise_up, noise, n, 1e-5, TOLERANT);
+    float *z = normals_of(rows * (size + 1), 1), *z_up = UP(z, rows * (size + 1)), *scaled = host_floats(rows * size),
+          *scaled_up = NEW(float, rows * size);
+    for (int gap = 0; gap < 2; gap++) {
+        cpu->gsde_matrix(rows, size, z, size + gap, log_std, scaled);
+        must(mt_cuda_gsde_matrix(&cuda, rows, size, z_up, size + gap, log_std_up, scaled_up));
+        COMPARE(float, "gsde_matrix", scaled_up, scaled, rows * size, 1e-6, TOLERANT); // the CPU takes the library's exponential
+    }
     done("gsde");
 }
 
@@ -121,40 +128,31 @@ static void run_gsde(int64_t rows, int latent, int dim, int accumulate) {
 
 typedef struct loss {
     mt_ppo_rows rows, on_gpu;
+    mt_ppo_scalars now;
     float *d_value;
     mt_ppo_stats *stats_up;
     int64_t count;
 } loss;
 
-static loss make_loss(int64_t rows, float clip_range_vf, int with_value) {
-    loss x = {.count = rows, .d_value = host_floats(rows), .stats_up = NEW(mt_ppo_stats, 1)};
+static void make_loss(loss *x, int64_t rows, float clip_range_vf, int with_value) {
+    *x = (loss){.count = rows, .d_value = host_floats(rows), .stats_up = NEW(mt_ppo_stats, 1)};
     float *old_log_prob = normals_of(rows, 1), *advantage = normals_of(rows, 2), *returns = normals_of(rows, 1),
           *old_value = normals_of(rows, 0.5), *value = normals_of(rows, 0.5);
-    x.rows = (mt_ppo_rows){.old_log_prob = old_log_prob,
-        .advantage = advantage,
-        .adv_mean = 0.3f,
+    x->now = (mt_ppo_scalars){.adv_mean = 0.3f,
         .adv_inv_std = 0.7f,
         .clip_range = 0.2f,
         .clip_range_vf = clip_range_vf,
         .ent_coef = 0.01f,
-        .vf_coef = 0.5f,
-        .inv_rows = 0.5f / (float)rows};
+        .vf_coef = 0.5f};
+    x->rows = (mt_ppo_rows){
+        .old_log_prob = old_log_prob, .advantage = advantage, .scalars = &x->now, .inv_rows = 0.5f / (float)rows};
     if (with_value)
-        x.rows.returns = returns, x.rows.old_value = old_value, x.rows.value = value, x.rows.d_value = x.d_value;
-    return x;
-}
-// the same loss with its annealed numbers in device memory, and nothing of them in the call
-static mt_cuda_ppo_scalars *scalars_up(const loss *x, mt_ppo_rows *without) {
-    const mt_ppo_rows *r = &x->rows;
-    mt_cuda_ppo_scalars s = {r->adv_mean, r->adv_inv_std, r->clip_range, r->clip_range_vf, r->ent_coef, r->vf_coef};
-    *without = x->on_gpu;
-    without->adv_mean = without->adv_inv_std = without->clip_range = without->ent_coef = without->vf_coef = NAN;
-    without->clip_range_vf = r->clip_range_vf < 0 ? 1 : -1;
-    return UP(&s, 1);
+        x->rows.returns = returns, x->rows.old_value = old_value, x->rows.value = value, x->rows.d_value = x->d_value;
 }
 // after the old log-probabilities have been chosen
 static void loss_up(loss *x) {
     x->on_gpu = x->rows;
+    x->on_gpu.scalars = UP(&x->now, 1);
     x->on_gpu.old_log_prob = UP(x->rows.old_log_prob, x->count);
     x->on_gpu.advantage = UP(x->rows.advantage, x->count);
     if (!x->rows.value) return;
@@ -175,23 +173,25 @@ static void near_old(loss *x, const float *log_prob) {
 
 static void run_loss_categorical(const layout *l, int64_t rows, int masked, float clip_range_vf, int with_value) {
     actions a = make_actions(l, rows, 1, masked);
-    loss x = make_loss(rows, clip_range_vf, with_value);
+    loss x;
+    make_loss(&x, rows, clip_range_vf, with_value);
     int64_t n = rows * a.d.logit_count;
     float *log_prob = host_floats(rows), *d_logits = host_floats(n), *d_logits_up = NEW(float, n);
     cpu->categorical_log_prob(&a.d, a.action, log_prob, NULL);
     near_old(&x, log_prob);
     loss_up(&x);
-    mt_ppo_stats want;
-    mt_ppo_stats *again = NEW(mt_ppo_stats, 1);
-    mt_ppo_rows without;
-    mt_cuda_ppo_scalars *scalars = scalars_up(&x, &without);
+    mt_ppo_stats want = {0}, *again = NEW(mt_ppo_stats, 1);
     cpu->ppo_loss_categorical(&a.d, a.action, &x.rows, d_logits, &want);
     int32_t *action_up = UP(a.action, rows * l->components);
-    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, NULL, d_logits_up, x.stats_up));
+    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, d_logits_up, x.stats_up));
     COMPARE(float, "ppo_loss_categorical, d_logits", d_logits_up, d_logits, n, 1e-6, EXACT);
     compare_loss(&x, "ppo_loss_categorical, sums", &want);
-    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &without, scalars, d_logits_up, again));
+    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, d_logits_up, again));
     repeats("ppo_loss_categorical", x.stats_up, again, sizeof want);
+    // sums are added to what is there
+    must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, d_logits_up, again));
+    cpu->ppo_loss_categorical(&a.d, a.action, &x.rows, d_logits, &want);
+    COMPARE(double, "ppo_loss_categorical, added sums", (double *)again, (const double *)&want, 6, 1e-5, TOLERANT);
     done("ppo_loss_categorical");
 }
 
@@ -203,16 +203,17 @@ static void run_loss_gaussian(int64_t rows, int dim, int by_rows, float clip_ran
     float *d_mean = host_floats(n), *d_log_std = normals_of(stds, 1);
     mt_gaussian d = {.rows = rows, .dim = dim, .mean = mean, .log_std = log_std, .log_std_rows = by_rows}, on_gpu = d;
     on_gpu.mean = UP(mean, n), on_gpu.log_std = UP(log_std, stds);
-    loss x = make_loss(rows, clip_range_vf, 1);
+    loss x;
+    make_loss(&x, rows, clip_range_vf, 1);
     cpu->gaussian_log_prob(&d, action, log_prob, NULL);
     near_old(&x, log_prob);
     loss_up(&x);
     float *d_mean_up = NEW(float, n), *d_log_std_up = UP(d_log_std, stds), *again = UP(d_log_std, stds),
           *action_up = UP(action, n);
-    mt_ppo_stats want;
+    mt_ppo_stats want = {0};
     cpu->ppo_loss_gaussian(&d, action, &x.rows, d_mean, d_log_std, accumulate, &want);
     must(mt_cuda_ppo_loss_gaussian(
-        &cuda, &on_gpu, action_up, &x.on_gpu, NULL, d_mean_up, d_log_std_up, accumulate, x.stats_up));
+        &cuda, &on_gpu, action_up, &x.on_gpu, d_mean_up, d_log_std_up, accumulate, x.stats_up));
     COMPARE(float, "ppo_loss_gaussian, d_mean", d_mean_up, d_mean, n, 1e-6, EXACT);
     if (by_rows)
         COMPARE(float, "ppo_loss_gaussian, d_log_std by rows", d_log_std_up, d_log_std, stds, 1e-6, EXACT);
@@ -220,35 +221,41 @@ static void run_loss_gaussian(int64_t rows, int dim, int by_rows, float clip_ran
         COMPARE(float, "ppo_loss_gaussian, d_log_std", d_log_std_up, d_log_std, stds, 5e-6,
             TOLERANT); // the CPU's sum is fp32
     compare_loss(&x, "ppo_loss_gaussian, sums", &want);
-    mt_ppo_rows without;
-    mt_cuda_ppo_scalars *scalars = scalars_up(&x, &without);
     mt_ppo_stats *stats_again = NEW(mt_ppo_stats, 1);
-    must(mt_cuda_ppo_loss_gaussian(&cuda, &on_gpu, action_up, &without, scalars, d_mean_up, again, accumulate, stats_again));
+    must(mt_cuda_ppo_loss_gaussian(&cuda, &on_gpu, action_up, &x.on_gpu, d_mean_up, again, accumulate, stats_again));
     repeats("ppo_loss_gaussian", d_log_std_up, again, 4 * (size_t)stds);
     repeats("ppo_loss_gaussian, sums", x.stats_up, stats_again, sizeof want);
     done("ppo_loss_gaussian");
 }
 
 static void run_loss_value(int64_t rows, float clip_range_vf) {
-    loss x = make_loss(rows, clip_range_vf, 1);
-    mt_ppo_stats want;
+    loss x;
+    make_loss(&x, rows, clip_range_vf, 1);
+    mt_ppo_stats want = {0};
     loss_up(&x);
     cpu->ppo_loss_value(rows, &x.rows, &want);
-    must(mt_cuda_ppo_loss_value(&cuda, rows, &x.on_gpu, NULL, x.stats_up));
+    must(mt_cuda_ppo_loss_value(&cuda, rows, &x.on_gpu, x.stats_up));
     compare_loss(&x, "ppo_loss_value, sums", &want);
-    mt_ppo_rows without;
-    mt_cuda_ppo_scalars *scalars = scalars_up(&x, &without);
     mt_ppo_stats *again = NEW(mt_ppo_stats, 1);
-    must(mt_cuda_ppo_loss_value(&cuda, rows, &without, scalars, again));
+    must(mt_cuda_ppo_loss_value(&cuda, rows, &x.on_gpu, again));
     repeats("ppo_loss_value", x.stats_up, again, sizeof want);
     done("ppo_loss_value");
+}
+
+static void run_loss_sums(void) {
+    const double sums[MT_LOSS_SUMS] = {3.5, 1.25, -0.5, 0.125, 7};
+    mt_ppo_stats want = {.policy_loss = 1, .value_loss = 2, .entropy = 3, .approx_kl = 4, .clipped = 5, .ratio = 6}, *got = UP(&want, 1);
+    cpu->add_loss_sums(sums, 0.5f, 0.01f, &want);
+    must(mt_cuda_add_loss_sums(&cuda, UP(sums, MT_LOSS_SUMS), 0.5f, 0.01f, got));
+    COMPARE(double, "add_loss_sums", (double *)got, (const double *)&want, 6, 1e-15, TOLERANT);
+    done("add_loss_sums");
 }
 
 // mean and deviation of a minibatch's advantages, from their sums
 static void run_advantage_scale(int64_t count) {
     float *advantage = normals_of(count, 3), want[2] = {0, 1};
     double mean = 0, squares = 0;
-    mt_cuda_ppo_scalars before = {.clip_range = 0.2f, .vf_coef = 0.5f}, *scalars = UP(&before, 1);
+    mt_ppo_scalars before = {.clip_range = 0.2f, .vf_coef = 0.5f}, *scalars = UP(&before, 1);
     for (int64_t i = 0; i < count; i++) mean += (advantage[i] += 1) / (double)count;
     for (int64_t i = 0; i < count; i++) squares += (advantage[i] - mean) * (advantage[i] - mean);
     if (count > 1) want[0] = (float)mean, want[1] = (float)(1 / (sqrt(squares / (double)(count - 1)) + 1e-8));
@@ -268,20 +275,19 @@ static void run_loss_extremes(void) {
           advantage[4] = {1, -1, 0, 1};
     const float log_prob = -0.5f - 0.91893853320467274178f;
     old[0] = log_prob - 1000, old[1] = log_prob, old[2] = log_prob, old[3] = NAN;
+    mt_ppo_scalars now = {.adv_inv_std = 1, .clip_range = 0.2f, .clip_range_vf = -1};
     mt_ppo_rows r = {.old_log_prob = old,
                     .advantage = advantage,
-                    .adv_inv_std = 1,
-                    .clip_range = 0.2f,
-                    .clip_range_vf = -1,
+                    .scalars = &now,
                     .inv_rows = 1},
                 on_gpu = r;
-    mt_ppo_stats want, *stats_up = NEW(mt_ppo_stats, 1);
+    mt_ppo_stats want = {0}, *stats_up = NEW(mt_ppo_stats, 1);
     mt_gaussian d = {.rows = 4, .dim = 1, .mean = mean, .log_std = log_std};
     cpu->ppo_loss_gaussian(&d, action, &r, d_mean, d_log_std, 0, &want);
     d.mean = UP(mean, 4), d.log_std = UP(log_std, 1), on_gpu.old_log_prob = UP(old, 4),
-    on_gpu.advantage = UP(advantage, 4);
+    on_gpu.advantage = UP(advantage, 4), on_gpu.scalars = UP(&now, 1);
     float *d_mean_up = NEW(float, 4);
-    must(mt_cuda_ppo_loss_gaussian(&cuda, &d, UP(action, 4), &on_gpu, NULL, d_mean_up, NEW(float, 1), 0, stats_up));
+    must(mt_cuda_ppo_loss_gaussian(&cuda, &d, UP(action, 4), &on_gpu, d_mean_up, NEW(float, 1), 0, stats_up));
     COMPARE(float, "ppo_loss, extremes", d_mean_up, d_mean, 4, 1e-6, EXACT);
     COMPARE(double, "ppo_loss, extremes", (double *)stats_up, (double *)&want, 6, 1e-6, TOLERANT);
     done("ppo_loss, extremes");
@@ -313,6 +319,7 @@ static void test_rows(void) {
     run_categorical(&layouts[3], 300007, 1, 0);
     run_loss_categorical(&layouts[3], 300007, 0, -1, 1); // more tiles than blocks
     run_loss_gaussian(200003, 3, 0, 0.3f, 0);
+    run_loss_sums();
     run_loss_extremes();
 }
 

@@ -21,7 +21,7 @@ typedef struct fixture {
     mt_ppo_space space;
     float *grad, *d_head, *d_value, *d_log_std, *state_out;
     int32_t index[ROWS];
-    mt_ppo_coefficients coef;
+    mt_ppo_scalars scalars;
     mt_plugin_loss *loss;
 } fixture;
 
@@ -70,7 +70,7 @@ static void set_up(fixture *f, const mt_policy_desc *desc, int64_t rows_at_once)
     fill(f->d_value, ROWS, 1, &rng);
     fill(f->d_log_std, ROWS * desc->action, 1, &rng);
     for (int i = 0; i < ROWS; i++) f->index[i] = p->recurrent ? i : (i * 5 + 2) % ROWS;
-    f->coef = (mt_ppo_coefficients){.clip_range = 0.3f, .clip_range_vf = -1, .ent_coef = 0.02f, .vf_coef = 0.6f};
+    f->scalars = (mt_ppo_scalars){.adv_mean = 0.1f, .adv_inv_std = 0.9f, .clip_range = 0.3f, .clip_range_vf = -1, .ent_coef = 0.02f, .vf_coef = 0.6f};
 }
 
 static void tear_down(fixture *f) {
@@ -117,10 +117,10 @@ static void copy_weights(fixture *to, fixture *from) {
 static mt_ppo_stats gradient_of(fixture *f) {
     int64_t units = f->policy->recurrent ? ENVS : ROWS;
     mt_ppo_share share = {.parts = MT_POLICY_BOTH, .segment = &f->segment, .index = f->index, .count = units, .inv_rows = 1.0f / ROWS,
-        .adv_mean = 0.1f, .adv_inv_std = 0.9f, .loss = f->loss};
+        .scalars = &f->scalars, .host_scalars = &f->scalars, .clips_value = f->scalars.clip_range_vf >= 0, .loss = f->loss};
     mt_ppo_stats s = {0};
     mt_weights_pack(&f->weights, f->policy, f->k, MT_POLICY_BOTH);
-    mt_ppo_gradient(f->policy, f->k, &f->weights, &share, &f->coef, &f->space, f->grad, &s);
+    mt_ppo_gradient(f->policy, f->k, &f->weights, &share, &f->space, f->grad, &s);
     return s;
 }
 
@@ -149,7 +149,7 @@ static void compare(const mt_policy_desc *own, const mt_policy_desc *plugin, con
         set_up(&a, own, ROWS);
         set_up(&b, plugin, pieces ? 4 : ROWS);
         copy_weights(&b, &a);
-        a.coef.clip_range_vf = b.coef.clip_range_vf = clip_range_vf;
+        a.scalars.clip_range_vf = b.scalars.clip_range_vf = clip_range_vf;
         if (loss) cr_assert_eq(mt_plugin_loss_create(loss, b.policy, NULL, 0, &b.loss), MT_OK, "%s", mt_last_error());
         expect_same(&a, &b);
         tear_down(&a);

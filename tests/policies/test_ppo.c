@@ -20,7 +20,7 @@ typedef struct fixture {
     mt_ppo_space space;
     float *grad;
     int32_t index[ROWS];
-    mt_ppo_coefficients coef;
+    mt_ppo_scalars scalars;
 } fixture;
 
 static void fill(float *out, int64_t count, double scale, mt_rng *rng) {
@@ -52,7 +52,7 @@ static void set_up(fixture *f, const mt_policy_desc *desc, int64_t rows_at_once,
     for (int i = 0; !box && i < ROWS * desc->action; i++)
         f->segment.choice[i] = (int32_t)mt_rng_below(&rng, (uint32_t)desc->nvec[i % desc->action]);
     for (int i = 0; i < ROWS; i++) f->index[i] = (i * 5 + 2) % ROWS;   // 5 and 21 have no common divisor: a permutation
-    f->coef = (mt_ppo_coefficients){.clip_range = 0.3f, .clip_range_vf = -1, .ent_coef = 0.02f, .vf_coef = 0.6f};
+    f->scalars = (mt_ppo_scalars){.adv_mean = 0.1f, .adv_inv_std = 0.9f, .clip_range = 0.3f, .clip_range_vf = -1, .ent_coef = 0.02f, .vf_coef = 0.6f};
 }
 
 static void tear_down(fixture *f) {
@@ -62,16 +62,16 @@ static void tear_down(fixture *f) {
 
 static mt_ppo_stats gradient_of(fixture *f, int parts, int64_t rows, float *grad) {
     mt_ppo_share share = {.parts = parts, .segment = &f->segment, .index = f->index, .count = rows, .inv_rows = 1.0f / ROWS,
-        .adv_mean = 0.1f, .adv_inv_std = 0.9f};
+        .scalars = &f->scalars, .clips_value = f->scalars.clip_range_vf >= 0};
     mt_ppo_stats s = {0};
     mt_weights_pack(&f->weights, f->policy, f->k, MT_POLICY_BOTH);
-    mt_ppo_gradient(f->policy, f->k, &f->weights, &share, &f->coef, &f->space, grad, &s);
+    mt_ppo_gradient(f->policy, f->k, &f->weights, &share, &f->space, grad, &s);
     return s;
 }
 
 static double loss_and_gradient(fixture *f, int64_t rows) {
     mt_ppo_stats s = gradient_of(f, MT_POLICY_BOTH, rows, f->grad);
-    return (s.policy_loss + f->coef.vf_coef * s.value_loss - f->coef.ent_coef * s.entropy) / ROWS;
+    return (s.policy_loss + f->scalars.vf_coef * s.value_loss - f->scalars.ent_coef * s.entropy) / ROWS;
 }
 
 // Central differences in fp32 carry noise of about 1e-7/h in the loss; ratio kinks are avoided by the small step.
@@ -83,7 +83,7 @@ static void check_gradient(const mt_policy_desc *desc, double clip_range_vf) {
         }
         fixture f = {0};
         set_up(&f, desc, ROWS, (mt_isa)isa);
-        f.coef.clip_range_vf = (float)clip_range_vf;
+        f.scalars.clip_range_vf = (float)clip_range_vf;
         loss_and_gradient(&f, ROWS);
         int64_t count = f.policy->sizes.params;
         float *grad = malloc(sizeof *grad * (size_t)count);
@@ -198,7 +198,7 @@ static void check_parts(const mt_policy_desc *d, float clip_range_vf, int64_t ro
         if (!mt_kernels_cpu((mt_isa)isa)) continue;
         fixture f = {0};
         set_up(&f, d, rows_at_once, (mt_isa)isa);
-        f.coef.clip_range_vf = clip_range_vf;
+        f.scalars.clip_range_vf = clip_range_vf;
         mt_ppo_stats both = gradient_of(&f, MT_POLICY_BOTH, ROWS, f.grad);
         float *apart = calloc((size_t)f.policy->sizes.params, sizeof *apart);
         mt_policy_range actor = mt_policy_range_of(f.policy, MT_POLICY_ACTOR), critic = mt_policy_range_of(f.policy, MT_POLICY_CRITIC);
