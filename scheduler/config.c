@@ -51,6 +51,8 @@ static const mt_option train_options[] = {
         .help = "YAML file of options, flat or in RL Zoo's form"},
     {TRAIN(resume), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
         .help = "continue this run folder from its newest checkpoint; 'last' is the newest run of --algo and --env"},
+    {TRAIN(init_weights), .type = MT_OPT_STRING, .aliases = "trained_agent", .flags = MT_OPTION_PATH, .standard = "", .group = "Files",
+        .help = "begin with the weights of this run folder or safetensors file (PyTorch's and Stable-Baselines3's, too)"},
     {TRAIN(log_folder), .type = MT_OPT_STRING, .flags = MT_OPTION_PATH, .standard = "logs", .group = "Files", .help = "runs go to LOG_FOLDER/ALGO/ENV_N"},
     {TRAIN(run_folder), .type = MT_OPT_STRING, .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",
         .help = "use exactly this folder for the run; it must be new or empty"},

@@ -28,7 +28,7 @@ typedef struct mt_train_config {
     bool deterministic;
     mt_job_options job;                  // the runtime's, its timeout among them
     char log_folder[MT_OPTION_PATH_BYTES], run_folder[MT_OPTION_PATH_BYTES], tensorboard_log[MT_OPTION_PATH_BYTES];
-    char conf_file[MT_OPTION_PATH_BYTES], resume[MT_OPTION_PATH_BYTES];
+    char conf_file[MT_OPTION_PATH_BYTES], resume[MT_OPTION_PATH_BYTES], init_weights[MT_OPTION_PATH_BYTES];
     int64_t eval_freq, save_freq;        // environment steps; 0: never / by time alone
     int n_eval_episodes, keep_checkpoints;
     double save_interval;                // seconds; 0: not by time

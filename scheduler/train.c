@@ -194,17 +194,31 @@ static mt_status open_reports(training *t) {
     return write_run_info(t, "running");
 }
 
+// --init-weights: the parameters, and the moments of observations where these are normalised; optimiser and counts are new
+static mt_status load_initial_weights(training *t) {
+    char path[MT_PATH_BYTES];
+    mt_learner_state state;
+    snprintf(path, sizeof path, "%s", t->train->init_weights);
+    if (mt_file_is_folder(path)) MT_TRY(mt_path_join(path, sizeof path, t->train->init_weights, MT_RUN_WEIGHTS));
+    MT_TRY(mt_on_policy_learner_state(t->flow, &state));
+    MT_TRY(mt_weights_file_load(path, t->setup.policy, state.param, mt_on_policy_normaliser(t->flow)));
+    return mt_on_policy_set_learner_state(t->flow, &state);
+}
+
 static mt_status load_checkpoint(training *t) {
     int found = 0, exact = 1;
     MT_TRY(mt_train_checkpoint_load(t->checkpoints, t->flow, t->setup.policy, &t->setup.layout, &t->progress, &found, &exact));
     if (!found) mt_log(MT_LOG_INFO, "%s has no checkpoint yet: starting it from the beginning", t->folder.path);
-    else if (!exact)
+    if (!found && *t->train->init_weights) return load_initial_weights(t);
+    if (found && !exact)
         mt_log(MT_LOG_WARN, "%s has no snapshots: its episodes begin anew, the rest continues exactly", t->setup.environment.desc->id);
     return MT_OK;
 }
 
 static mt_status set_up_driver(training *t, manta_context *context) {
     MT_TRY(mt_on_policy_create(context, &t->setup, &t->flow));
+    // before there is a run folder, so that a file that does not fit leaves none behind
+    if (*t->train->init_weights && !*t->train->resume) MT_TRY(load_initial_weights(t));
     MT_TRY(set_up_folder(t));
     t->progress = (mt_train_progress){.best_eval = -INFINITY, .start_unix = unix_seconds()};
     if (*t->train->resume) MT_TRY(load_checkpoint(t));

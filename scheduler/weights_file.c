@@ -3,6 +3,7 @@
 
 #include "policies/state_dict.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,7 @@ mt_status mt_weights_file_read_slab(const mt_safetensors *file, const mt_policy 
     return mt_policy_visit(policy, slab, read_one, &(slab_visit){.file = file, .prefix = prefix});
 }
 
-// mean and variance of a normaliser's observations, (2, O) in the caller's storage
+// mean, variance and count of a normaliser's observations, (2·O + 1) in the caller's storage
 static mt_status add_normaliser(mt_tensor_list *list, const mt_normaliser *n, double *storage) {
     int64_t columns = n->obs.columns;
     for (int64_t c = 0; c < columns; c++) {
@@ -62,7 +63,10 @@ static mt_status add_normaliser(mt_tensor_list *list, const mt_normaliser *n, do
     mt_tensor t = {.data = storage, .dtype = MT_F64, .ndim = 1, .shape = {columns}};
     MT_TRY(mt_tensor_list_add(list, "", "obs_rms.mean", &t));
     t.data = storage + columns;
-    return mt_tensor_list_add(list, "", "obs_rms.var", &t);
+    MT_TRY(mt_tensor_list_add(list, "", "obs_rms.var", &t));
+    if (!(n->obs.count > 0)) return MT_OK;
+    storage[2 * columns] = n->obs.count;
+    return mt_tensor_list_add(list, "", "obs_rms.count", &(mt_tensor){.data = storage + 2 * columns, .dtype = MT_F64});
 }
 
 mt_status mt_weights_file_save(const char *path, const mt_policy *policy, float *param, const mt_normaliser *normaliser,
@@ -74,7 +78,7 @@ mt_status mt_weights_file_save(const char *path, const mt_policy *policy, float 
     double *storage = NULL;
     mt_status status = mt_tensor_list_add_slab(&list, policy, param, "");
     if (status == MT_OK && normaliser && normaliser->observations) {
-        storage = malloc(sizeof *storage * 2 * (size_t)normaliser->obs.columns);
+        storage = malloc(sizeof *storage * (2 * (size_t)normaliser->obs.columns + 1));
         status = storage ? add_normaliser(&list, normaliser, storage) : MT_FAIL(NO_MEMORY, "cannot allocate the normaliser");
     }
     if (status == MT_OK) status = mt_safetensors_save(path, list.items, list.count, metadata, 2);
@@ -83,15 +87,27 @@ mt_status mt_weights_file_save(const char *path, const mt_policy *policy, float 
     return status;
 }
 
+// How many observations the moments stand for: what new ones are weighed against. A file that does not say: one.
+static mt_status read_count(const mt_safetensors *file, mt_normaliser *n) {
+    double count = 1;
+    if (!mt_safetensors_find(file, "obs_rms.count")) return MT_OK;
+    MT_TRY(mt_safetensors_read(file, "obs_rms.count", &(mt_tensor){.data = &count, .dtype = MT_F64}));
+    if (!(count > 0 && count < INFINITY))
+        return MT_FAIL(CONFIG, "%s: obs_rms.count is %g; it is a number of observations", file->source, count);
+    for (int c = 0; c < n->obs.columns; c++) n->obs.m2[c] *= count;
+    n->obs.count = count;
+    return MT_OK;
+}
+
 static mt_status read_normaliser(const mt_safetensors *file, mt_normaliser *n) {
     mt_tensor t = {.dtype = MT_F64, .ndim = 1, .shape = {n->obs.columns}};
     t.data = n->obs.mean;
     MT_TRY(mt_safetensors_read(file, "obs_rms.mean", &t));
     t.data = n->obs.m2;
     MT_TRY(mt_safetensors_read(file, "obs_rms.var", &t));
-    n->obs.count = 1;   // so that m2 is the variance
+    n->obs.count = 1;   // so that m2 is the variance, and the scale that of the run to the bit
     mt_normaliser_publish(n);
-    return MT_OK;
+    return read_count(file, n);
 }
 
 mt_status mt_weights_file_load(const char *path, const mt_policy *policy, float *param, mt_normaliser *normaliser) {

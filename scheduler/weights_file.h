@@ -1,5 +1,5 @@
 // A policy's weights as a safetensors file that Python opens: the parameters under Stable-Baselines3's names, and the
-// observation normaliser as obs_rms.mean and obs_rms.var (fp64) when there is one.
+// observation normaliser as obs_rms.mean, obs_rms.var and obs_rms.count (fp64) when there is one.
 #ifndef MANTA_SCHEDULER_WEIGHTS_FILE_H
 #define MANTA_SCHEDULER_WEIGHTS_FILE_H
 

@@ -1,5 +1,6 @@
 // Training as a user runs it: the same bits for every layout of ranks and threads, exact continuation after every kind of
 // end, learning, and what a run leaves behind.
+#include "policies/safetensors.h"
 #include "tests/apps/run.h"
 
 #include <criterion/criterion.h>
@@ -300,6 +301,77 @@ Test(train, a_run_without_a_checkpoint_starts_from_the_beginning) {
     digest(folder, "whole", whole);
     digest(folder, "again", again);
     cr_expect_str_eq(whole, again);
+}
+
+// ---- weights to begin with
+
+// a learning rate of 0 keeps them as they were given
+#define KEEP "-n 512 -params n_envs:8 n_steps:64 learning_rate:0"
+
+static void expect_weights_of(const char *folder, int ranks, const char *name, const char *arguments, const char *want) {
+    char got[32];
+    train(folder, ranks, name, arguments);
+    digest(folder, name, got);
+    cr_expect_str_eq(got, want, "%d ranks, %s", ranks, arguments);
+}
+
+Test(train, initial_weights_are_those_of_a_run_or_a_file) {
+    const char *folder = run_folder();
+    char want[32], fresh[32];
+    train(folder, 1, "first", "-n 1024 " CARTPOLE);
+    digest(folder, "first", want);
+    train(folder, 1, "fresh", "--env CartPole-v1 " COMMON " " KEEP);
+    digest(folder, "fresh", fresh);
+    cr_expect_str_neq(want, fresh);
+    expect_weights_of(folder, 1, "second", "--init-weights first --env CartPole-v1 " COMMON " " KEEP, want);
+    expect_weights_of(folder, 2, "third", "--trained-agent first/policy.safetensors --env CartPole-v1 " COMMON " " KEEP, want);
+    static run_result r;
+    run(&r, folder, 60, "$MANTA export safetensors first && rm -rf third/checkpoints/*");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    expect_weights_of(folder, 1, "fourth", "--init-weights state_dict.safetensors --env CartPole-v1 " COMMON " " KEEP, want);
+    // killed before its first checkpoint, a run begins with them again
+    run(&r, folder, 60, "$MANTA train --resume third");
+    cr_expect_eq(r.exit_code, 0, "%s", r.output);
+    digest(folder, "third", fresh);
+    cr_expect_str_eq(fresh, want);
+}
+
+static double observations_seen(const char *folder, const char *name) {
+    char path[512];
+    double count = 0;
+    mt_safetensors file;
+    snprintf(path, sizeof path, "%s/%s/policy.safetensors", folder, name);
+    cr_assert_eq(mt_safetensors_load(path, &file), MT_OK, "%s", mt_last_error());
+    mt_status status = mt_safetensors_read(&file, "obs_rms.count", &(mt_tensor){.data = &count, .dtype = MT_F64});
+    cr_assert_eq(status, MT_OK, "%s", mt_last_error());
+    mt_safetensors_fini(&file);
+    return count;
+}
+
+Test(train, initial_weights_bring_the_normaliser_along) {
+    const char *folder = run_folder();
+    static run_result r;
+    train(folder, 1, "first", "-n 4096 --env Pendulum-v1 " COMMON " -params n_envs:8 n_steps:64 normalize:true");
+    train(folder, 2, "second", "--init-weights first --env Pendulum-v1 " COMMON " " KEEP " normalize:true");
+    double first = observations_seen(folder, "first"), second = observations_seen(folder, "second");
+    cr_expect_gt(first, 4096);
+    cr_expect_float_eq(second - first, 512 + 8, 1e-3, "%g after %g", second, first);   // and those that its episodes began with
+    train(folder, 1, "none", "--env Pendulum-v1 " COMMON " " KEEP " normalize:false");
+    run(&r, folder, 60, "$MANTA train --init-weights none --run-folder third --env Pendulum-v1 -n 512 -params normalize:true");
+    cr_expect(r.exit_code == 3 && strstr(r.output, "obs_rms.mean"), "%s", r.output);
+}
+
+Test(train, initial_weights_that_do_not_fit_leave_no_run_behind) {
+    const char *folder = run_folder();
+    static run_result r;
+    train(folder, 1, "first", "-n 1024 " CARTPOLE);
+    run(&r, folder, 60, "$MANTA train --init-weights first --env Acrobot-v1 --run-folder second -n 512");
+    cr_expect_eq(r.exit_code, 2, "%s", r.output);
+    cr_expect(strstr(r.output, "mlp_extractor.policy_net.0.weight"), "%s", r.output);
+    run(&r, folder, 60, "$MPIRUN -n 2 $MANTA train --init-weights nothing.safetensors --env CartPole-v1 --run-folder second");
+    cr_expect_eq(r.exit_code, 3, "%s", r.output);
+    run(&r, folder, 60, "test ! -e second");
+    cr_expect_eq(r.exit_code, 0, "a run folder is there");
 }
 
 Test(train, sigkill_at_random_moments_changes_nothing) {

@@ -62,7 +62,9 @@ static void check_round_trip(mt_distribution distribution) {
         cr_expect_eq(b.normaliser.obs_mean[c], a.normaliser.obs_mean[c]);
         cr_expect_eq(b.normaliser.obs_inv_std[c], a.normaliser.obs_inv_std[c]);
         cr_expect_float_eq(b.normaliser.obs_inv_std[c], 1 / sqrt(0.1 + 3 * c), 1e-5);
+        cr_expect_float_eq(b.normaliser.obs.m2[c], 7 * (0.1 + 3 * c), 1e-12);
     }
+    cr_expect_eq(b.normaliser.obs.count, 7);   // new observations are weighed against as many as were seen
     tear_down(&a), tear_down(&b);
 }
 
@@ -72,8 +74,8 @@ Test(weights_file, gsde_comes_back) { check_round_trip(MT_DIST_GSDE); }
 
 Test(weights_file, python_finds_the_names_of_stable_baselines3) {
     static const char *const names[] = {"action_net.bias", "action_net.weight", "log_std", "mlp_extractor.policy_net.0.bias",
-        "mlp_extractor.policy_net.0.weight", "mlp_extractor.value_net.0.bias", "mlp_extractor.value_net.0.weight", "obs_rms.mean",
-        "obs_rms.var", "value_net.bias", "value_net.weight"};
+        "mlp_extractor.policy_net.0.weight", "mlp_extractor.value_net.0.bias", "mlp_extractor.value_net.0.weight", "obs_rms.count",
+        "obs_rms.mean", "obs_rms.var", "value_net.bias", "value_net.weight"};
     fixture f;
     mt_safetensors file;
     set_up(&f, MT_DIST_GAUSSIAN, 8, 1, 1);
