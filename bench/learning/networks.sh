@@ -71,7 +71,7 @@ train_one() {
         } | sort -t , -k 1,1 -k 2,2 -k 3,3n
     } >"$next"
     mv "$next" "$networks_results"
-    echo "  seed $seed: $(number mean_reward "$folder/evaluation.json")"
+    printf '  seed %s: %.2f\n' "$seed" "$(number mean_reward "$folder/evaluation.json")"
 }
 
 if [ "$train" = 1 ]; then
