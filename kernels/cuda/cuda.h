@@ -5,7 +5,8 @@
 //   - an operation is queued on the context's stream and can fail: it returns mt_status. What it reads and writes must
 //     stay until the stream has got there
 //   - what the table returns as a number is written to device memory: nobody waits, and a CUDA graph can hold the call
-//   - scratch space is the context's, taken once: nothing allocates, so an operation that needs more says how much
+//   - scratch space is the context's, taken once: nothing allocates, so an operation that needs more says how much. What the
+//     table has as an argument (of convolutions, and of recurrent layers, where it grows with the rows) is one here, too
 //
 // Thread: one at a time per context, any. Different contexts are independent, also on one device.
 // Determinism: sums have a fixed order that depends on the shapes alone (no float atomics, no dependence on the number of

@@ -63,6 +63,8 @@ typedef struct mt_rnn_pieces {
 mt_status mt_cuda_rnn_pack(const mt_cuda *c, const mt_rnn_pieces *pieces, float *space);
 mt_status mt_cuda_rnn_unpack(const mt_cuda *c, const mt_rnn_pieces *pieces, const float *space, int accumulate);
 
+mt_status mt_cuda_rnn_lengths(const mt_cuda *c, int64_t envs, int32_t steps, int32_t *lengths);   // all `steps`
+
 #ifdef __cplusplus
 }
 #endif

@@ -3,7 +3,7 @@
 // bias of W_hn h inside the reset), its parameters stand in one array of its own order, and its states in arrays of their own.
 //
 // The caller's space for a layer and shape, kept from forward to backward, in parts at multiples of 256 bytes:
-//   reserve | parameters | their gradients | h, c before | h, c after | dx nobody wants | what the library works in
+//   reserve | parameters | their gradients | h, c before | h, c after | lengths | dx nobody wants | what the library works in
 // A plan (descriptors, where each gate's parameters stand) is found once for a shape and kept.
 //
 // Determinism: the library's. It may use several streams inside, and cuBLAS then promises the same bits only where
@@ -22,7 +22,7 @@ _Static_assert(sizeof(rnn_key) == 5 * sizeof(int32_t), "no padding");
 
 // offsets into the space, bytes
 typedef struct rnn_layout {
-    size_t reserve, params, gradients, h_before, c_before, h_after, c_after, dx, work, all;
+    size_t reserve, params, gradients, h_before, c_before, h_after, c_after, lengths, dx, work, all;
 } rnn_layout;
 
 typedef struct rnn_plan {
@@ -104,8 +104,8 @@ static void lay_out(rnn_plan *p) {
     struct {
         size_t *where, bytes;
     } parts[] = {{&l->reserve, p->reserve_bytes}, {&l->params, p->param_bytes}, {&l->gradients, p->param_bytes},
-        {&l->h_before, state}, {&l->c_before, state}, {&l->h_after, state}, {&l->c_after, state}, {&l->dx, dx},
-        {&l->work, p->work_bytes}};
+        {&l->h_before, state}, {&l->c_before, state}, {&l->h_after, state}, {&l->c_after, state},
+        {&l->lengths, sizeof(int32_t) * (size_t)p->key.envs}, {&l->dx, dx}, {&l->work, p->work_bytes}};
     l->all = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         *parts[i].where = l->all;
@@ -228,8 +228,11 @@ mt_status mt_cuda_rnn_dnn_forward(mt_cuda_dnn *dnn, const mt_rnn *a, void *where
     MT_TRY(plan_of(dnn, a->cell, a->steps, a->envs, a->in, a->units, &p));
     MT_TRY(pack_params(dnn, p, a, space));
     MT_TRY(states_in(dnn, p, a, space));
+    // the library has been told on the host; some of its versions read them on the device, too
+    int32_t *lengths = (int32_t *)(void *)(space + p->layout.lengths);
+    MT_TRY(mt_cuda_rnn_lengths(dnn->c, a->envs, (int32_t)a->steps, lengths));
     MT_TRY(mt_cuda_use(dnn->c->device));
-    DNN(cudnnRNNForward(dnn->handle, p->rnn, CUDNN_FWD_MODE_TRAINING, NULL, p->x, a->x, p->y, a->y, p->state,
+    DNN(cudnnRNNForward(dnn->handle, p->rnn, CUDNN_FWD_MODE_TRAINING, lengths, p->x, a->x, p->y, a->y, p->state,
         space + p->layout.h_before, space + p->layout.h_after, p->state, lstm ? space + p->layout.c_before : NULL,
         lstm ? space + p->layout.c_after : NULL, p->param_bytes, space + p->layout.params, p->work_bytes, space + p->layout.work,
         p->reserve_bytes, space + p->layout.reserve));
@@ -244,12 +247,13 @@ mt_status mt_cuda_rnn_dnn_backward(mt_cuda_dnn *dnn, const mt_rnn_backward *b, v
     MT_TRY(plan_of(dnn, a->cell, a->steps, a->envs, a->in, a->units, &p));
     char *dx = b->dx ? (char *)b->dx : space + p->layout.dx;
     float *gradients = (float *)(void *)(space + p->layout.gradients);
+    const int32_t *lengths = (const int32_t *)(const void *)(space + p->layout.lengths);
     MT_TRY(place_params(dnn, p, (const float *)(const void *)(space + p->layout.params)));
     MT_TRY(mt_cuda_zero(dnn->c, gradients, p->param_bytes)); // the library only adds
-    DNN(cudnnRNNBackwardData_v8(dnn->handle, p->rnn, NULL, p->y, a->y, b->dy, p->x, dx, p->state, space + p->layout.h_before, NULL,
-        NULL, p->state, lstm ? space + p->layout.c_before : NULL, NULL, NULL, p->param_bytes, space + p->layout.params,
+    DNN(cudnnRNNBackwardData_v8(dnn->handle, p->rnn, lengths, p->y, a->y, b->dy, p->x, dx, p->state, space + p->layout.h_before,
+        NULL, NULL, p->state, lstm ? space + p->layout.c_before : NULL, NULL, NULL, p->param_bytes, space + p->layout.params,
         p->work_bytes, space + p->layout.work, p->reserve_bytes, space + p->layout.reserve));
-    DNN(cudnnRNNBackwardWeights_v8(dnn->handle, p->rnn, CUDNN_WGRAD_MODE_ADD, NULL, p->x, a->x, p->state,
+    DNN(cudnnRNNBackwardWeights_v8(dnn->handle, p->rnn, CUDNN_WGRAD_MODE_ADD, lengths, p->x, a->x, p->state,
         space + p->layout.h_before, p->y, a->y, p->param_bytes, gradients, p->work_bytes, space + p->layout.work, p->reserve_bytes,
         space + p->layout.reserve));
     mt_rnn_pieces pieces = pieces_of(p, b->dw_x, b->dw_h, b->db_x, b->db_h);

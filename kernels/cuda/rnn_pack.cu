@@ -33,7 +33,19 @@ template <class Move> mt_status each_piece(const mt_cuda *c, const char *name, c
     return launch(c, name, pieces_kernel<Move>, grid(ceil_div(most, span), pieces->pieces), threads, 0, *pieces, move);
 }
 
+struct lengths_op {
+    int32_t *lengths, steps;
+    template <int N> __device__ void at(int64_t i) const {
+#pragma unroll
+        for (int k = 0; k < N; k++) lengths[i + k] = steps;
+    }
+};
+
 } // namespace
+
+mt_status mt_cuda_rnn_lengths(const mt_cuda *c, int64_t envs, int32_t steps, int32_t *lengths) {
+    return each(c, "rnn, lengths of sequences", envs, false, lengths_op{lengths, steps});
+}
 
 mt_status mt_cuda_rnn_pack(const mt_cuda *c, const mt_rnn_pieces *pieces, float *space) {
     return each_piece(c, "rnn, packing of parameters", pieces, to_library{space});
