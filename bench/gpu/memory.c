@@ -188,6 +188,7 @@ static void distributions(void) {
 // ---- images, tables, columns
 
 static mt_max_pool2d pool;
+static float *entries;
 static mt_status call_bias(void *u) {
     return (void)u, mt_cuda_bias_activate(CUDA, MT_ACT_relu, N / columns, columns, x.a, x.small, NULL, x.out);
 }
@@ -201,9 +202,9 @@ static mt_status call_turn(void *u) { return (void)u, mt_cuda_turn(CUDA, rows, 4
 static mt_status call_copy_columns(void *u) {
     return (void)u, mt_cuda_copy_columns(CUDA, N / columns, columns / 2, x.a, columns, x.out, columns / 2);
 }
-static mt_status call_lookup(void *u) { return (void)u, mt_cuda_embedding_forward(CUDA, rows, 500, 64, x.c, x.b, x.out); }
+static mt_status call_lookup(void *u) { return (void)u, mt_cuda_embedding_forward(CUDA, rows, 500, 64, entries, x.b, x.out); }
 static mt_status call_lookup_backward(void *u) {
-    return (void)u, mt_cuda_embedding_backward(CUDA, rows, 500, 64, x.c, x.a, x.out, 0);
+    return (void)u, mt_cuda_embedding_backward(CUDA, rows, 500, 64, entries, x.a, x.out, 0);
 }
 
 static void images(void) {
@@ -218,6 +219,7 @@ static void images(void) {
     double in = 42.0 * 42 * 32 * (double)rows, out = 21.0 * 21 * 32 * (double)rows;
     row("max_pool2d_forward, 42 x 42 x 32, 3 by 2", call_pool, NULL, 4 * in + 8 * out);
     row("max_pool2d_backward, 42 x 42 x 32, 3 by 2", call_pool_backward, NULL, 8 * out + 4 * in);
+    entries = gpu_floats(N / 64, 0, 500);
     for (int i = 0; i < 2; i++) {
         rows = i ? N / 64 : 4096;
         snprintf(name, sizeof name, "embedding_forward, 500 x 64, %d rows", (int)rows);
@@ -225,6 +227,7 @@ static void images(void) {
         snprintf(name, sizeof name, "embedding_backward, 500 x 64, %d rows", (int)rows);
         row(name, call_lookup_backward, NULL, (double)rows * (4 + 4 * 64) + 4.0 * 500 * 64);
     }
+    gpu_free(entries);
 }
 
 static void others(void) {

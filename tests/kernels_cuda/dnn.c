@@ -1,5 +1,6 @@
 // Convolutions and recurrent layers on the GPU against the CPU's table, over odd shapes, every activation, with and without bias,
 // with episodes that start inside a sequence and without, and by the vendor's library. Exit status as own.c.
+#include "engine/device/cuda_library.h"
 #include "harness.h"
 
 static mt_cuda_dense *dense;
@@ -196,9 +197,35 @@ static void test_rnn(void) {
     for (int cell = 0; cell < 2; cell++) run_acting((mt_rnn_cell)cell);
 }
 
+// ---- what a code of the vendor's libraries becomes
+
+static void test_codes(void) {
+    static const struct {
+        mt_cuda_library library;
+        int code;
+        mt_status status;
+        const char *words;
+    } cases[] = {{MT_LIBRARY_CUDNN, 0, MT_OK, NULL}, {MT_LIBRARY_CUDNN, 3000, MT_UNSUPPORTED, "that manta was built with"},
+        {MT_LIBRARY_CUDNN, 3004, MT_UNSUPPORTED, "that manta was built with"},
+        {MT_LIBRARY_CUDNN, 2003, MT_INTERNAL, "fault in manta"},
+        {MT_LIBRARY_CUDNN, 4004, MT_NO_MEMORY, "memory free"}, {MT_LIBRARY_CUDNN, 4000, MT_INTERNAL, "nvidia-smi"},
+        {MT_LIBRARY_CUBLASLT, 3, MT_NO_MEMORY, "memory free"}, {MT_LIBRARY_CUBLASLT, 13, MT_INTERNAL, "nvidia-smi"},
+        {MT_LIBRARY_NCCL, 6, MT_COMM, "another rank ended"}, {MT_LIBRARY_NCCL, 5, MT_UNSUPPORTED, "each rank one"},
+        {MT_LIBRARY_NCCL, 99, MT_INTERNAL, "nvidia-smi"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mt_status status = mt_cuda_library_check(cases[i].library, cases[i].code, "text", "more", "aCall(x)", "file.c", 7);
+        int told = !cases[i].words || (strstr(mt_last_error(), cases[i].words) && strstr(mt_last_error(), "text: more") &&
+                                          strstr(mt_last_error(), "in aCall(x)") && !strcmp(mt_last_error_where(), "file.c:7"));
+        if (status != cases[i].status || !told)
+            failures++, printf("FAILED code %d of library %d: %s, \"%s\"\n", cases[i].code, (int)cases[i].library,
+                mt_status_name(status), mt_last_error());
+    }
+}
+
 int main(void) {
+    test_codes();
     int status = harness_open();
-    if (status) return status;
+    if (status) return failures ? 1 : status;
     for (int tf32 = 0; tf32 < 2; tf32++) {
         unit = tf32 ? 2e-3 : 2e-6;
         must(mt_cuda_dense_create(&cuda, tf32 ? MT_CUDA_TF32 : MT_CUDA_FP32, &dense));
