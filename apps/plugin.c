@@ -1,4 +1,4 @@
-// manta plugin check: does a plugin keep the ABI's promises? Verdicts its author can act on.
+// manta plugin check: does a plugin keep the ABIs' promises? Verdicts its author can act on.
 #include "apps/app.h"
 #include "rollout/check.h"
 
@@ -33,9 +33,10 @@ static mt_status run(int argc, char **argv) {
 
 const mt_app mt_app_plugin = {
     .name = "plugin",
-    .summary = "check that an environment plugin keeps the ABI's promises",
+    .summary = "check that a plugin keeps the ABI's promises",
     .usage = "manta plugin check FILE.so",
-    .details = "Runs every environment of the plugin in child processes, with guard pages round its arrays, and prints PASS, WARN or "
-               "FAIL for each promise, with what to do about it. Exit status 8 when one is broken.",
+    .details = "Runs every environment, policy, layer and loss of the plugin in child processes, with guard pages round their arrays, holds "
+               "gradients against finite differences, and prints PASS, WARN or FAIL for each promise, with what to do about it. Exit status 8 "
+               "when one is broken.",
     .run = run,
 };

@@ -68,7 +68,8 @@ static float dot(int64_t n, const float *a, const float *b) {
 }
 
 /* Adds to grad, writes dx where it is wanted. */
-static void backward(const manta_layer_plan *p, const manta_pass *pass, const float *y, const float *dy, float *dx, float *const *grad) {
+static void backward(const manta_layer_plan *p, const manta_pass *pass, const float *y, const float *dy, float *dx,
+    float *const *grad) {
     int64_t in = p->in_channels, out = p->out_channels;
     const float *const *w = pass->param;
     float beta = (float)p->numbers[1], *da = pass->scratch, *dc = da + out;

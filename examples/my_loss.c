@@ -62,8 +62,8 @@ static void gradient(const manta_loss *loss, const manta_loss_batch *b) {
 
 static const manta_policy_option_desc options[] = {{"strength", "1", "of the pull towards ratio 1; the paper's is 1"}};
 static const manta_loss_desc spo = {.struct_size = sizeof(manta_loss_desc), .abi_version = MANTA_POLICY_ABI_VERSION,
-    .name = "spo", .summary = "Simple Policy Optimization: a parabola in place of PPO's clipping", .option_count = 1, .options = options,
-    .create = create, .destroy = destroy, .gradient = gradient};
+    .name = "spo", .summary = "Simple Policy Optimization: a parabola in place of PPO's clipping", .option_count = 1,
+    .options = options, .create = create, .destroy = destroy, .gradient = gradient};
 static const manta_loss_desc *const losses[] = {&spo};
 static const manta_policy_plugin plugin = {.struct_size = sizeof(manta_policy_plugin), .abi_version = MANTA_POLICY_ABI_VERSION,
     .name = "my_loss", .version = "1.0", .loss_count = 1, .losses = losses};

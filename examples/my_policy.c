@@ -85,7 +85,8 @@ static float dot(int64_t n, const float *a, const float *b) {
 }
 
 /* dW += xᵀ dy, db += dy, and where it is wanted dx = dy Wᵀ */
-static void dense_backward(int64_t in, int64_t out, const float *x, const float *w, const float *dy, float *dw, float *db, float *dx) {
+static void dense_backward(int64_t in, int64_t out, const float *x, const float *w, const float *dy, float *dw, float *db,
+    float *dx) {
     for (int64_t o = 0; o < out; o++) db[o] += dy[o];
     for (int64_t i = 0; i < in; i++) {
         for (int64_t o = 0; o < out; o++) dw[i * out + o] += x[i] * dy[o];

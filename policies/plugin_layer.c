@@ -13,14 +13,14 @@ static mt_status check_plan(const manta_layer_desc *layer, const manta_layer_pla
     snprintf(what, sizeof what, "layer %s", layer->name);
     for (int i = 0; i < 3; i++)
         if (sides[i] < 1 || sides[i] > MT_LAYER_MAX_SIZE || (size *= sides[i]) > MT_LAYER_MAX_SIZE)
-            return MT_FAIL(PLUGIN, "%s: its output is %lld × %lld × %lld; 1 to %d values are supported", what, (long long)plan->out_height,
-                (long long)plan->out_width, (long long)plan->out_channels, MT_LAYER_MAX_SIZE);
+            return MT_FAIL(PLUGIN, "%s: its output is %lld × %lld × %lld; 1 to %d values are supported", what,
+                (long long)plan->out_height, (long long)plan->out_width, (long long)plan->out_channels, MT_LAYER_MAX_SIZE);
     MT_TRY(mt_parameters_validate(plan->parameters, plan->parameter_count, MANTA_LAYER_MAX_PARAMETERS, what));
     return mt_workspace_validate(plan->row_floats, plan->scratch_floats, plan->state_floats, what);
 }
 
-mt_status mt_plugin_layer_plan(const manta_layer_desc *layer, const double *numbers, int height, int width, int channels,
-    manta_layer_plan *plan) {
+mt_status mt_plugin_layer_plan(
+    const manta_layer_desc *layer, const double *numbers, int height, int width, int channels, manta_layer_plan *plan) {
     char error[MANTA_ERROR_BYTES] = "";
     manta_layer_plan asked = {.struct_size = sizeof *plan, .in_height = height, .in_width = width, .in_channels = channels};
     memcpy(asked.numbers, numbers, sizeof asked.numbers);
@@ -46,7 +46,8 @@ mt_status mt_plugin_layer_init(const mt_plugin_layer *l, float *param, uint64_t 
     tensors_of(l, param, tensor);
     int code = l->desc->init(l->plan, seed, tensor, error);
     error[MANTA_ERROR_BYTES - 1] = 0;
-    return code == 0 ? MT_OK : MT_FAIL(CONFIG, "layer %s: init failed: %s", l->desc->name, error[0] ? error : "(it gave no reason)");
+    return code == 0 ? MT_OK
+                     : MT_FAIL(CONFIG, "layer %s: init failed: %s", l->desc->name, error[0] ? error : "(it gave no reason)");
 }
 
 // The pass with its tensors. The host never writes through them, but its slab's type is that of gradients, too.
@@ -63,8 +64,8 @@ void mt_plugin_layer_forward(const mt_plugin_layer *l, float *y) {
     l->desc->forward(l->plan, &pass, y);
 }
 
-void mt_plugin_layer_backward(const mt_plugin_layer *l, const mt_kernels *k, const float *y, const float *dy, float *dx, float *grad,
-    int64_t first, int accumulate) {
+void mt_plugin_layer_backward(const mt_plugin_layer *l, const mt_kernels *k, const float *y, const float *dy, float *dx,
+    float *grad, int64_t first, int accumulate) {
     float *tensor[MANTA_LAYER_MAX_PARAMETERS], *gradient[MANTA_LAYER_MAX_PARAMETERS];
     manta_pass pass = pass_of(l, tensor);
     for (uint32_t i = 0; i < l->plan->parameter_count; i++) {

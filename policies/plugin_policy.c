@@ -9,20 +9,34 @@
 // ---- creating
 
 static manta_policy_input input_of(const mt_input *in) {
-    static const uint32_t kinds[] = {[MT_INPUT_VECTOR] = MANTA_INPUT_VECTOR, [MT_INPUT_IMAGE] = MANTA_INPUT_IMAGE,
-        [MT_INPUT_INDEX] = MANTA_INPUT_INDEX};
-    return (manta_policy_input){.name = in->name, .kind = kinds[in->kind], .offset = in->offset, .count = in->width, .height = in->height,
-        .width = in->width_px, .channels = in->channels, .entries = in->entries};
+    static const uint32_t kinds[] = {
+        [MT_INPUT_VECTOR] = MANTA_INPUT_VECTOR, [MT_INPUT_IMAGE] = MANTA_INPUT_IMAGE, [MT_INPUT_INDEX] = MANTA_INPUT_INDEX};
+    return (manta_policy_input){.name = in->name,
+        .kind = kinds[in->kind],
+        .offset = in->offset,
+        .count = in->width,
+        .height = in->height,
+        .width = in->width_px,
+        .channels = in->channels,
+        .entries = in->entries};
 }
 
 static mt_status make_instance(mt_plugin_policy *p, const mt_policy_desc *d, int head) {
     char error[MANTA_ERROR_BYTES] = "", what[MT_PLUGIN_NAME_BYTES + 16];
     manta_policy_input inputs[MT_MAX_INPUTS];
     int gaussian = d->distribution != MT_DIST_CATEGORICAL;
-    manta_action_space action = {.struct_size = sizeof action, .kind = gaussian ? MANTA_ACTION_GAUSSIAN : MANTA_ACTION_CATEGORICAL,
-        .components = (uint32_t)d->action, .nvec = gaussian ? NULL : d->nvec, .head = head};
-    manta_policy_config config = {.struct_size = sizeof config, .obs = d->obs, .input_count = (uint32_t)d->input_count,
-        .inputs = d->input_count ? inputs : NULL, .action = &action, .option_count = (uint32_t)d->option_count, .options = d->options};
+    manta_action_space action = {.struct_size = sizeof action,
+        .kind = gaussian ? MANTA_ACTION_GAUSSIAN : MANTA_ACTION_CATEGORICAL,
+        .components = (uint32_t)d->action,
+        .nvec = gaussian ? NULL : d->nvec,
+        .head = head};
+    manta_policy_config config = {.struct_size = sizeof config,
+        .obs = d->obs,
+        .input_count = (uint32_t)d->input_count,
+        .inputs = d->input_count ? inputs : NULL,
+        .action = &action,
+        .option_count = (uint32_t)d->option_count,
+        .options = d->options};
     for (int i = 0; i < d->input_count; i++) inputs[i] = input_of(&d->inputs[i]);
     snprintf(what, sizeof what, "policy %s", p->desc->name);
     MT_TRY(mt_plugin_check_options(what, p->desc->options, p->desc->option_count, d->options, (uint32_t)d->option_count));
@@ -42,8 +56,9 @@ static mt_status read_plan(mt_plugin_policy *p, mt_slab_sizes *sizes) {
     snprintf(what, sizeof what, "policy %s", p->desc->name);
     if (!plan) return MT_FAIL(PLUGIN, "%s: .plan returned NULL", what);
     if (plan->struct_size < sizeof *plan)
-        return MT_FAIL(PLUGIN, "%s: its plan's struct_size is %u, ABI version %u needs %zu; set .struct_size = sizeof(manta_policy_plan)",
-            what, plan->struct_size, MANTA_POLICY_ABI_VERSION, sizeof *plan);
+        return MT_FAIL(PLUGIN,
+            "%s: its plan's struct_size is %u, ABI version %u needs %zu; set .struct_size = sizeof(manta_policy_plan)", what,
+            plan->struct_size, MANTA_POLICY_ABI_VERSION, sizeof *plan);
     if (plan->parameter_count == 0) return MT_FAIL(PLUGIN, "%s: parameter_count is 0; what has no parameters cannot learn", what);
     MT_TRY(mt_parameters_validate(plan->parameters, plan->parameter_count, MANTA_POLICY_MAX_PARAMETERS, what));
     MT_TRY(mt_workspace_validate(plan->row_floats, plan->scratch_floats, plan->state_floats, what));
@@ -106,7 +121,8 @@ mt_status mt_plugin_policy_init(const mt_plugin_policy *p, float *param, uint64_
     tensors_of(p, param, tensor);
     int code = p->desc->init(p->instance, seed, tensor, error);
     error[MANTA_ERROR_BYTES - 1] = 0;
-    return code == 0 ? MT_OK : MT_FAIL(CONFIG, "policy %s: init failed: %s", p->desc->name, error[0] ? error : "(it gave no reason)");
+    return code == 0 ? MT_OK
+                     : MT_FAIL(CONFIG, "policy %s: init failed: %s", p->desc->name, error[0] ? error : "(it gave no reason)");
 }
 
 // ---- forward and backward. The host never writes through a pass's tensors, but its slab's type is that of gradients, too.

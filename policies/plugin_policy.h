@@ -5,9 +5,9 @@
 #include "policies/policy.h"
 
 typedef struct mt_plugin_policy {
-    const manta_policy_desc *desc;       // borrowed from a loaded plugin
-    manta_policy *instance;              // owned
-    manta_policy_plan plan;              // its lists are the instance's
+    const manta_policy_desc *desc;                 // borrowed from a loaded plugin
+    manta_policy *instance;                        // owned
+    manta_policy_plan plan;                        // its lists are the instance's
     int64_t offset[MANTA_POLICY_MAX_PARAMETERS];   // of each tensor, multiples of 16 floats
 } mt_plugin_policy;
 

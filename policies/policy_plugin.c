@@ -10,7 +10,8 @@
 enum { LIST_MAX = 4096, OPTIONS_MAX = 1024 };
 
 // floats: of all tensors together, of a workspace's row, of a workspace's scratch, of a state
-static const int64_t params_max = INT64_C(1) << 31, row_max = INT64_C(1) << 26, scratch_max = INT64_C(1) << 31, state_max = INT64_C(1) << 22;
+static const int64_t params_max = INT64_C(1) << 31, row_max = INT64_C(1) << 26, scratch_max = INT64_C(1) << 31,
+                     state_max = INT64_C(1) << 22;
 
 // ---- descriptors
 
@@ -27,7 +28,8 @@ typedef struct kind {
     size_t bytes;
     uint32_t capabilities;
 } kind;
-static const kind policy_kind = {"policy", "manta_policy_desc", "_.-", sizeof(manta_policy_desc), MANTA_ON_CUDA | MANTA_POLICY_LOG_STD};
+static const kind policy_kind = {
+    "policy", "manta_policy_desc", "_.-", sizeof(manta_policy_desc), MANTA_ON_CUDA | MANTA_POLICY_LOG_STD};
 static const kind layer_kind = {"layer", "manta_layer_desc", "_-", sizeof(manta_layer_desc), MANTA_ON_CUDA};
 static const kind loss_kind = {"loss", "manta_loss_desc", "_.-", sizeof(manta_loss_desc), MANTA_ON_CUDA};
 
@@ -44,14 +46,19 @@ static mt_status check_head(const void *desc, size_t available, const kind *k) {
     if (!desc) return MT_FAIL(PLUGIN, "a %s's descriptor is NULL", k->what);
     memcpy(&h, desc, available < 2 * sizeof(uint32_t) ? available : 2 * sizeof(uint32_t));
     if (available < k->bytes || h.struct_size < k->bytes || h.struct_size > available)
-        return MT_FAIL(PLUGIN, "a %s's struct_size is %u, ABI version %u needs %zu; set .struct_size = sizeof(%s) and compile against "
-            "this manta's manta_policy.h", k->what, h.struct_size, MANTA_POLICY_ABI_VERSION, k->bytes, k->type);
+        return MT_FAIL(PLUGIN,
+            "a %s's struct_size is %u, ABI version %u needs %zu; set .struct_size = sizeof(%s) and compile against "
+            "this manta's manta_policy.h",
+            k->what, h.struct_size, MANTA_POLICY_ABI_VERSION, k->bytes, k->type);
     memcpy(&h, desc, sizeof h);
     if (h.abi_version != MANTA_POLICY_ABI_VERSION)
-        return MT_FAIL(PLUGIN, "a %s is of ABI version %u, this manta speaks version %u; recompile it against this manta's "
-            "manta_policy.h", k->what, h.abi_version, MANTA_POLICY_ABI_VERSION);
+        return MT_FAIL(PLUGIN,
+            "a %s is of ABI version %u, this manta speaks version %u; recompile it against this manta's "
+            "manta_policy.h",
+            k->what, h.abi_version, MANTA_POLICY_ABI_VERSION);
     if (!valid_name(h.name, k->characters))
-        return MT_FAIL(PLUGIN, "a %s's name must be 1 to %d of the characters A-Z a-z 0-9 %s", k->what, MT_PLUGIN_NAME_BYTES - 1, k->characters);
+        return MT_FAIL(PLUGIN, "a %s's name must be 1 to %d of the characters A-Z a-z 0-9 %s", k->what, MT_PLUGIN_NAME_BYTES - 1,
+            k->characters);
     if (h.capabilities & ~k->capabilities)
         return MT_FAIL(PLUGIN, "%s %s: capabilities 0x%x has bits that ABI version %u does not know of a %s", k->what, h.name,
             h.capabilities, MANTA_POLICY_ABI_VERSION, k->what);
@@ -99,14 +106,16 @@ mt_status mt_layer_validate_desc(const manta_layer_desc *d, size_t available) {
         return MT_FAIL(PLUGIN, "layer %s: number_count is %u but numbers is %s; at most %d are allowed", d->name, d->number_count,
             d->numbers ? "given" : "NULL", MANTA_LAYER_MAX_NUMBERS);
     for (uint32_t i = 0; i < d->number_count; i++)
-        if (!d->numbers[i].name || !d->numbers[i].name[0] || !d->numbers[i].help || !(d->numbers[i].standard - d->numbers[i].standard == 0))
+        if (!d->numbers[i].name || !d->numbers[i].name[0] || !d->numbers[i].help ||
+            !(d->numbers[i].standard - d->numbers[i].standard == 0))
             return MT_FAIL(PLUGIN, "layer %s: numbers[%u] needs a name, a finite standard value and a line of help", d->name, i);
     return MT_OK;
 }
 
 mt_status mt_loss_validate_desc(const manta_loss_desc *d, size_t available) {
     MT_TRY(check_head(d, available, &loss_kind));
-    const function functions[] = {{"create", d->create != NULL}, {"destroy", d->destroy != NULL}, {"gradient", d->gradient != NULL}};
+    const function functions[] = {
+        {"create", d->create != NULL}, {"destroy", d->destroy != NULL}, {"gradient", d->gradient != NULL}};
     MT_TRY(check_functions("loss", d->name, functions, sizeof functions / sizeof *functions));
     return check_option_descs("loss", d->name, d->options, d->option_count);
 }
@@ -131,7 +140,8 @@ mt_status mt_parameters_validate(const manta_parameter *parameters, uint32_t cou
             return MT_FAIL(PLUGIN, "%s: parameters[%u] needs a name of 1 to %d of the characters A-Z a-z 0-9 _ .", what, i,
                 MT_PLUGIN_NAME_BYTES - 1);
         if (p->ndim < 1 || p->ndim > MANTA_PARAMETER_MAX_DIMS)
-            return MT_FAIL(PLUGIN, "%s: parameter %s has %u dimensions; 1 to %d are supported", what, p->name, p->ndim, MANTA_PARAMETER_MAX_DIMS);
+            return MT_FAIL(PLUGIN, "%s: parameter %s has %u dimensions; 1 to %d are supported", what, p->name, p->ndim,
+                MANTA_PARAMETER_MAX_DIMS);
         for (uint32_t d = 0; d < p->ndim; d++)
             if (p->shape[d] < 1 || __builtin_mul_overflow(floats, p->shape[d], &floats) || floats > params_max)
                 return MT_FAIL(PLUGIN, "%s: parameter %s: shape[%u] is %lld; a tensor has 1 to %lld values", what, p->name, d,
@@ -149,7 +159,8 @@ mt_status mt_workspace_validate(int64_t row_floats, int64_t scratch_floats, int6
     const struct {
         const char *name;
         int64_t value, most;
-    } sizes[] = {{"row_floats", row_floats, row_max}, {"scratch_floats", scratch_floats, scratch_max}, {"state_floats", state_floats, state_max}};
+    } sizes[] = {{"row_floats", row_floats, row_max}, {"scratch_floats", scratch_floats, scratch_max},
+        {"state_floats", state_floats, state_max}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i].value < 0 || sizes[i].value > sizes[i].most)
             return MT_FAIL(PLUGIN, "%s: %s is %lld; 0 to %lld are supported", what, sizes[i].name, (long long)sizes[i].value,
@@ -184,7 +195,8 @@ mt_status mt_plugin_check_place(const mt_kernels *k, uint32_t capabilities, cons
 // ---- the table
 
 // a list of descriptors: its count, and each of them; names once
-static mt_status check_list(const void *const *list, uint32_t count, const kind *k, mt_status (*validate)(const void *), const char *path) {
+static mt_status check_list(
+    const void *const *list, uint32_t count, const kind *k, mt_status (*validate)(const void *), const char *path) {
     if (count > LIST_MAX || (count && !list))
         return MT_FAIL(PLUGIN, "%s: %u %s%s listed and the list is %s; at most %d are supported", path, count, k->what,
             count == 1 ? "" : "s", list ? "given" : "NULL", LIST_MAX);
@@ -206,11 +218,16 @@ static mt_status validate_layer(const void *desc) { return mt_layer_validate_des
 static mt_status validate_loss(const void *desc) { return mt_loss_validate_desc(desc, SIZE_MAX); }
 
 mt_status mt_policy_plugin_validate(const manta_policy_plugin *table, size_t available, const char *path) {
-    static const mt_plugin_abi abi = {.what = "policy", .entry = MANTA_POLICY_ENTRY_SYMBOL, .header = "manta_policy.h",
-        .table = "manta_policy_plugin", .version = MANTA_POLICY_ABI_VERSION, .table_bytes = sizeof *table};
+    static const mt_plugin_abi abi = {.what = "policy",
+        .entry = MANTA_POLICY_ENTRY_SYMBOL,
+        .header = "manta_policy.h",
+        .table = "manta_policy_plugin",
+        .version = MANTA_POLICY_ABI_VERSION,
+        .table_bytes = sizeof *table};
     MT_TRY(mt_plugin_check_head(table, available, &abi, path));
     if (table->policy_count == 0 && table->layer_count == 0 && table->loss_count == 0)
-        return MT_FAIL(PLUGIN, "%s: it lists no policy, no layer and no loss; leave " MANTA_POLICY_ENTRY_SYMBOL " out, or list one", path);
+        return MT_FAIL(
+            PLUGIN, "%s: it lists no policy, no layer and no loss; leave " MANTA_POLICY_ENTRY_SYMBOL " out, or list one", path);
     MT_TRY(check_list((const void *const *)table->policies, table->policy_count, &policy_kind, validate_policy, path));
     MT_TRY(check_list((const void *const *)table->layers, table->layer_count, &layer_kind, validate_layer, path));
     return check_list((const void *const *)table->losses, table->loss_count, &loss_kind, validate_loss, path);
@@ -222,8 +239,10 @@ mt_status mt_policy_plugin_table(const mt_plugin *plugin, const manta_policy_plu
     void *symbol = mt_plugin_symbol(plugin, MANTA_POLICY_ENTRY_SYMBOL);
     *out = NULL;
     if (!symbol)
-        return MT_FAIL(PLUGIN, "plugin %s: it exports no " MANTA_POLICY_ENTRY_SYMBOL "; define `MANTA_EXPORT const manta_policy_plugin *"
-            MANTA_POLICY_ENTRY_SYMBOL "(uint32_t)` (extern \"C\" in C++)", mt_plugin_path(plugin));
+        return MT_FAIL(PLUGIN,
+            "plugin %s: it exports no " MANTA_POLICY_ENTRY_SYMBOL
+            "; define `MANTA_EXPORT const manta_policy_plugin *" MANTA_POLICY_ENTRY_SYMBOL "(uint32_t)` (extern \"C\" in C++)",
+            mt_plugin_path(plugin));
     const manta_policy_plugin *(*entry)(uint32_t);
     memcpy(&entry, &symbol, sizeof entry);   // ISO C has no conversion from object to function pointers
     const manta_policy_plugin *table = entry(MANTA_POLICY_ABI_VERSION);

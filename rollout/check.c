@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "policies/policy_check.h"
+#include "policies/policy_plugin.h"
 #include "rollout/check_list.h"
 #include "rollout/env_plugin.h"
 
@@ -20,21 +22,39 @@ typedef struct checker {
 
 // ---- the child
 
-// the plugin's environments; NULL after saying why. It stays loaded until the child's end.
-static const manta_env_plugin *load(const checker *c, mt_check_session *session) {
-    mt_plugin *plugin;
-    const manta_env_plugin *table = NULL;
+// the plugin, which stays loaded until the child's end; NULL after saying why not
+static const mt_plugin *load(const checker *c, mt_check_session *session) {
+    mt_plugin *plugin = NULL;
     mt_check_enter(session, "loading");
     mt_status status = mt_plugin_open(c->path, &plugin);
-    if (status == MT_OK) status = mt_env_plugin_table(plugin, &table);
     mt_check_leave(session);
     if (status != MT_OK) mt_check_say(session, MT_VERDICT_FAIL, "load", "%s", mt_last_error());
+    return plugin;
+}
+
+static const manta_env_plugin *load_environments(const checker *c, mt_check_session *session) {
+    const mt_plugin *plugin = load(c, session);
+    const manta_env_plugin *table = NULL;
+    mt_check_enter(session, "loading");
+    if (plugin && mt_env_plugin_table(plugin, &table) != MT_OK) mt_check_say(session, MT_VERDICT_FAIL, "load", "%s", mt_last_error());
+    mt_check_leave(session);
     return table;
 }
 
-// the first child of a plugin: does it load, and what is in it
+// the first child of a plugin: what does it export
+enum { HAS_ENVIRONMENTS = 1, HAS_POLICIES = 2 };
+static void check_exports(mt_check_session *session, void *argument) {
+    const mt_plugin *plugin = load(argument, session);
+    if (!plugin) return;
+    session->shared->answer = (mt_env_plugin_has(plugin) ? HAS_ENVIRONMENTS : 0) | (mt_policy_plugin_has(plugin) ? HAS_POLICIES : 0);
+    if (session->shared->answer == 0)
+        mt_check_say(session, MT_VERDICT_FAIL, "load", "%s: it exports neither " MANTA_ENV_ENTRY_SYMBOL " nor " MANTA_POLICY_ENTRY_SYMBOL
+            "; define one with MANTA_EXPORT (extern \"C\" in C++)", mt_plugin_path(plugin));
+}
+
+// the second: are its environments' tables in order, and how many are there
 static void check_load(mt_check_session *session, void *argument) {
-    const manta_env_plugin *table = load(argument, session);
+    const manta_env_plugin *table = load_environments(argument, session);
     if (!table) return;
     mt_check_say(session, MT_VERDICT_PASS, "load", "%s %s: %u environment%s", table->name, table->version, table->env_count,
         table->env_count == 1 ? "" : "s");
@@ -43,7 +63,7 @@ static void check_load(mt_check_session *session, void *argument) {
 
 static void check_one(mt_check_session *base, void *argument) {
     const checker *c = argument;
-    const manta_env_plugin *table = c->desc ? NULL : load(c, base);
+    const manta_env_plugin *table = c->desc ? NULL : load_environments(c, base);
     check_session session = {.base = *base, .desc = table ? table->envs[c->index] : c->desc, .num_envs = c->num_envs,
         .steps = c->steps ? c->steps : 2000};
     if (!session.desc) return;
@@ -87,9 +107,13 @@ mt_status mt_plugin_check(const char *path, const mt_check_options *options, mt_
     if (!realpath(path, resolved)) return MT_FAIL(NOT_FOUND, "plugin %s: %s; check the path", path, strerror(errno));
     checker c = make(options, line, context);
     c.path = resolved;
-    uint64_t count;
-    mt_status status = mt_checker_run(&c.base, check_load, &c, &count);
+    uint64_t exports, count = 0;
+    int policy_failures = 0;
+    mt_status status = mt_checker_run(&c.base, check_exports, &c, &exports);
+    if (status == MT_OK && (exports & HAS_ENVIRONMENTS)) status = mt_checker_run(&c.base, check_load, &c, &count);
     for (c.index = 0; c.index < count && status == MT_OK; c.index++) status = run_all(&c);
-    *failures = c.base.failures;
+    if (status == MT_OK && (exports & HAS_POLICIES))
+        status = mt_policy_plugin_check(resolved, c.base.timeout_ns, line, context, &policy_failures);
+    *failures = c.base.failures + policy_failures;
     return status;
 }

@@ -24,8 +24,8 @@ typedef struct mt_check_options {
 mt_status mt_env_check(const manta_env_desc *desc, const mt_check_options *options, mt_check_line_fn line, void *context,
     int *failures);
 
-// The same for a plugin by path and every environment in it. A relative path is resolved; MT_NOT_FOUND when nothing is there.
-// The plugin is loaded in child processes alone.
+// The same for a plugin by path: every environment in it, and every policy, layer and loss (policies/policy_check.h). A relative path is
+// resolved; MT_NOT_FOUND when nothing is there. The plugin is loaded in child processes alone.
 mt_status mt_plugin_check(const char *path, const mt_check_options *options, mt_check_line_fn line, void *context, int *failures);
 
 #endif

@@ -66,7 +66,7 @@ __attribute__((unused)) static const manta_layer_desc plain_layer = {.struct_siz
 // ---- a layer that remembers: h = tanh(x + u h), as wide as what it reads
 
 static int memory_plan(manta_layer_plan *p, char *error) {
-    (void)error;
+    if (p->in_height * p->in_width != 1) return snprintf(error, MANTA_ERROR_BYTES, "it reads vectors; put flatten before it"), 1;
     p->out_height = p->out_width = 1, p->out_channels = p->row_floats = p->state_floats = p->in_channels;
     p->scratch_floats = p->in_channels;
     p->parameter_count = 1;

@@ -68,7 +68,7 @@ Test(check, built_in_ones_pass) {
 
 Test(check, what_does_not_load) {
     fails_for("walk_abi", "load", "ABI version 7");
-    fails_for("walk_no_symbol", "load", "exports no manta_env_entry");
+    fails_for("walk_no_symbol", "load", "exports neither manta_env_entry nor manta_policy_entry");
     fails_for("walk_struct_size", "load", "struct_size is 16");
     fails_for("walk_no_step", "load", ".step is NULL");
     fails_for("walk_entry_null", "load", "returned NULL");
@@ -167,4 +167,12 @@ Test(check, a_relative_path_is_resolved) {
         mt_last_error());
     cr_expect_eq(failures, 0);
     plugin_remove(path);
+}
+
+Test(check, policies_layers_and_losses_are_checked_too) {
+    lines l;
+    const char *path = plugin_copy(MANTA_BINARY_DIR "/examples/my_loss.so");
+    check(path, &l);
+    plugin_remove(path);
+    cr_expect(l.fails == 0 && l.warns == 0 && strstr(l.all, "PASS gradient: loss spo"), "%s", l.all);
 }
