@@ -113,18 +113,38 @@ static int count_indices(const mt_policy_desc *p) {
     return indices;
 }
 
+// Stable-Baselines3 flattens an image channels first, and joins the parts of a dict in the order of their names, so that is what
+// the weights of the next layer mean. Where the row is in that order already it is read where it lies.
+static int is_in_order(const mt_policy_desc *p) {
+    for (int i = 0; i < p->input_count; i++)
+        if ((p->inputs[i].kind == MT_INPUT_IMAGE && p->inputs[i].channels > 1) || (i > 0 && strcmp(p->inputs[i - 1].name, p->inputs[i].name) > 0))
+            return 0;
+    return 1;
+}
+
+// the inputs by name
+static void sort_inputs(const mt_policy_desc *p, int order[MT_MAX_INPUTS]) {
+    for (int i = 0; i < p->input_count; i++) {
+        int at = i;
+        while (at > 0 && strcmp(p->inputs[order[at - 1]].name, p->inputs[i].name) > 0) order[at] = order[at - 1], at--;
+        order[at] = i;
+    }
+}
+
 // every index through a table, every image through a net of its own, vectors as they are, all side by side
 static void add_combined(mt_network_desc *d, const mt_policy_desc *p, const char *prefix, int features) {
-    int part[MT_MAX_INPUTS];
+    int part[MT_MAX_INPUTS], order[MT_MAX_INPUTS];
+    sort_inputs(p, order);
     for (int i = 0; i < p->input_count; i++) {
+        const mt_input *in = &p->inputs[order[i]];
         char name[MT_LAYER_NAME_BYTES];
-        snprintf(name, sizeof name, "%sextractors.%s.", prefix, p->inputs[i].name);
+        snprintf(name, sizeof name, "%sextractors.%s.", prefix, in->name);
         const char *of = p->input_count > 1 ? name : prefix;
-        add_input(d, &p->inputs[i]);
-        if (p->inputs[i].kind == MT_INPUT_INDEX) add(d, MT_LAYER_EMBEDDING, of, "embedding")->units = p->embedding;
-        if (p->inputs[i].kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_NATURE) add_nature(d, of, features);
-        if (p->inputs[i].kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_IMPALA) add_impala(d, of, features);
-        if (p->inputs[i].kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_FLATTEN) mt_network_add(d, MT_LAYER_FLATTEN, "");
+        add_input(d, in);
+        if (in->kind == MT_INPUT_INDEX) add(d, MT_LAYER_EMBEDDING, of, "embedding")->units = p->embedding;
+        if (in->kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_NATURE) add_nature(d, of, features);
+        if (in->kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_IMPALA) add_impala(d, of, features);
+        if (in->kind == MT_INPUT_IMAGE && p->extractor == MT_EXTRACTOR_FLATTEN) mt_network_add(d, MT_LAYER_FLATTEN, "");
         part[i] = last(d);
     }
     if (p->input_count == 1) return;
@@ -137,7 +157,7 @@ static mt_status add_features(mt_network_desc *d, const mt_policy_desc *p, const
     int features = p->features ? p->features : p->input_count > 1 ? COMBINED_FEATURES : p->extractor == MT_EXTRACTOR_NATURE ? NATURE_FEATURES
         : IMPALA_FEATURES;
     if (p->extractor == MT_EXTRACTOR_LAYERS) return mt_network_text_add(d, p->layers, p->inputs, p->input_count, p->obs, prefix, p->plugins);
-    if (p->extractor == MT_EXTRACTOR_FLATTEN && count_indices(p) == 0) {
+    if (p->extractor == MT_EXTRACTOR_FLATTEN && count_indices(p) == 0 && is_in_order(p)) {
         add_whole(d, p->obs);
         return MT_OK;
     }

@@ -70,6 +70,8 @@ static mt_status shape_window(mt_network *net, int i, const mt_layer *from) {
     if (d->kernel < 1 || d->stride < 1 || d->padding < 0 || d->padding >= d->kernel)
         return MT_FAIL(CONFIG, LAYER_FORMAT ": kernel %d, stride %d, padding %d; kernel and stride are 1 or more, padding less than the kernel",
             LAYER_ARGS(i, l), d->kernel, d->stride, d->padding);
+    if (d->kernel > MT_KERNEL_MAX || d->stride > MT_KERNEL_MAX)
+        return MT_FAIL(CONFIG, LAYER_FORMAT ": kernel %d, stride %d; at most %d are supported", LAYER_ARGS(i, l), d->kernel, d->stride, MT_KERNEL_MAX);
     if (from->height + 2 * d->padding < d->kernel || from->width + 2 * d->padding < d->kernel)
         return MT_FAIL(CONFIG, LAYER_FORMAT ": a kernel of %d × %d on an image of %d × %d pixels (padding %d); the observation is too small "
             "for this network, or is it no image? (MlpPolicy takes any)", LAYER_ARGS(i, l), d->kernel, d->kernel, from->height, from->width,
@@ -184,6 +186,20 @@ static int64_t floats_of(tensor_shape s) { return s.rows * (s.columns ? s.column
 
 static mt_rnn_cell cell_of(const mt_layer *l) { return l->desc.kind == MT_LAYER_LSTM ? MT_RNN_LSTM : MT_RNN_GRU; }
 
+// what no machine could hold, and what arithmetic on sizes could not, either
+static mt_status check_tensors(const mt_network *net, int i) {
+    const mt_layer *l = &net->layer[i];
+    tensor_shape shape[MT_LAYER_TENSORS];
+    tensor_shapes(net, l, shape);
+    for (int t = 0; t < MT_LAYER_TENSORS; t++) {
+        int64_t floats;
+        if (__builtin_mul_overflow(shape[t].rows, shape[t].columns ? shape[t].columns : 1, &floats) || floats > MT_TENSOR_MAX_FLOATS)
+            return MT_FAIL(CONFIG, LAYER_FORMAT " has a tensor of %lld × %lld parameters; at most %d in all are supported: use fewer units, "
+                "or a smaller kernel", LAYER_ARGS(i, l), (long long)shape[t].rows, (long long)shape[t].columns, MT_TENSOR_MAX_FLOATS);
+    }
+    return MT_OK;
+}
+
 static void place_layer(mt_network *net, mt_layer *l, mt_slab_sizes *sizes) {
     tensor_shape shape[MT_LAYER_TENSORS];
     tensor_shapes(net, l, shape);
@@ -262,6 +278,7 @@ mt_status mt_network_compile(mt_network *net, const mt_network_desc *desc, int i
         if (l->desc.kind != MT_LAYER_INPUT && l->desc.source_count == 0 && i > 0) l->desc.source[l->desc.source_count++] = i - 1;
         MT_TRY(check_sources(net, i));
         MT_TRY(shape_layer(net, i));
+        MT_TRY(check_tensors(net, i));
         place_layer(net, l, sizes);
     }
     net->end = sizes->params;

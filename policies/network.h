@@ -16,9 +16,11 @@
 #include "policies/manta_policy.h"
 
 enum {
-    MT_NETWORK_MAX_LAYERS = 96, MT_LAYER_MAX_SOURCES = 8, MT_MAX_INPUTS = 8,
+    MT_NETWORK_MAX_LAYERS = 320, MT_LAYER_MAX_SOURCES = 8, MT_MAX_INPUTS = 8,
     MT_LAYER_MAX_UNITS = 65536,        // of a layer
     MT_LAYER_MAX_SIZE = 1 << 22,       // floats of a layer's output
+    MT_KERNEL_MAX = 1024,              // pixels of a window's side, and of its stride
+    MT_TENSOR_MAX_FLOATS = INT32_MAX,  // of a layer's parameters, each
     MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 128, MT_TENSOR_NAME_BYTES = 192
 };
 

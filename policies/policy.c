@@ -6,6 +6,7 @@
 #include "policies/plugin_policy.h"
 #include "policies/policy_plugin.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,12 +93,43 @@ static mt_status build(mt_policy *p) {
     return status;
 }
 
+// Files know tensors by their names: each must be its own, and none the normaliser's (scheduler/weights_file.c).
+typedef struct tensor_names {
+    char (*name)[MT_TENSOR_NAME_BYTES];   // owned
+    int count, room;
+} tensor_names;
+
+static mt_status note_name(void *context, const char *name, const mt_tensor *tensor) {
+    (void)tensor;
+    tensor_names *n = context;
+    if (strncmp(name, "obs_rms.", 8) == 0) return MT_FAIL(CONFIG, "a tensor is called %s, which is the normaliser's name; choose another", name);
+    for (int i = 0; i < n->count; i++)
+        if (strcmp(n->name[i], name) == 0)
+            return MT_FAIL(CONFIG, "two tensors are called %s; give each layer a name of its own (a layer without one has its number)", name);
+    if (n->count == n->room) {
+        int room = n->room ? 2 * n->room : 64;
+        void *more = realloc(n->name, sizeof *n->name * (size_t)room);
+        if (!more) return MT_FAIL(NO_MEMORY, "cannot allocate the names of %d tensors", room);
+        n->name = more, n->room = room;
+    }
+    snprintf(n->name[n->count++], sizeof *n->name, "%s", name);
+    return MT_OK;
+}
+
+static mt_status check_names(const mt_policy *policy) {
+    tensor_names names = {0};
+    mt_status status = mt_policy_visit(policy, NULL, note_name, &names);
+    free(names.name);
+    return status;
+}
+
 mt_status mt_policy_create(const mt_policy_desc *desc, mt_policy **out) {
     *out = NULL;
     mt_policy *policy = calloc(1, sizeof *policy);
     if (!policy) return MT_FAIL(NO_MEMORY, "cannot allocate a policy's plan");
     policy->desc = *desc;
     mt_status status = build(policy);
+    if (status == MT_OK) status = check_names(policy);
     policy->desc.layers = NULL, policy->desc.options = NULL;   // were the caller's
     if (status != MT_OK) {
         mt_policy_destroy(policy);

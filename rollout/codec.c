@@ -49,7 +49,11 @@ static mt_status list_inputs(mt_codec *codec, const char *id, int by_index) {
     codec->obs_is_plain = 1;
     for (int p = 0; p < mt_space_parts(o); p++) {
         const mt_space *part = mt_space_part(o, p);
-        int64_t width = part->kind == MANTA_SPACE_BOX ? part->count : part->logits;
+        int index = by_index && part->kind == MANTA_SPACE_DISCRETE;
+        int64_t width = index ? 1 : part->kind == MANTA_SPACE_BOX ? part->count : part->logits;
+        if (index && part->nvec[0] > MT_LAYER_MAX_SIZE)
+            return MT_FAIL(UNSUPPORTED, "%s: a discrete observation of %lld values; a table of at most %d can be learned", id,
+                (long long)part->nvec[0], MT_LAYER_MAX_SIZE);
         if (width > MT_LAYER_MAX_SIZE - floats)
             return MT_FAIL(UNSUPPORTED, "%s: an observation of %lld floats; at most %d are supported", id, (long long)(floats + width),
                 MT_LAYER_MAX_SIZE);

@@ -207,10 +207,26 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 
 // ---- what follows from options
 
+// A memory's options on the command line, without a memory: MlpPolicy was written where MlpLstmPolicy was meant. (Presets and files
+// may hold them for another policy.)
+static mt_status check_memory(const mt_options *options, const mt_ppo_config *ppo) {
+    static const char *const keys[] = {"lstm_hidden_size", "n_lstm_layers", "memory_horizon", "shared_lstm", "enable_critic_lstm"};
+    int name = mt_policy_find(ppo->policy);
+    mt_policy_desc desc = {0};
+    if (name < 0) return MT_OK;   // a plugin's, which has options of its own
+    mt_policy_named((mt_policy_name)name, &desc);
+    for (size_t i = 0; i < MT_COUNT(keys) && desc.memory == MT_MEMORY_NONE; i++)
+        if (mt_options_origin(options, keys[i])->from == MT_FROM_COMMAND_LINE)
+            return MT_FAIL(CONFIG, "%s means nothing to %s, which has no memory; use MlpLstmPolicy, MlpGruPolicy or another of them (docs/networks.md)",
+                keys[i], ppo->policy);
+    return MT_OK;
+}
+
 mt_status mt_ppo_follow(mt_options *options, const mt_ppo_config *ppo) {
     static const mt_policy_name images[] = {MT_POLICY_CnnPolicy, MT_POLICY_ImpalaCnnPolicy, MT_POLICY_CnnLstmPolicy, MT_POLICY_ImpalaCnnLstmPolicy,
         MT_POLICY_CnnGruPolicy, MT_POLICY_ImpalaCnnGruPolicy};
     const mt_option_origin *origin = mt_options_origin(options, "net_arch");
+    MT_TRY(check_memory(options, ppo));
     for (size_t i = 0; i < MT_COUNT(images) && origin->from == MT_FROM_DEFAULT; i++)
         if (mt_policy_find(ppo->policy) == (int)images[i]) return mt_options_set_text(options, "net_arch", "[]", MT_FROM_PRESET, "follows from policy");
     return MT_OK;

@@ -68,9 +68,9 @@ static mt_status open_environment(mt_environment *e, const mt_train_config *conf
 }
 
 // one path of a configuration, in place
-static mt_status make_absolute(char *path, size_t bytes) {
+static mt_status make_absolute(const char *what, char *path, size_t bytes) {
     char absolute[PATH_MAX];
-    if (!realpath(path, absolute)) return mt_file_fail(errno, "open plugin", path);
+    if (!realpath(path, absolute)) return mt_file_fail(errno, what, path);
     if (strlen(absolute) >= bytes) return MT_FAIL(CONFIG, "the path %s is too long", absolute);
     strcpy(path, absolute);
     return MT_OK;
@@ -82,7 +82,7 @@ static mt_status make_list_absolute(char *list, size_t bytes) {
     for (const char *at = list; *at;) {
         size_t length = strcspn(at, ":"), used = strlen(all);
         snprintf(one, sizeof one, "%.*s", (int)length, at);
-        if (length) MT_TRY(make_absolute(one, sizeof one));
+        if (length) MT_TRY(make_absolute("open plugin", one, sizeof one));
         if (used + strlen(one) + 2 > bytes) return MT_FAIL(CONFIG, "the list of plugins %s is too long", list);
         if (length) snprintf(all + used, sizeof all - used, "%s%s", used ? ":" : "", one);
         at += length + (at[length] == ':');
@@ -94,11 +94,12 @@ static mt_status make_list_absolute(char *list, size_t bytes) {
 mt_status mt_environment_make_absolute(mt_train_config *config) {
     const char *end = after_path(config->env);
     MT_TRY(make_list_absolute(config->plugin, sizeof config->plugin));
+    if (*config->init_weights) MT_TRY(make_absolute("open", config->init_weights, sizeof config->init_weights));
     if (!end) return MT_OK;
     char id[MT_NAME_BYTES];
     snprintf(id, sizeof id, "%s", end);
     config->env[end - config->env] = 0;
-    MT_TRY(make_absolute(config->env, sizeof config->env - sizeof id));
+    MT_TRY(make_absolute("open plugin", config->env, sizeof config->env - sizeof id));
     strcat(config->env, id);
     return MT_OK;
 }

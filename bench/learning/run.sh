@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Does every preset learn? Trains each of presets/ppo.yml's environments with several seeds for the zoo's number of steps,
+# Do the zoo's presets learn? Trains each of its environments in presets/ppo.yml with several seeds for the zoo's number of steps,
 # evaluates each result over 100 episodes (the last weights, which the goals are about, and the best ones that evaluations
 # during training found), and writes
 #
@@ -183,7 +183,7 @@ page() {
     cat <<'END'
 # Does it learn?
 
-Every preset of `presets/ppo.yml` (RL Baselines3 Zoo's hyper-parameters), trained for the zoo's number of steps under
+The five presets of `presets/ppo.yml` that are RL Baselines3 Zoo's, trained for the zoo's number of steps under
 `mpirun -n 2` with five seeds (MountainCarContinuous, whose preset has one environment, on one rank); then 100 episodes with the most probable action, on environments that training never
 saw. `bench/learning/run.sh` trains, evaluates and writes this page, its pictures and
 `bench/learning/results-2-ranks.csv`; none of it is written by hand.

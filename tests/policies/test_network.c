@@ -272,7 +272,7 @@ static void refused(const char *layers, const char *says) {
 
 Test(network, text_that_is_wrong_is_refused_with_the_line_and_the_reason) {
     char long_text[4096] = "input speed\n";
-    for (int i = 0; i < 200; i++) strcat(long_text, "dense 3\n");
+    for (int i = 0; i < 400; i++) strcat(long_text, "dense 3\n");
     refused("", "no layer in the text");
     refused(" \n # nothing\n", "no layer");
     refused("dense 3", "begin with \"input\"");
@@ -295,6 +295,11 @@ Test(network, text_that_is_wrong_is_refused_with_the_line_and_the_reason) {
     refused("input speed\ndense 0", "of 0 units");
     refused("input speed\ndense 999999", "of 999999 units");
     refused("input speed\nembedding 4", "whole numbers");
+    refused("a = dense 8 from -1", "begin with \"input\"");
+    refused("a = input speed\nb = dense 8\nb = dense 8", "two tensors are called");
+    refused("input speed\n3 = dense 8\ndense 8\n dense 8", "two tensors are called");
+    refused("input board\nmax_pool2d 9 stride 9\nconv2d 65536 1\nconv2d 65536 4194304 stride 4194304 padding 4194303\nflatten", "at most 1024");
+    refused("input board\nconv2d 65536 1\nconv2d 65536 12\nflatten", "at most");
     refused("a = input speed\ndense 3 from a\ninput place\nembedding 2", "read by no other");
     refused("a = input speed\nb = dense 3\nadd from a, b", "cannot add 1 × 1 × 3 to 1 × 1 × 5");
     refused("a = input speed\nb = input board\nconcat from a, b", "flatten the image");
@@ -331,6 +336,29 @@ Test(network, a_policy_that_does_not_fit_its_observation_is_refused) {
     d = with_inputs("input speed; dense 3"), d.separate_features = 1, d.memory = MT_MEMORY_LSTM, d.memory_of = MT_MEMORY_SHARED;
     cr_expect_eq(mt_policy_create(&d, &p), MT_CONFIG);
     cr_expect_not_null(strstr(mt_last_error(), "share those"), "%s", mt_last_error());
+}
+
+// ---- what Stable-Baselines3 would compute
+
+// the first layer's weights mean an image's channels one after the other, and a dict's parts by name
+Test(network, a_dense_net_reads_images_and_dicts_in_sb3s_order) {
+    mt_policy_desc d = base(2 * 2 * 3 + 2);
+    d.inputs[0] = (mt_input){.name = "view", .kind = MT_INPUT_IMAGE, .width = 12, .height = 2, .width_px = 2, .channels = 3};
+    d.inputs[1] = (mt_input){.name = "goal", .kind = MT_INPUT_VECTOR, .offset = 12, .width = 2}, d.input_count = 2;
+    d.pi_depth = d.vf_depth = 0;
+    fixture f;
+    set_up(&f, &d, MT_ISA_plain_id);
+    float *weight = f.weights.param + f.policy->pi.layer[f.policy->pi.count - 1].tensor[0];
+    for (int column = 0; column < 14; column++) {   // one column at a time: which float of the observation does it read?
+        for (int i = 0; i < 3 * 14; i++) weight[i] = i == column;
+        for (int i = 0; i < 14; i++) f.obs[i] = (float)i;
+        int at = column - 2, wanted = column < 2 ? 12 + column : at % 4 * 3 + at / 4;   // goal before view; (c, pixel) at pixel·3 + c
+        mt_weights_pack(&f.weights, f.policy, f.k, MT_POLICY_BOTH);
+        mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, f.obs, 1, NULL, MT_POLICY_ACTOR, &f.space);
+        float bias = f.weights.param[f.policy->pi.layer[f.policy->pi.count - 1].tensor[1]];
+        cr_expect_float_eq(out.head[0] - bias, wanted, 1e-4, "column %d reads %g, not %d", column, (double)(out.head[0] - bias), wanted);
+    }
+    tear_down(&f);
 }
 
 // ---- names

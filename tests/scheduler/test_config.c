@@ -141,6 +141,19 @@ Test(config, a_convolutional_policy_has_no_hidden_layers_unless_they_are_given) 
     }
 }
 
+Test(config, a_memorys_options_without_a_memory_are_refused) {
+    fixture f;
+    set_up(&f);
+    cr_assert_eq(mt_options_set_text(&f.options, "lstm_hidden_size", "32", MT_FROM_PRESET, "preset"), MT_OK);
+    cr_expect_eq(mt_ppo_follow(&f.options, &f.ppo), MT_OK);   // a preset's, for another policy
+    cr_assert_eq(mt_options_set_text(&f.options, "gru_hidden_size", "32", MT_FROM_COMMAND_LINE, "command line"), MT_OK);
+    cr_expect_eq(mt_ppo_follow(&f.options, &f.ppo), MT_CONFIG);
+    cr_expect_not_null(strstr(mt_last_error(), "MlpLstmPolicy"), "%s", mt_last_error());
+    cr_assert_eq(mt_options_set_text(&f.options, "policy", "CnnGruPolicy", MT_FROM_COMMAND_LINE, "command line"), MT_OK);
+    cr_expect_eq(mt_ppo_follow(&f.options, &f.ppo), MT_OK);
+    tear_down(&f);
+}
+
 Test(config, without_a_preset_the_defaults_stand) {
     fixture f;
     int found = 1;

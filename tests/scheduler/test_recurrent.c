@@ -1,4 +1,5 @@
 // A recurrent policy from the rollout worker to the learner: what was acted with is what is learned from.
+#include "engine/base/rng.h"
 #include "rollout/envs/builtin.h"
 #include "rollout/worker.h"
 #include "scheduler/learner.h"
@@ -25,9 +26,11 @@ typedef struct fixture {
 // an environment that is cut after a few steps, so that segments hold ends of both kinds
 static const manta_env_option options[] = {{"max_episode_steps", "13"}};
 
+static uint64_t worker_seed = 3;   // every test is a process of its own
+
 static void start_worker(fixture *f, mt_rollout_worker **worker) {
     mt_rollout_worker_desc d = {.env = &mt_env_cartpole_plain, .options = options, .option_count = 1, .policy = f->policy, .kernels = f->k,
-        .normaliser = &f->normaliser, .envs = ENVS, .steps = STEPS, .gamma = 0.99, .gae_lambda = 0.95, .sde_sample_freq = -1, .seed = 3};
+        .normaliser = &f->normaliser, .envs = ENVS, .steps = STEPS, .gamma = 0.99, .gae_lambda = 0.95, .sde_sample_freq = -1, .seed = worker_seed};
     cr_assert_eq(mt_rollout_worker_create(&d, worker), MT_OK, "%s", mt_last_error());
 }
 
@@ -105,19 +108,47 @@ Test(recurrent, a_segment_is_what_the_network_says_of_it_from_the_stored_state) 
         for (int of = MT_MEMORY_OF_EACH; of <= MT_MEMORY_SHARED; of++) check_flow((mt_memory)memory, (mt_memory_of)of);
 }
 
-// V of a cut episode's last observation comes from the state that the critic had then, and is not carried on
+// V of a cut episode's last observation comes from the state that the critic had then, of that environment. What the observation was,
+// an environment with the same seeds and actions tells that is not cut.
 Test(recurrent, a_cut_episode_is_bootstrapped_from_the_state_it_had) {
+    enum { CUT = 13 };   // max_episode_steps of the worker's environments
     fixture f;
+    worker_seed = 6;   // of whose environments the first falls before it is cut, so that rows and environments differ
     set_up(&f, MT_MEMORY_LSTM, MT_MEMORY_OF_EACH);
     const mt_segment *s = collect(&f);
-    int n = 0, t = 12;   // all episodes that live so long are cut in their thirteenth step
-    while (n < ENVS && !(s->truncated[t * ENVS + n] && !s->terminated[t * ENVS + n])) n++;
-    cr_assert_lt(n, ENVS);
-    // the same as if the final observation had been row 13 of one sequence; it is not stored, but V must differ from V of the new episode
-    cr_expect(isfinite(s->final_value[t * ENVS + n]));
-    cr_expect_float_neq(s->final_value[t * ENVS + n], s->value[(t + 1) * ENVS + n], 1e-7);
-    double delta = s->reward[t * ENVS + n] + 0.99 * s->final_value[t * ENVS + n] - s->value[t * ENVS + n];
-    cr_expect_float_eq(s->advantage[t * ENVS + n], delta, 1e-5);
+    uint64_t seeds[ENVS];
+    for (int i = 0; i < ENVS; i++) {
+        mt_rng rng = mt_rng_at(worker_seed, mt_rng_stream(MT_RNG_ENV, (uint64_t)i), 0);
+        seeds[i] = mt_rng_u64(&rng);
+    }
+    mt_env *uncut;
+    mt_env_buffers io;
+    cr_assert_eq(mt_env_create(&mt_env_cartpole_plain, &(manta_env_config){.struct_size = sizeof(manta_env_config), .num_envs = ENVS,
+        .seeds = seeds}, &uncut), MT_OK);
+    cr_assert_eq(mt_env_buffers_init(&io, uncut), MT_OK);
+    cr_assert_eq(mt_env_reset(uncut, &io.batch, NULL, NULL), MT_OK);
+    for (int t = 0; t < CUT; t++) {
+        memcpy(io.action, s->choice + t * ENVS, sizeof(int32_t) * ENVS);
+        cr_assert_eq(mt_env_step(uncut, &io.batch), MT_OK);
+    }
+    float obs[(CUT + 1) * ENVS * 4];
+    memcpy(obs, s->obs, sizeof(float) * CUT * ENVS * 4);
+    memcpy(obs + CUT * ENVS * 4, io.batch.obs, sizeof(float) * ENVS * 4);
+    mt_sequences q = {.steps = CUT + 1, .envs = ENVS, .start = NULL, .state = s->state, .state_stride = s->shape.state};
+    mt_policy_output out = mt_policy_forward(f.policy, f.k, &f.weights, obs, (CUT + 1) * ENVS, &q, MT_POLICY_BOTH, &f.space);
+    int cut = 0, passed = 0;
+    for (int n = 0; n < ENVS; n++) {
+        int64_t row = (CUT - 1) * ENVS + n;
+        int whole = 1;   // the episode that is cut here is the first
+        for (int t = 0; t < CUT - 1; t++) whole &= !s->terminated[t * ENVS + n];
+        passed += !s->truncated[row] && cut == 0;
+        if (!whole || !s->truncated[row] || s->terminated[row]) continue;
+        cut++;
+        cr_expect_float_eq(s->final_value[row], out.value[CUT * ENVS + n], 1e-6, "environment %d", n);
+    }
+    cr_expect(cut >= 2 && passed > 0, "%d environments are cut in one step, %d before them are not: that tests little", cut, passed);
+    mt_env_buffers_fini(&io);
+    mt_env_destroy(uncut);
     tear_down(&f);
 }
 
