@@ -15,7 +15,6 @@
 #include <string.h>
 
 enum { PLANS = 64, CHOICES = 10, ALIGNMENT = 16 };
-#define ELEMENTS_MOST INT64_C(0x7fffffff)
 
 typedef enum conv_kind {
     CONV_FORWARD,      // y = x ⋆ W
@@ -173,9 +172,9 @@ static mt_status plan_of(mt_cuda_dnn *dnn, conv_kind kind, int64_t rows, const m
 // ---- the layer
 
 // how many rows the library can take at once, by fours so that parts begin where vectors can
-static mt_status rows_at_once(const mt_conv2d *c, int64_t *rows) {
+static mt_status rows_at_once(const mt_cuda_dnn *dnn, const mt_conv2d *c, int64_t *rows) {
     int64_t in = in_floats(c), out = out_pixels(c) * c->out;
-    *rows = ELEMENTS_MOST / (in > out ? in : out) / 4 * 4;
+    *rows = dnn->elements_most / (in > out ? in : out) / 4 * 4;
     if (*rows >= 4) return MT_OK;
     return MT_FAIL(UNSUPPORTED, "a convolution of images %d x %d x %d: too large for cuDNN; use --device cpu", c->height, c->width,
         c->in);
@@ -219,7 +218,7 @@ mt_status mt_cuda_conv2d_forward(mt_cuda_dnn *dnn, const mt_conv2d_forward *a) {
     MT_ASSERT(a->pre || !mt_activation_needs_pre(a->activation));
     int64_t most;
     MT_TRY(aligned(a->x, a->weight_t, a->y, a->pre));
-    MT_TRY(rows_at_once(&a->conv, &most));
+    MT_TRY(rows_at_once(dnn, &a->conv, &most));
     MT_TRY(mt_cuda_use(dnn->c->device));
     for (int64_t first = 0; first < a->rows; first += most)
         MT_TRY(forward_part(dnn, a, first, a->rows - first < most ? a->rows - first : most));
@@ -253,7 +252,7 @@ mt_status mt_cuda_conv2d_backward(mt_cuda_dnn *dnn, const mt_conv2d_backward *a)
     }
     MT_TRY(aligned(a->x, a->dz, a->dx, a->scratch));
     MT_TRY(aligned(a->dx ? a->weight_rows : NULL, NULL, NULL, NULL));
-    MT_TRY(rows_at_once(c, &most));
+    MT_TRY(rows_at_once(dnn, c, &most));
     for (int64_t first = 0; first < a->rows; first += most)
         MT_TRY(backward_part(dnn, a, first, a->rows - first < most ? a->rows - first : most));
     MT_TRY(mt_cuda_turn(dnn->c, c->out, taps, c->in, a->scratch, a->dw, a->accumulate));

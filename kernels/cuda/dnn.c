@@ -26,6 +26,7 @@ mt_status mt_cuda_dnn_create(const mt_cuda *c, mt_cuda_dense *dense, int tf32, m
     if (!dnn) return MT_FAIL(NO_MEMORY, "out of memory for the convolutions' plans");
     dnn->c = c;
     dnn->dense = dense;
+    dnn->elements_most = INT32_MAX;
     dnn->math = tf32 ? CUDNN_DEFAULT_MATH : CUDNN_FMA_MATH;
     mt_status status = open_handle(dnn);
     if (status != MT_OK) {

@@ -15,6 +15,7 @@ struct mt_cuda_dnn {
     mt_cuda_dense *dense;        // borrowed
     cudnnHandle_t handle;        // owned
     cudnnMathType_t math;        // FMA alone, or with TF32 where the GPU has it
+    int64_t elements_most;       // that a convolution's arrays may have at once: the library counts in 31 bits. Tests set it lower
     struct conv_plans *convs;    // owned: conv2d.c
     struct rnn_plans *rnns;      // owned: rnn_dnn.c
 };

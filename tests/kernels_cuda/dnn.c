@@ -2,6 +2,7 @@
 // with episodes that start inside a sequence and without, and by the vendor's library. Exit status as own.c.
 #include "engine/device/cuda_library.h"
 #include "harness.h"
+#include "kernels/cuda/dnn.h"
 
 static mt_cuda_dense *dense;
 static mt_cuda_dnn *dnn;
@@ -90,6 +91,14 @@ static void test_conv(void) {
                 if (s < 2 || s > 5 || variant == (s + act) % 4) // the large ones not every way
                     run_conv(&convs[s], (mt_activation)act, variant & 1, variant & 2, (variant + s) % 2);
     run_conv_edges();
+    // more elements than the library counts: in parts
+    const int64_t all = dnn->elements_most;
+    dnn->elements_most = 3000;
+    for (int variant = 0; variant < 4; variant++) run_conv(&convs[6], MT_ACT_relu, variant & 1, variant & 2, variant & 1);
+    dnn->elements_most = 1000; // less than four images
+    mt_conv2d_forward f = {.rows = 1, .conv = {20, 20, 1, 1, 3, 1, 0}};
+    if (mt_cuda_conv2d_forward(dnn, &f) != MT_UNSUPPORTED) failures++, printf("FAILED conv2d: images that are too large\n");
+    dnn->elements_most = all;
 }
 
 // ---- recurrent layers
