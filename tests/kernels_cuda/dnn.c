@@ -93,7 +93,7 @@ static void test_conv(void) {
     run_conv_edges();
     // more elements than the library counts: in parts
     const int64_t all = dnn->elements_most;
-    dnn->elements_most = 3000;
+    dnn->elements_most = 10000; // 12 images
     for (int variant = 0; variant < 4; variant++) run_conv(&convs[6], MT_ACT_relu, variant & 1, variant & 2, variant & 1);
     dnn->elements_most = 1000; // less than four images
     mt_conv2d_forward f = {.rows = 1, .conv = {20, 20, 1, 1, 3, 1, 0}};
@@ -161,7 +161,7 @@ static void run_rnn(const rnn_case *a, mt_rnn_cell cell, int way, mt_activation 
         {"lstm by the library, forward", "lstm by the library, dx", "lstm by the library, dw", "lstm by the library, db"},
         {"gru by the library, forward", "gru by the library, dx", "gru by the library, dw", "gru by the library, db"}};
     const char *const *name = names[2 * (way == LIBRARY) + (cell == MT_RNN_GRU)];
-    const double length = sqrt((double)rows + 1), deep = unit * 20;
+    const double length = sqrt((double)rows + 1), deep = unit * (unit > 1e-4 ? 20 : 5); // TF32's errors add up over the steps
     COMPARE(float, name[0], up_r.y, r.y, y_count, deep, TOLERANT);
     COMPARE(float, name[0], up_r.state_out, after, a->envs * stride, deep, TOLERANT);
     if (g.dx) COMPARE(float, name[1], g_up.dx, g.dx, x_count, 2 * deep, TOLERANT);
