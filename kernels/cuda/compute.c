@@ -1,0 +1,129 @@
+// A compute of the cuda device: context, layers' libraries, the group of ranks that it sums with. See kernels/compute.h.
+#include "kernels/cuda/compute.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include "engine/collective/gpu_group.h"
+#include "engine/device/cuda_graph.h"
+
+enum { COMPONENTS_MOST = 256, RESULTS = 2 };
+
+static mt_cuda_compute *own(mt_compute *c) { return (mt_cuda_compute *)c; }
+static const mt_cuda_compute *own_const(const mt_compute *c) { return (const mt_cuda_compute *)c; }
+
+// ---- life
+
+static void cuda_close(mt_compute *base) {
+    mt_cuda_compute *c = own(base);
+    if (c->cuda.stream) (void)mt_cuda_sync(&c->cuda);
+    mt_gpu_group_destroy(c->group);
+    mt_cuda_dnn_destroy(c->dnn);
+    mt_cuda_dense_destroy(c->dnn_dense);
+    mt_cuda_dense_destroy(c->dense);
+    mt_device_free(base->device, c->results);
+    mt_device_free(base->device, c->nvec);
+    mt_cuda_fini(&c->cuda);
+    free(c->host_nvec);
+    free(c);
+}
+
+// bf16 would round the recurrent layers' weights again at each step: theirs are TF32 then
+static mt_status open_layers(mt_cuda_compute *c, mt_precision precision) {
+    static const mt_cuda_precision precisions[] = {
+        [MT_PRECISION_FP32] = MT_CUDA_FP32, [MT_PRECISION_TF32] = MT_CUDA_TF32, [MT_PRECISION_BF16] = MT_CUDA_BF16};
+    MT_TRY(mt_cuda_dense_create(&c->cuda, precisions[precision], &c->dense));
+    if (precision == MT_PRECISION_BF16) MT_TRY(mt_cuda_dense_create(&c->cuda, MT_CUDA_TF32, &c->dnn_dense));
+    return mt_cuda_dnn_create(&c->cuda, c->dnn_dense ? c->dnn_dense : c->dense, precision != MT_PRECISION_FP32, &c->dnn);
+}
+
+static mt_status build(mt_cuda_compute *c, const mt_compute_desc *desc) {
+    MT_TRY(mt_cuda_init(&c->cuda, desc->device, desc->scratch_bytes ? desc->scratch_bytes : MT_CUDA_WORKSPACE_BYTES));
+    MT_TRY(open_layers(c, desc->precision));
+    c->host_nvec = calloc(COMPONENTS_MOST, sizeof *c->host_nvec);
+    if (!c->host_nvec) return MT_FAIL(NO_MEMORY, "out of memory while preparing to compute on %s", desc->device->name);
+    MT_TRY(mt_device_alloc(desc->device, sizeof *c->results * RESULTS, (void **)&c->results));
+    return mt_device_alloc(desc->device, sizeof *c->nvec * COMPONENTS_MOST, (void **)&c->nvec);
+}
+
+// ---- passes
+
+static void cuda_begin(mt_compute *base) {
+    mt_cuda_compute *c = own(base);
+    c->status = MT_OK;
+    mt_cuda_table_enter(c);
+}
+
+static mt_status cuda_end(mt_compute *base) {
+    const mt_cuda_compute *c = own_const(base);
+    mt_cuda_table_enter(NULL);
+    return c->status == MT_OK ? MT_OK : mt_fail(c->status, __FILE__, __LINE__, "%s", c->message);
+}
+
+static mt_status cuda_copy(mt_compute *base, void *to, const void *from, size_t bytes) {
+    return mt_cuda_stream_copy(base->device, own(base)->cuda.stream, to, from, bytes);
+}
+
+static mt_status cuda_wait(mt_compute *base) {
+    mt_cuda_compute *c = own(base);
+    return c->group ? mt_gpu_group_wait(c->group, c->cuda.stream) : mt_cuda_sync(&c->cuda);
+}
+
+static mt_status cuda_pinned_alloc(const mt_compute *c, size_t bytes, void **out) {
+    return mt_cuda_pinned_alloc(c->device, bytes, out);
+}
+static void cuda_pinned_free(const mt_compute *c, void *memory) { mt_cuda_pinned_free(c->device, memory); }
+
+// ---- ranks
+
+static mt_status cuda_join(mt_compute *base, mt_comm *comm, size_t most_bytes) {
+    return mt_gpu_group_create(comm, base->device, most_bytes, 0, &own(base)->group);
+}
+
+static mt_status cuda_allreduce(mt_compute *base, void *data, size_t count, mt_dtype dtype) {
+    mt_cuda_compute *c = own(base);
+    return c->group ? mt_gpu_group_allreduce(c->group, c->cuda.stream, data, count, dtype, MT_REDUCE_SUM) : MT_OK;
+}
+
+// ---- graphs: an mt_graph is the device's
+
+static int cuda_capturable(const mt_compute *base) {
+    const mt_cuda_compute *c = own_const(base);
+    return !c->group || mt_gpu_group_capturable(c->group);
+}
+
+static mt_status cuda_capture(mt_compute *base, mt_status (*record)(void *context), void *context, mt_graph **out) {
+    return mt_cuda_graph_capture(base->device, own(base)->cuda.stream, record, context, (mt_cuda_graph **)out);
+}
+static mt_status cuda_launch(mt_compute *base, const mt_graph *graph) {
+    return mt_cuda_graph_launch((const mt_cuda_graph *)graph, own(base)->cuda.stream);
+}
+static void cuda_graph_destroy(mt_graph *graph) { mt_cuda_graph_destroy((mt_cuda_graph *)graph); }
+
+static const mt_compute_ops cuda_ops = {
+    .close = cuda_close,
+    .begin = cuda_begin,
+    .end = cuda_end,
+    .copy = cuda_copy,
+    .wait = cuda_wait,
+    .pinned_alloc = cuda_pinned_alloc,
+    .pinned_free = cuda_pinned_free,
+    .join = cuda_join,
+    .allreduce = cuda_allreduce,
+    .capturable = cuda_capturable,
+    .capture = cuda_capture,
+    .launch = cuda_launch,
+    .graph_destroy = cuda_graph_destroy,
+};
+
+mt_status mt_cuda_compute_open(const mt_compute_desc *desc, mt_compute **out) {
+    mt_cuda_compute *c = calloc(1, sizeof *c);
+    if (!c) return MT_FAIL(NO_MEMORY, "out of memory while preparing to compute on %s", desc->device->name);
+    c->base = (mt_compute){.ops = &cuda_ops, .kernels = &mt_cuda_kernels, .device = desc->device};
+    mt_status status = build(c, desc);
+    if (status != MT_OK) {
+        cuda_close(&c->base);
+        return status;
+    }
+    *out = &c->base;
+    return MT_OK;
+}
