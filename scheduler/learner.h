@@ -11,6 +11,7 @@
 #include "engine/base/pulse.h"
 #include "engine/base/thread.h"
 #include "engine/collective/collective.h"
+#include "kernels/compute.h"
 #include "policies/ppo.h"
 
 // Hyper-parameters of an update (a part of the algorithm's options).
@@ -26,7 +27,9 @@ typedef struct mt_learner_config {
 
 typedef struct mt_learner_desc {
     const mt_policy *policy;      // borrowed
-    const mt_kernels *kernels;    // borrowed
+    const mt_kernels *kernels;    // borrowed: the CPU's
+    mt_compute *compute;          // borrowed: where minibatches are computed. Nullable: on the CPU, with kernels
+    int without_graph;            // with compute: ask for every operation anew in every update
     mt_comm *comm;                // borrowed
     mt_workers *threads;          // borrowed. Nullable: the caller's thread alone
     mt_learner_config config;
@@ -67,12 +70,14 @@ mt_status mt_learner_update(mt_learner *learner, const mt_segment *const *segmen
 
 const mt_weights *mt_learner_weights(const mt_learner *learner);   // valid for reading between updates
 
-// The optimiser's state, for checkpoints: parameters and both moments (policy->sizes.params each), and its step count.
+// The optimiser's state, for checkpoints: parameters and both moments (policy->sizes.params each), and its step count. Reading:
+// pull, then get. Setting: fill the views, then set.
 typedef struct mt_learner_state {
     float *param, *m, *v;   // views
     int64_t step;
 } mt_learner_state;
+mt_status mt_learner_state_pull(mt_learner *learner);
 mt_learner_state mt_learner_state_get(mt_learner *learner);
-void mt_learner_state_set(mt_learner *learner, int64_t step);   // after the views were filled: repacks
+mt_status mt_learner_state_set(mt_learner *learner, int64_t step);
 
 #endif

@@ -143,6 +143,8 @@ static int weights(manta_context *c) {
 
 static int save(manta_context *c) {
     learner_actor *l = manta_state(c);
+    mt_status status = mt_learner_state_pull(l->learner);
+    if (status != MT_OK) return fail(c, status);
     mt_learner_state s = mt_learner_state_get(l->learner);
     const float *slabs[] = {s.param, s.m, s.v};
     for (int i = 0; i < 3; i++) {
@@ -161,8 +163,8 @@ static int load(manta_context *c) {
         if (v.shape[0] != l->setup->policy->sizes.params) return fail(c, MT_FAIL(CONFIG, "parameters of another network"));
         memcpy(slabs[i], v.data, v.bytes);
     }
-    mt_learner_state_set(l->learner, manta_i64_of(c, 3));
-    return MANTA_OK;
+    mt_status status = mt_learner_state_set(l->learner, manta_i64_of(c, 3));
+    return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 
 static const manta_method methods[] = {

@@ -3,9 +3,13 @@
 
 enum { ALIGN_BYTES = 256 }; // what a GPU's memory comes in, and its libraries' fastest paths want
 
-void mt_device_arena_add(mt_device_arena *arena, void **where, size_t bytes, const char *name) {
+mt_arena *mt_device_arena_plan(mt_device_arena *arena) {
     arena->plan.align_bytes = ALIGN_BYTES;
-    mt_arena_add(&arena->plan, where, bytes, name);
+    return &arena->plan;
+}
+
+void mt_device_arena_add(mt_device_arena *arena, void **where, size_t bytes, const char *name) {
+    mt_arena_add(mt_device_arena_plan(arena), where, bytes, name);
 }
 
 static void largest(const mt_arena *plan, const char **name, size_t *bytes) {

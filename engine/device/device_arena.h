@@ -26,6 +26,7 @@ typedef struct mt_device_arena {
 
 // Registers `bytes` (0 gives NULL) for *where, which must stay valid until fini. Errors are kept for commit.
 void mt_device_arena_add(mt_device_arena *arena, void **where, size_t bytes, const char *name);
+mt_arena *mt_device_arena_plan(mt_device_arena *arena);   // for what registers with any arena; commit is the device's
 
 // MT_NO_MEMORY: how many bytes were wanted and are free, and which buffer is the largest; MT_INVALID_ARGUMENT when called twice.
 mt_status mt_device_arena_commit(mt_device_arena *arena);
