@@ -27,6 +27,8 @@ static double seconds(bench_fn *fn, void *context) {
     return bench_run_with(fn, context, CLOCK_THREAD_CPUTIME_ID, samples, 2e-3).median;
 }
 static int wanted(const char *name) { return strncmp(name, only, strlen(only)) == 0; }
+// nothing is built for rows that are not wanted
+static int either(const char *a, const char *b) { return wanted(a) || wanted(b); }
 static void rows_of(const char *name, bench_fn *fn, void *context, double flop, double items, const char *unit) {
     if (!wanted(name)) return;
     double s = seconds(fn, context);
@@ -90,18 +92,19 @@ static void conv_pack(void *context) {
 }
 
 static void conv_rows(const char *network, mt_conv2d c, int64_t rows, int input_gradient) {
+    char forward[128], backward[128], pack[128], shape[96];
+    snprintf(shape, sizeof shape, "%dx%dx%d-%d %d/%d+%d, %lld images", c.height, c.width, c.in, c.out, c.kernel, c.stride,
+        c.padding, (long long)rows);
+    snprintf(forward, sizeof forward, "%s conv forward %s", network, shape);
+    snprintf(backward, sizeof backward, "%s conv backward %s", network, shape);
+    snprintf(pack, sizeof pack, "%s conv pack %s", network, shape);
+    if (!either(forward, backward) && !wanted(pack)) return;
     int64_t count = rows * c.height * c.width * c.in;
     float *x = array(count), *dx = input_gradient ? array(count) : NULL;
     conv l = conv_new(c, rows, x, dx);
-    char name[128], shape[96];
-    snprintf(shape, sizeof shape, "%dx%dx%d-%d %d/%d+%d, %lld images", c.height, c.width, c.in, c.out, c.kernel, c.stride,
-        c.padding, (long long)rows);
-    snprintf(name, sizeof name, "%s conv forward %s", network, shape);
-    rows_of(name, conv_forward, &l, conv_flop(&l), 0, NULL);
-    snprintf(name, sizeof name, "%s conv backward %s", network, shape);
-    rows_of(name, conv_backward, &l, conv_flop(&l) * (1 + input_gradient), 0, NULL);
-    snprintf(name, sizeof name, "%s conv pack %s", network, shape);
-    if (rows == 1 && wanted(name)) bench_row(name, seconds(conv_pack, &l) * 1e6, "us", NULL, 0);
+    rows_of(forward, conv_forward, &l, conv_flop(&l), 0, NULL);
+    rows_of(backward, conv_backward, &l, conv_flop(&l) * (1 + input_gradient), 0, NULL);
+    if (rows == 1 && wanted(pack)) bench_row(pack, seconds(conv_pack, &l) * 1e6, "us", NULL, 0);
     conv_free(&l);
     free(x), free(dx);
 }
@@ -170,15 +173,16 @@ static void nature_both(void *context) {
     for (int i = 2; i >= 0; i--) conv_backward(&n->convs[i]);
 }
 static void nature_rows(int64_t batch) {
+    char forward[96], both[96];
+    snprintf(forward, sizeof forward, "Nature CNN forward, %lld images", (long long)batch);
+    snprintf(both, sizeof both, "Nature CNN forward+backward, %lld images", (long long)batch);
+    if (!either(forward, both)) return;
     nature n = nature_new(batch);
     double flop = 0, first = conv_flop(&n.convs[0]);
     for (int i = 0; i < 3; i++) flop += conv_flop(&n.convs[i]);
     flop += 2.0 * (double)batch * (FLAT * HIDDEN + HIDDEN * 7);
-    char name[96];
-    snprintf(name, sizeof name, "Nature CNN forward, %lld images", (long long)batch);
-    rows_of(name, nature_forward, &n, flop, (double)batch, "images/s");
-    snprintf(name, sizeof name, "Nature CNN forward+backward, %lld images", (long long)batch);
-    rows_of(name, nature_both, &n, 3 * flop - first, (double)batch, "images/s");
+    rows_of(forward, nature_forward, &n, flop, (double)batch, "images/s");
+    rows_of(both, nature_both, &n, 3 * flop - first, (double)batch, "images/s");
     nature_free(&n);
 }
 
@@ -194,6 +198,11 @@ static void rnn_both(void *context) {
     kernels->rnn_backward(&((rnn *)context)->b);
 }
 static void rnn_rows(mt_rnn_cell cell, int64_t steps, int64_t envs, int units) {
+    const char *title = cell == MT_RNN_LSTM ? "LSTM" : "GRU";
+    char forward[96], both[96];
+    snprintf(forward, sizeof forward, "%s %d forward, %lld x %lld", title, units, (long long)steps, (long long)envs);
+    snprintf(both, sizeof both, "%s %d forward+backward, %lld x %lld", title, units, (long long)steps, (long long)envs);
+    if (!either(forward, both)) return;
     const int64_t rows = steps * envs, gates = (int64_t)mt_rnn_gates(cell) * units, state = mt_rnn_state(cell, units);
     float *w = array(gates * units), *wt = array(gates * units), *arrays[] = {array(rows * units), array(rows * units),
         array(rows * mt_rnn_kept(cell, units)), array(rows * units), array(rows * units), array(envs * state), array(envs * state),
@@ -211,12 +220,8 @@ static void rnn_rows(mt_rnn_cell cell, int64_t steps, int64_t envs, int units) {
                  .dy = arrays[3], .x_activation = MT_ACT_relu, .dx = arrays[4], .dw_x = arrays[8], .dw_h = arrays[9],
                  .db_x = arrays[11], .db_h = arrays[12]}};
     const double flop = 2.0 * (double)(rows * gates) * 2 * units;
-    char name[96];
-    const char *title = cell == MT_RNN_LSTM ? "LSTM" : "GRU";
-    snprintf(name, sizeof name, "%s %d forward, %lld x %lld", title, units, (long long)steps, (long long)envs);
-    rows_of(name, rnn_forward, &r, flop, (double)rows, "steps/s");
-    snprintf(name, sizeof name, "%s %d forward+backward, %lld x %lld", title, units, (long long)steps, (long long)envs);
-    rows_of(name, rnn_both, &r, 3 * flop, (double)rows, "steps/s");
+    rows_of(forward, rnn_forward, &r, flop, (double)rows, "steps/s");
+    rows_of(both, rnn_both, &r, 3 * flop, (double)rows, "steps/s");
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     free(w), free(wt), free(start);
 }

@@ -11,17 +11,17 @@
 #include "kernels/cpu/conv2d_span.h"
 #include "kernels/cpu/ops.h"
 
-enum { PARTS = 64, BLOCK_FLOATS = 96 * 1024 };
+enum { PARTS = 64, BLOCK_FLOATS = 64 * 1024, HEIGHT = 6 };   // HEIGHT: of a whole tile
 
 static int64_t taps(const mt_conv2d *c) { return (int64_t)c->kernel * c->kernel; }
 static int64_t patch_floats(const mt_conv2d *c) { return taps(c) * c->in; }
 static int64_t image_floats(const mt_conv2d *c) { return (int64_t)c->height * c->width * c->in; }
 static int64_t output_floats(const mt_conv2d *c) { return (int64_t)mt_conv2d_out_height(c) * mt_conv2d_out_width(c) * c->out; }
 
-// images whose x and y stay in L2 together
+// images whose x and y stay in L2 together, with the next block's
 static int64_t images_of_block(const mt_conv2d *c) {
     int64_t images = BLOCK_FLOATS / (image_floats(c) + output_floats(c));
-    return images < 1 ? 1 : images;
+    return images < 1 ? 1 : images > HEIGHT ? images / HEIGHT * HEIGHT : images;
 }
 
 int64_t MT_ISA_NAME(mt_conv2d_scratch)(const mt_conv2d *c) { return patch_floats(c) * c->out; }
@@ -67,20 +67,52 @@ static void grid_sum(const product *all, const grid *g) {
     } while (from < count);
 }
 
+// ---- what the next block of images will read and write, asked for while this one is worked on: the caches' own foresight ends
+// with a page, and an image is many
+
+typedef struct ahead {
+    struct {
+        const char *from;
+        int64_t bytes, asked;
+    } range[2];
+    int64_t work, done;          // of this block
+} ahead;
+
+static void ahead_range(ahead *a, int i, const float *from, int64_t floats) {
+    a->range[i].from = (const char *)from;
+    a->range[i].bytes = floats * 4;
+}
+// `work` is about to be done by `p`: has it ask for as much of the range that is furthest behind
+static void ahead_with(ahead *a, product *p, const grid *g, int64_t work) {
+    int64_t lag = 0;
+    int at = 0;
+    a->done += work;
+    for (int i = 0; i < 2; i++) {
+        int64_t behind = a->range[i].bytes * a->done / a->work - a->range[i].asked;
+        if (behind > lag) lag = behind, at = i;
+    }
+    const int64_t places = product_strip_tiles(p) * g->rows * g->columns;
+    p->t.ahead_lines = lag > 0 && places > 0 ? (lag / 64 + places - 1) / places : 0;
+    p->t.ahead = a->range[at].from + a->range[at].asked;
+    a->range[at].asked += p->t.ahead_lines * places * 64;
+}
+
 // ---- a box of pixels (images × rows × columns) as strips along one of its sides
 
 typedef struct side {
     int64_t count, a, c;         // pixels, and how far A's and C's are apart
 } side;
 
-// the side along which tiles are filled best, for the shortest way through memory: columns, else rows, else images
-static int long_side(const side *box) {
-    enum { FULL = 4 };
-    for (int i = 2; i > 0; i--)
-        if (box[i].count >= FULL) return i;
+// The side along which to make tiles: columns, the shortest way through memory, if that leaves tiles enough sums to be busy
+// with, else the one that fills them best.
+static int tile_side(const product *p, const side *box) {
+    enum { ENOUGH = 16 };
+    double most = 0;
     int best = 2;
-    for (int i = 1; i >= 0; i--)
-        if (box[i].count > box[best].count) best = i;
+    for (int i = 2; i >= 0 && !(i == 1 && most >= ENOUGH); i--) {
+        double sums = product_sums(p, box[i].count);
+        if (sums > most) most = sums, best = i;
+    }
     return best;
 }
 // the other two
@@ -90,8 +122,8 @@ static void short_sides(int along, int *first, int *second) {
 }
 
 // C of every pixel of the box; box[0] images, box[1] rows, box[2] columns
-static void box_run(const product *origin, const side *box, const grid *g) {
-    const int along = long_side(box);
+static void box_run(const product *origin, const side *box, const grid *g, ahead *next) {
+    const int along = tile_side(origin, box);
     int first, second;
     short_sides(along, &first, &second);
     product p = *origin;
@@ -103,13 +135,14 @@ static void box_run(const product *origin, const side *box, const grid *g) {
             p.t.a = origin->t.a + a, p.t.c = origin->t.c + c;
             if (p.t.after) p.t.y = origin->t.y + c;
             if (p.t.pre) p.t.pre = origin->t.pre + c;
+            ahead_with(next, &p, g, p.m);
             grid_sum(&p, g);
         }
 }
 
 // ---- forward
 
-static void forward_box(const mt_conv2d_forward *a, int64_t image, int64_t images, const span *h, const span *w) {
+static void forward_box(const mt_conv2d_forward *a, int64_t image, int64_t images, const span *h, const span *w, ahead *next) {
     const mt_conv2d *c = &a->conv;
     const int64_t x_row = (int64_t)c->width * c->in, y_row = (int64_t)mt_conv2d_out_width(c) * c->out;
     const int64_t at = image * output_floats(c) + h->first * y_row + (int64_t)w->first * c->out;
@@ -123,28 +156,34 @@ static void forward_box(const mt_conv2d_forward *a, int64_t image, int64_t image
         {w->count, (int64_t)c->stride * c->in, c->out}};
     grid g = {.rows = h->taps, .columns = 1, .row = {x_row, (int64_t)c->kernel * c->in * c->out}};
     grid_parts(&g, 0, g.part);
-    box_run(&p, box, &g);
+    box_run(&p, box, &g, next);
 }
 
 void MT_ISA_NAME(mt_conv2d_forward)(const mt_conv2d_forward *a) {
     const axis height = axis_height(&a->conv), width = axis_width(&a->conv);
     const int64_t block = images_of_block(&a->conv);
-    for (int64_t image = 0; image < a->rows; image += block)
+    for (int64_t image = 0, images; image < a->rows; image += images) {
+        images = a->rows - image < block ? a->rows - image : block;
+        ahead next = {.work = images * output_floats(&a->conv) / a->conv.out};
+        const int64_t then = image + images, more = a->rows - then < block ? a->rows - then : block;
+        ahead_range(&next, 0, a->x + then * image_floats(&a->conv), more * image_floats(&a->conv));
+        ahead_range(&next, 1, (a->pre ? a->pre : a->y) + then * output_floats(&a->conv), more * output_floats(&a->conv));
         for (span h = {0}; output_span(&height, &h);)
-            for (span w = {0}; output_span(&width, &w);)
-                forward_box(a, image, a->rows - image < block ? a->rows - image : block, &h, &w);
+            for (span w = {0}; output_span(&width, &w);) forward_box(a, image, images, &h, &w, &next);
+    }
 }
 
 // ---- backward
 
 // the weights' gradient of the taps [w->tap, + w->taps) of each of the rectangle's kernel rows, added to `turned` (k, k, C, O):
 // a sum over the pixels along the longest side, one part for each of the others
-static void weight_box(const mt_conv2d_backward *a, int64_t image, int64_t images, const span *h, const span *w, float *turned) {
+static void weight_box(const mt_conv2d_backward *a, int64_t image, int64_t images, const span *h, const span *w, float *turned,
+    ahead *next) {
     const mt_conv2d *c = &a->conv;
     const int64_t x_row = (int64_t)c->width * c->in, y_row = (int64_t)mt_conv2d_out_width(c) * c->out;
     const side box[3] = {{images, image_floats(c), output_floats(c)}, {h->count, c->stride * x_row, y_row},
         {w->count, (int64_t)c->stride * c->in, c->out}};
-    const int along = long_side(box);
+    const int along = box[2].count >= box[1].count && box[2].count > 1 ? 2 : box[1].count > 1 ? 1 : 0;   // the longer
     int first, second;
     short_sides(along, &first, &second);
     grid g = {.rows = box[first].count, .columns = box[second].count, .row = {box[first].a, box[first].c},
@@ -156,12 +195,13 @@ static void weight_box(const mt_conv2d_backward *a, int64_t image, int64_t image
             .t = {.a = a->x + image * image_floats(c) + (h->from + i) * x_row + (int64_t)w->from * c->in, .a_row = 1,
                 .a_step = box[along].a, .b = a->dz + image * output_floats(c) + h->first * y_row + (int64_t)w->first * c->out,
                 .b_step = box[along].c, .init = to, .init_row = c->out, .c = to, .c_row = c->out}};
+        ahead_with(next, &p, &g, images * h->count * w->count);
         grid_sum(&p, &g);
     }
 }
 
 // the input's gradient of a rectangle of pixels `stride` apart: one part a tap
-static void input_box(const mt_conv2d_backward *a, int64_t image, int64_t images, const span *h, const span *w) {
+static void input_box(const mt_conv2d_backward *a, int64_t image, int64_t images, const span *h, const span *w, ahead *next) {
     const mt_conv2d *c = &a->conv;
     const int64_t x_row = (int64_t)c->width * c->in, y_row = (int64_t)mt_conv2d_out_width(c) * c->out;
     const int64_t tap = (int64_t)c->out * c->in, at = image * image_floats(c) + h->first * x_row + (int64_t)w->first * c->in;
@@ -176,31 +216,39 @@ static void input_box(const mt_conv2d_backward *a, int64_t image, int64_t images
     grid g = {.rows = h->taps, .columns = w->taps, .row = {-y_row, (int64_t)c->stride * c->kernel * tap},
         .column = {-(int64_t)c->out, c->stride * tap}};
     grid_parts(&g, 0, g.part);
-    box_run(&p, box, &g);
+    box_run(&p, box, &g, next);
 }
 
-static void input_gradient(const mt_conv2d_backward *a, int64_t image, int64_t images) {
+static void input_gradient(const mt_conv2d_backward *a, int64_t image, int64_t images, ahead *next) {
     const axis height = axis_height(&a->conv), width = axis_width(&a->conv);
     for (int i = 0; i < height.stride; i++)
         for (int j = 0; j < width.stride; j++)
             for (span h = {0}; input_span(&height, i, &h);)
-                for (span w = {0}; input_span(&width, j, &w);) input_box(a, image, images, &h, &w);
+                for (span w = {0}; input_span(&width, j, &w);) input_box(a, image, images, &h, &w, next);
+}
+
+static void weight_gradient(const mt_conv2d_backward *a, int64_t image, int64_t images, float *turned, ahead *next) {
+    const axis height = axis_height(&a->conv), width = axis_width(&a->conv);
+    for (span h = {0}; output_span(&height, &h);)
+        for (span w = {0}; output_span(&width, &w);) weight_box(a, image, images, &h, &w, turned, next);
 }
 
 void MT_ISA_NAME(mt_conv2d_backward)(const mt_conv2d_backward *a) {
     const mt_conv2d *c = &a->conv;
-    const axis height = axis_height(c), width = axis_width(c);
-    const int64_t block = images_of_block(c), n = taps(c), in = c->in, out = c->out;
+    const int64_t block = images_of_block(c), n = taps(c), in = c->in, out = c->out, x = image_floats(c), y = output_floats(c);
     float *turned = a->scratch;   // (k, k, C, O)
     memset(turned, 0, sizeof(float) * (size_t)(patch_floats(c) * out));
     if (a->db && a->rows == 0) column_sums(0, c->out, a->dz, a->db, a->accumulate);
-    for (int64_t image = 0; image < a->rows; image += block) {
-        int64_t images = a->rows - image < block ? a->rows - image : block;
-        for (span h = {0}; output_span(&height, &h);)
-            for (span w = {0}; output_span(&width, &w);) weight_box(a, image, images, &h, &w, turned);
-        if (a->db)
-            column_sums(images * output_floats(c) / out, c->out, a->dz + image * output_floats(c), a->db, a->accumulate || image);
-        if (a->dx) input_gradient(a, image, images);
+    for (int64_t image = 0, images; image < a->rows; image += images) {
+        images = a->rows - image < block ? a->rows - image : block;
+        const int64_t then = image + images, more = a->rows - then < block ? a->rows - then : block;
+        ahead next = {.work = images * y / out * c->kernel}, rest = {.work = images * x / in};
+        ahead_range(a->dx ? &rest : &next, 0, a->x + then * x, more * x);
+        ahead_range(a->dx ? &rest : &next, 1, a->dz + then * y, more * y);
+        if (a->dx) ahead_range(&next, 0, a->dx + image * x, images * x);
+        weight_gradient(a, image, images, turned, &next);
+        if (a->db) column_sums(images * y / out, c->out, a->dz + image * y, a->db, a->accumulate || image);
+        if (a->dx) input_gradient(a, image, images, &rest);
     }
     for (int64_t i = 0; i < in; i++) transpose(n, out, turned + i * out, in * out, a->dw + i * n, in * n, a->accumulate);
 }

@@ -9,7 +9,7 @@
 enum { K_BLOCK = 256, M_BLOCK = 240 };
 
 // `count` tiles of `rows` rows from row `from` on, columns n .. n + columns, `steps` steps from k on
-static void product_tiles(const product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k,
+static void product_tiles(product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k,
     int64_t steps) {
     tile t = p->t;
     int64_t at = from * t.c_row + n;
@@ -26,6 +26,7 @@ static void product_tiles(const product *p, int64_t from, int64_t count, int row
     if (t.after) t.y += at, t.relu = t.after->act == MT_ACT_relu && (t.after->backward || t.c == t.y);
     if (t.pre) t.pre += at;
     tile_choose(rows, columns, &t)(&t);
+    if (t.ahead_lines) p->t.ahead += count * t.parts * t.ahead_lines * 64;
 }
 
 // a row by itself has the latency of its sums to hide: as many vectors side by side as there are
@@ -33,7 +34,7 @@ static int flat_columns(int64_t left) {
     return left >= FLAT_COLUMNS ? FLAT_COLUMNS : left >= FLAT_COLUMNS / 2 ? FLAT_COLUMNS / 2 : TILE_COLUMNS;
 }
 
-static void product_rows(const product *p, int64_t from, int64_t rows, int64_t k, int64_t steps) {
+static void product_rows(product *p, int64_t from, int64_t rows, int64_t k, int64_t steps) {
     for (int64_t n = 0, width; n < p->n; n += width) {
         width = rows == 1 ? flat_columns(p->n - n) : TILE_COLUMNS;
         int columns = (int)(p->n - n < width ? p->n - n : width);
@@ -45,7 +46,8 @@ static void product_rows(const product *p, int64_t from, int64_t rows, int64_t k
     }
 }
 
-void product_run(const product *p) {
+void product_run(const product *all) {
+    product p[1] = {*all};
     int64_t k = 0;
     do {   // once for k = 0 too: C is its init then
         int64_t steps = p->k - k < K_BLOCK || p->t.part ? p->k - k : K_BLOCK;
@@ -54,7 +56,27 @@ void product_run(const product *p) {
     } while (k < p->k);
 }
 
-void product_strip(const product *p) { product_rows(p, 0, p->m, 0, p->k); }
+void product_strip(const product *all) {
+    product p = *all;
+    product_rows(&p, 0, p.m, 0, p.k);
+}
+
+double product_sums(const product *p, int64_t m) {
+    if (m == 0) return 0;
+    int columns = p->n < TILE_COLUMNS ? (int)p->n : TILE_COLUMNS, rows_max = tile_rows_max(&p->t, p->k, columns);
+    int64_t vectors = (columns + VF - 1) / VF, tiles = (m + rows_max - 1) / rows_max;
+    return (double)(m * vectors) / (double)tiles;
+}
+
+int64_t product_strip_tiles(const product *p) {
+    int64_t tiles = 0;
+    for (int64_t n = 0, width; n < p->n; n += width) {
+        width = p->m == 1 ? flat_columns(p->n - n) : TILE_COLUMNS;
+        int columns = (int)(p->n - n < width ? p->n - n : width), rows_max = tile_rows_max(&p->t, p->k, columns);
+        tiles += (p->m + rows_max - 1) / rows_max;
+    }
+    return tiles;
+}
 
 // The product of a row of ones and x, as many rows side by side as make a flat tile, whose sums are then added up.
 void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate) {

@@ -29,6 +29,8 @@ typedef struct tile {
     const struct epilogue *after;  // what is done to each tile once its sums are complete. Nullable
     float *y;                    // the epilogue's other array, same strides as C
     const float *pre;            // Nullable
+    const char *ahead;           // what will be wanted soon: `ahead_lines` cache lines of it are asked for in each part
+    int64_t ahead_lines;         // 0: nothing
     int relu;                    // `after` is relu, or its slope, on the way to C
 } tile;
 
@@ -45,6 +47,8 @@ typedef struct product {
 
 #define product_run   MT_ISA_NAME(mt_product_run)
 #define product_strip MT_ISA_NAME(mt_product_strip)
+#define product_sums  MT_ISA_NAME(mt_product_sums)
+#define product_strip_tiles MT_ISA_NAME(mt_product_strip_tiles)
 #define column_sums   MT_ISA_NAME(mt_column_sums)
 #define transpose     MT_ISA_NAME(mt_transpose)
 
@@ -52,6 +56,8 @@ typedef struct product {
 void product_run(const product *p);
 // All of k at once, for a few tiles whose operands the caller keeps in a cache.
 void product_strip(const product *p);
+int64_t product_strip_tiles(const product *p);   // of product_strip
+double product_sums(const product *p, int64_t m);   // vectors of sums that a tile has, on average, if there are m rows
 // sum[c] (+)= Σ_rows x[row, c]
 void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate);
 // dst (columns, rows) (+)= srcᵀ, src (rows, columns); rows src_row and dst_row floats apart

@@ -1,32 +1,45 @@
 // LSTM and GRU over whole sequences, forward and backward through time. Formulas, gate order and shapes: kernels.h.
-//   forward    all rows' W_x x in one product into `kept`; then step by step W_h h on top of it and the cell
-//   backward   step by step the gates' gradients, which scratch keeps for all steps; then dx, dw and db in one product each
+//   forward    step by step, a block of sequences at a time: W_x x into `kept`, W_h h on top of it, then the cell over what is
+//              still in L2. Few sequences have their W_x x of several steps done at once
+//   backward   some steps at a time: the gates' gradients and what they hand to the step before, then dx, dw and db of those steps
 // 2·T·N·G·H·(I + H) flop forward, twice that backward. A row of `kept` (gru: with the gates' places) is
 //   lstm  i f g o c         gru  r z n (W_hn h + b_hn)
 // Determinism: a row's sums are chains over its own x and h; a sequence knows nothing of its neighbours.
+// Bytes moved: forward x, y and kept once; backward these, dy and dx once, what lies between in scratch that L2 holds.
 #include "kernels/cpu/activate.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/ops.h"
 #include "kernels/cpu/product.h"
 
-enum { PLACES = 4 };   // gradients kept of a row: lstm di df dg do, gru dr dz d(W_hn h + b_hn) dn
+enum {
+    SLOTS = 4,                   // sums of a unit: lstm's gates, gru's r z (W_xn x + b_xn) (W_hn h + b_hn)
+    PLACES = 4,                  // gradients kept of a row: lstm di df dg do, gru dr dz d(W_hn h + b_hn) dn
+    BLOCK_ROWS = 96,             // whose sums L2 holds, forward
+    CHUNK_ROWS = 192             // of several steps, backward
+};
+
+// steps that backward takes together
+static int64_t chunk_steps(int64_t steps, int64_t envs) {
+    int64_t some = envs < CHUNK_ROWS ? CHUNK_ROWS / (envs > 0 ? envs : 1) : 1;
+    return some < steps ? some : steps;
+}
 
 int64_t MT_ISA_NAME(mt_rnn_scratch)(mt_rnn_cell cell, int64_t steps, int64_t envs, int in, int units) {
-    (void)in;
-    int64_t rows = steps * envs * units;
-    return (int64_t)mt_rnn_gates(cell) * units + (PLACES + 1) * rows + 2 * envs * units;
+    (void)cell, (void)in;
+    int64_t forward = SLOTS + BLOCK_ROWS, backward = (PLACES + 1) * chunk_steps(steps, envs) * envs + 2 * envs;
+    return units * (forward > backward ? forward : backward);
 }
 
 // ---- what a step reads of the one before it, zero where an episode starts
 static int starts_at(const mt_rnn *a, int64_t t, int64_t n) { return a->start && a->start[t * a->start_stride + n]; }
 
-// h of every sequence before step t
-static void previous_h(const mt_rnn *a, int64_t t, float *h) {
+// h of `count` sequences from `from` on
+static void previous_h(const mt_rnn *a, int64_t t, int64_t from, int64_t count, float *h) {
     const int units = a->units;
-    for (int64_t n = 0; n < a->envs; n++, h += units) {
-        const float *from = t ? a->y + ((t - 1) * a->envs + n) * units : a->state + n * a->state_stride;
+    for (int64_t n = from; n < from + count; n++, h += units) {
+        const float *before = t ? a->y + ((t - 1) * a->envs + n) * units : a->state + n * a->state_stride;
         if (starts_at(a, t, n)) memset(h, 0, sizeof(float) * (size_t)units);
-        else memcpy(h, from, sizeof(float) * (size_t)units);
+        else memcpy(h, before, sizeof(float) * (size_t)units);
     }
 }
 // lstm's c of sequence n before step t; NULL where it is zero
@@ -72,26 +85,25 @@ static void gru_cell(const mt_rnn *a, int64_t t, int64_t n, const float *h_befor
     }
 }
 
-// W_h h on top of the step's W_x x
-static void forward_step(const mt_rnn *a, int64_t t, float *h) {
-    const int units = a->units, gates = mt_rnn_gates(a->cell) * units, row = mt_rnn_kept(a->cell, units);
-    float *kept = a->kept + t * a->envs * row;
-    previous_h(a, t, h);
-    const int together = a->cell == MT_RNN_LSTM ? gates : 2 * units;
-    product p = {.m = a->envs, .n = together, .k = units,
-        .t = {.a = h, .a_row = units, .a_step = 1, .b = a->weight_h_t, .b_step = gates, .init = kept, .init_row = row,
-            .c = kept, .c_row = row}};
-    product_run(&p);
-    if (a->cell == MT_RNN_GRU) {
-        p.n = units;
-        p.t.b += together;
-        p.t.init = a->bias_h + together, p.t.init_row = 0;
-        p.t.c = kept + gates;
-        product_run(&p);
+typedef struct working {
+    float *bias;                 // (SLOTS, H): what the sums start from
+    float *h;                    // (BLOCK_ROWS, H): before the step
+    int x_done;                  // W_x x is in `kept`
+} working;
+
+// W_x x of `rows` rows from `first` on, into `kept`
+static void forward_x(const mt_rnn *a, const working *s, int64_t first, int64_t rows) {
+    const int gates = mt_rnn_gates(a->cell) * a->units, row = mt_rnn_kept(a->cell, a->units);
+    product p = {.m = rows, .n = gates, .k = a->in,
+        .t = {.a = a->x + first * a->in, .a_row = a->in, .a_step = 1, .b = a->weight_x_t, .b_step = gates, .init = s->bias,
+            .c = a->kept + first * row, .c_row = row}};
+    // the rows after these are asked for meanwhile: they are written once, and memory is slow to hand them over
+    if (first + 2 * rows <= a->steps * a->envs) {
+        const int64_t tiles = product_strip_tiles(&p);
+        p.t.ahead = (const char *)(p.t.c + rows * row);
+        p.t.ahead_lines = (rows * row / 16 + tiles - 1) / tiles;
     }
-    for (int64_t n = 0; n < a->envs; n++)
-        if (a->cell == MT_RNN_LSTM) lstm_cell(a, t, n);
-        else gru_cell(a, t, n, h + n * units);
+    product_run(&p);
 }
 
 static void store_state(const mt_rnn *a) {
@@ -105,25 +117,56 @@ static void store_state(const mt_rnn *a) {
     }
 }
 
-void MT_ISA_NAME(mt_rnn_forward)(const mt_rnn *a) {
+// W_h h on top of it, for `rows` sequences from n on
+static void forward_h(const mt_rnn *a, const working *s, int64_t t, int64_t n, int64_t rows) {
     const int units = a->units, gates = mt_rnn_gates(a->cell) * units, row = mt_rnn_kept(a->cell, units);
-    float *bias = a->scratch, *h = bias + gates;
-    // gru's b_hn stays inside r's product
-    for (int i = 0; i < gates; i++)
-        bias[i] = a->bias_x[i] + (a->cell == MT_RNN_LSTM || i < 2 * units ? a->bias_h[i] : 0.0f);
-    product p = {.m = a->steps * a->envs, .n = gates, .k = a->in,
-        .t = {.a = a->x, .a_row = a->in, .a_step = 1, .b = a->weight_x_t, .b_step = gates, .init = bias, .c = a->kept,
-            .c_row = row}};
+    const int together = a->cell == MT_RNN_LSTM ? gates : 2 * units;
+    float *kept = a->kept + (t * a->envs + n) * row;
+    product p = {.m = rows, .n = together, .k = units,
+        .t = {.a = s->h, .a_row = units, .a_step = 1, .b = a->weight_h_t, .b_step = gates, .init = kept, .init_row = row,
+            .c = kept, .c_row = row}};
     product_run(&p);
-    for (int64_t t = 0; t < a->steps; t++) forward_step(a, t, h);
+    if (a->cell == MT_RNN_LSTM) return;
+    p.n = units;   // gru's third gate has a place of its own
+    p.t.b += together;
+    p.t.init = s->bias + gates, p.t.init_row = 0;
+    p.t.c = kept + gates;
+    product_run(&p);
+}
+
+static void forward_step(const mt_rnn *a, const working *s, int64_t t) {
+    for (int64_t n = 0; n < a->envs; n += BLOCK_ROWS) {
+        int64_t rows = a->envs - n < BLOCK_ROWS ? a->envs - n : BLOCK_ROWS;
+        if (!s->x_done) forward_x(a, s, t * a->envs + n, rows);
+        previous_h(a, t, n, rows, s->h);
+        forward_h(a, s, t, n, rows);
+        for (int64_t r = 0; r < rows; r++)
+            if (a->cell == MT_RNN_LSTM) lstm_cell(a, t, n + r);
+            else gru_cell(a, t, n + r, s->h + r * a->units);
+    }
+}
+
+void MT_ISA_NAME(mt_rnn_forward)(const mt_rnn *a) {
+    const int units = a->units, lstm = a->cell == MT_RNN_LSTM;
+    working s = {.bias = a->scratch, .h = a->scratch + SLOTS * units, .x_done = a->envs < BLOCK_ROWS};
+    // gru's b_hn stays inside r's product
+    for (int i = 0; i < SLOTS * units; i++)
+        s.bias[i] = lstm || i < 2 * units ? a->bias_x[i] + a->bias_h[i] : i < 3 * units ? a->bias_x[i] : a->bias_h[i - units];
+    const int64_t ahead = s.x_done && a->envs > 0 ? BLOCK_ROWS / a->envs : 1;
+    for (int64_t t = 0; t < a->steps; t++) {
+        if (s.x_done && t % ahead == 0)
+            forward_x(a, &s, t * a->envs, (a->steps - t < ahead ? a->steps - t : ahead) * a->envs);
+        forward_step(a, &s, t);
+    }
     if (a->state_out && a->steps > 0) store_state(a);
 }
 
 // ---- backward
 
 typedef struct carried {
-    float *dz;                   // (T, N, PLACES·H): the gradients of the pre-activations
-    float *h;                    // (T, N, H): h before each step
+    int64_t first;               // the chunk's first step
+    float *dz;                   // (chunk, N, PLACES·H): the gradients of the pre-activations
+    float *h;                    // (chunk, N, H): h before each step
     float *dh, *dc;              // (N, H): from the step after
 } carried;
 
@@ -132,7 +175,7 @@ static void lstm_cell_backward(const mt_rnn_backward *b, const carried *s, int64
     const int units = a->units;
     const int64_t row = t * a->envs + n;
     const float *kept = a->kept + row * 5 * units, *dy = b->dy + row * units, *c_before = previous_c(a, t, n);
-    float *dz = s->dz + row * PLACES * units, *dh_next = s->dh + n * units, *dc_next = s->dc + n * units;
+    float *dz = s->dz + (row - s->first * a->envs) * PLACES * units, *dh_next = s->dh + n * units, *dc_next = s->dc + n * units;
     const vf one = vf_set(1.0f);
     for (int u = 0; u < units; u += VF) {
         const int w = lane_count(units - u);
@@ -152,8 +195,9 @@ static void gru_cell_backward(const mt_rnn_backward *b, const carried *s, int64_
     const mt_rnn *a = &b->rnn;
     const int units = a->units;
     const int64_t row = t * a->envs + n;
-    const float *kept = a->kept + row * 4 * units, *dy = b->dy + row * units, *h = s->h + row * units;
-    float *dz = s->dz + row * PLACES * units, *dh_next = s->dh + n * units;
+    const float *kept = a->kept + row * 4 * units, *dy = b->dy + row * units;
+    const float *h = s->h + (row - s->first * a->envs) * units;
+    float *dz = s->dz + (row - s->first * a->envs) * PLACES * units, *dh_next = s->dh + n * units;
     const vf one = vf_set(1.0f);
     for (int u = 0; u < units; u += VF) {
         const int w = lane_count(units - u);
@@ -176,64 +220,70 @@ static void backward_step(const mt_rnn_backward *b, const carried *s, int64_t t)
         if (a->cell == MT_RNN_LSTM) lstm_cell_backward(b, s, t, n);
         else gru_cell_backward(b, s, t, n);
     product p = {.m = a->envs, .n = units, .k = gates,
-        .t = {.a = s->dz + t * a->envs * PLACES * units, .a_row = PLACES * units, .a_step = 1, .b = a->weight_h,
+        .t = {.a = s->dz + (t - s->first) * a->envs * PLACES * units, .a_row = PLACES * units, .a_step = 1, .b = a->weight_h,
             .b_step = units, .init = s->dh, .init_row = units, .c = s->dh, .c_row = units}};
     product_run(&p);
     for (int64_t n = 0; n < a->envs; n++)
         if (starts_at(a, t, n)) memset(s->dh + n * units, 0, sizeof(float) * (size_t)units);
 }
 
-// gates [from, from + count) of dw (+)= dzᵀ input, db (+)= Σ dz; `place` is where their gradients stand in a row of dz
-static void weight_gradient(const mt_rnn_backward *b, const float *dz, int place, int from, int count, const float *input, int in,
-    float *dw, float *db) {
-    static const float one = 1.0f;
-    const int units = b->rnn.units;
-    product p = {.m = (int64_t)count * units, .n = in, .k = b->rnn.steps * b->rnn.envs,
+// gates [from, from + count) of dw (+)= dzᵀ input; `place` is where their gradients stand in a row of dz
+static void weight_gradient(int64_t rows, int units, const float *dz, int place, int from, int count, const float *input, int in,
+    float *dw, int accumulate) {
+    product p = {.m = (int64_t)count * units, .n = in, .k = rows,
         .t = {.a = dz + (int64_t)place * units, .a_row = 1, .a_step = PLACES * units, .b = input, .b_step = in,
             .c = dw + (int64_t)from * units * in, .c_row = in}};
-    if (b->accumulate) p.t.init = p.t.c, p.t.init_row = in;
+    if (accumulate) p.t.init = p.t.c, p.t.init_row = in;
     product_run(&p);
-    product sums = {.m = 1, .n = (int64_t)count * units, .k = p.k,
-        .t = {.a = &one, .b = p.t.a, .b_step = PLACES * units, .c = db + (int64_t)from * units}};
-    if (b->accumulate) sums.t.init = sums.t.c;
-    product_run(&sums);
+}
+static void bias_gradient(int64_t rows, int units, const float *dz, int place, int from, int count, float *db, int accumulate) {
+    static const float one = 1.0f;
+    product p = {.m = 1, .n = (int64_t)count * units, .k = rows,
+        .t = {.a = &one, .b = dz + (int64_t)place * units, .b_step = PLACES * units, .c = db + (int64_t)from * units}};
+    if (accumulate) p.t.init = p.t.c;
+    product_run(&p);
 }
 
-static void x_gradient(const mt_rnn_backward *b, const float *dz) {
-    const mt_rnn *a = &b->rnn;
-    const int units = a->units, lstm = a->cell == MT_RNN_LSTM;
-    epilogue e = {.act = b->x_activation, .backward = 1};
-    product p = {.m = a->steps * a->envs, .n = a->in, .k = (lstm ? 4 : 2) * units,
-        .t = {.a = dz, .a_row = PLACES * units, .a_step = 1, .b = a->weight_x, .b_step = a->in, .c = b->dx, .c_row = a->in,
-            .y = (float *)(uintptr_t)a->x, .pre = b->x_pre}};   // a backward epilogue only reads y
-    const epilogue *after = b->x_activation != MT_ACT_identity ? &e : NULL;
-    if (lstm) p.t.after = after;
-    product_run(&p);
+// of `rows` rows from `first` on, whose gradients are at dz and whose h before is at `h`
+static void weight_gradients(const mt_rnn_backward *b, int64_t first, int64_t rows, const float *dz, const float *h, int accumulate) {
+    const int in = b->rnn.in, units = b->rnn.units, lstm = b->rnn.cell == MT_RNN_LSTM, together = lstm ? 4 : 2;
+    const float *x = b->rnn.x + first * in;
+    weight_gradient(rows, units, dz, 0, 0, together, x, in, b->dw_x, accumulate);
+    weight_gradient(rows, units, dz, 0, 0, lstm ? 4 : 3, h, units, b->dw_h, accumulate);
+    bias_gradient(rows, units, dz, 0, 0, together, b->db_x, accumulate);
+    bias_gradient(rows, units, dz, 0, 0, lstm ? 4 : 3, b->db_h, accumulate);
     if (lstm) return;
-    p.k = units;
-    p.t.a = dz + 3 * units;
-    p.t.b += (int64_t)2 * units * a->in;
-    p.t.init = b->dx, p.t.init_row = a->in;
-    p.t.after = after;
+    weight_gradient(rows, units, dz, 3, 2, 1, x, in, b->dw_x, accumulate);
+    bias_gradient(rows, units, dz, 3, 2, 1, b->db_x, accumulate);
+}
+
+static void x_gradient(const mt_rnn_backward *b, int64_t first, int64_t rows, const float *dz) {
+    const mt_rnn *a = &b->rnn;
+    const int units = a->units, in = a->in, lstm = a->cell == MT_RNN_LSTM;
+    const epilogue e = {.act = b->x_activation, .backward = 1};
+    // gru's dr and dz, then its dn
+    const tile_part part[3] = {{0, 0}, {units, (int64_t)units * in}, {3 * units, (int64_t)2 * units * in}};
+    product p = {.m = rows, .n = in, .k = (lstm ? 4 : 1) * units,
+        .t = {.a = dz, .a_row = PLACES * units, .a_step = 1, .b = a->weight_x, .b_step = in, .part = lstm ? NULL : part, .parts = 3,
+            .c = b->dx + first * in, .c_row = in, .y = (float *)(uintptr_t)a->x + first * in,   // a backward epilogue only reads y
+            .pre = b->x_pre ? b->x_pre + first * in : NULL, .after = b->x_activation != MT_ACT_identity ? &e : NULL}};
     product_run(&p);
 }
 
 void MT_ISA_NAME(mt_rnn_backward)(const mt_rnn_backward *b) {
     const mt_rnn *a = &b->rnn;
-    const int64_t rows = a->steps * a->envs * a->units;
+    const int64_t chunk = chunk_steps(a->steps, a->envs), rows = chunk * a->envs * a->units;
     carried s = {.dz = a->scratch, .h = a->scratch + PLACES * rows};
     s.dh = s.h + rows;
     s.dc = s.dh + a->envs * a->units;
     memset(s.dh, 0, sizeof(float) * (size_t)(2 * a->envs * a->units));
-    for (int64_t t = 0; t < a->steps; t++) previous_h(a, t, s.h + t * a->envs * a->units);
-    for (int64_t t = a->steps - 1; t >= 0; t--) backward_step(b, &s, t);
-    if (a->cell == MT_RNN_LSTM) {
-        weight_gradient(b, s.dz, 0, 0, 4, a->x, a->in, b->dw_x, b->db_x);
-        weight_gradient(b, s.dz, 0, 0, 4, s.h, a->units, b->dw_h, b->db_h);
-    } else {
-        weight_gradient(b, s.dz, 0, 0, 2, a->x, a->in, b->dw_x, b->db_x);
-        weight_gradient(b, s.dz, 3, 2, 1, a->x, a->in, b->dw_x, b->db_x);
-        weight_gradient(b, s.dz, 0, 0, 3, s.h, a->units, b->dw_h, b->db_h);
+    if (a->steps == 0) weight_gradients(b, 0, 0, s.dz, s.h, b->accumulate);
+    for (int64_t end = a->steps; end > 0; end = s.first) {
+        s.first = end > chunk ? end - chunk : 0;
+        const int64_t first = s.first * a->envs, count = (end - s.first) * a->envs;
+        for (int64_t t = s.first; t < end; t++) previous_h(a, t, 0, a->envs, s.h + (t - s.first) * a->envs * a->units);
+        for (int64_t t = end - 1; t >= s.first; t--) backward_step(b, &s, t);
+        weight_gradients(b, first, count, s.dz, s.h, b->accumulate || end < a->steps);
+        if (b->dx) x_gradient(b, first, count, s.dz);
     }
-    if (b->dx) x_gradient(b, s.dz);
 }

@@ -122,6 +122,7 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const ti
     const float *a_tile = t->a, *init = t->init, *pre = t->pre;
     float *c = t->c, *y = t->y;
     const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step, c_row = t->c_row;
+    const char *ahead = t->ahead;
     for (int64_t count = t->count; count > 0; count--) {
         tile_sums acc;
         tile_begin(rows, nv, masked, tail, init, t->init_row, acc);
@@ -129,6 +130,7 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const ti
             const tile_part at = finish == STORE ? t->part[part] : (tile_part){0, 0};
             const float *a[A_POINTERS], *b = t->b + at.b;
             for (int r = 0; 3 * r < rows; r++) a[r] = a_tile + at.a + 3 * r * a_row;
+            for (int64_t n = finish == STORE ? t->ahead_lines : 0; n > 0; n--, ahead += 64) __builtin_prefetch(ahead, 0, 2);
             for (int64_t k = t->k; k > 0; k--, b += b_step) {
                 tile_step(rows, nv, masked, tail, a, a_row, b, acc);
                 for (int r = 0; 3 * r < rows; r++) a[r] += a_step;
