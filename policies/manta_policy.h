@@ -31,9 +31,9 @@
  * multiples of 64 bytes; any other array may lie anywhere.
  *
  * GPU. With MANTA_ON_CUDA the same functions are also called with `device` MANTA_DEVICE_CUDA: then every array of numbers lies in
- * device memory (the arrays of pointers do not), `stream` is the cudaStream_t of the device that is current, and a function
- * only queues work there: it neither waits nor allocates. A CUDA graph may hold forward and backward; a loss, whose numbers change, is
- * called for every minibatch. create, plan and init are the CPU's.
+ * device memory (arrays of pointers, plans and action spaces do not), `stream` is the cudaStream_t of the device that is current,
+ * and a function only queues work there: it neither waits nor allocates. A CUDA graph may hold forward and backward; a loss, whose
+ * numbers change, is called for every minibatch. create, plan and init are the CPU's.
  */
 #ifndef MANTA_POLICY_H
 #define MANTA_POLICY_H

@@ -14,7 +14,7 @@ cmake --install "$build" --prefix "$prefix" >"$folder/log" 2>&1 || {
 }
 
 failed=0
-for file in bin/manta include/manta/manta_env.h include/manta/manta_runtime.h share/pkgconfig/manta.pc share/manta/presets/ppo.yml \
+for file in bin/manta include/manta/manta_env.h include/manta/manta_policy.h include/manta/manta_runtime.h share/pkgconfig/manta.pc share/manta/presets/ppo.yml \
     share/man/man1/manta.1 share/bash-completion/completions/manta share/doc/manta/LICENSE; do
     [ -s "$prefix/$file" ] || {
         echo "missing: $file"
@@ -46,8 +46,14 @@ cd "$folder"
 # shellcheck disable=SC2046
 cc -std=c17 -Wall -Wextra -Werror -shared -fPIC $(pkg-config --cflags manta) -o "$folder/plugin.so" "$plugin" -lm
 "$prefix/bin/manta" plugin check "$folder/plugin.so"
+for example in my_policy my_layer my_loss; do
+    # shellcheck disable=SC2046
+    cc -std=c11 -O2 -Wall -Wextra -Werror -pedantic -shared -fPIC $(pkg-config --cflags manta) -o "$folder/$example.so" "$source/examples/$example.c" -lm
+    "$prefix/bin/manta" plugin check "$folder/$example.so" | tail -n 1
+done
 echo '#include <manta/manta_env.h>
-int main() { return sizeof(manta_env_desc) == 0; }' >user.cpp
+#include <manta/manta_policy.h>
+int main() { return sizeof(manta_env_desc) + sizeof(manta_policy_desc) == 0; }' >user.cpp
 # shellcheck disable=SC2046
 c++ -std=c++11 -Wall -Wextra -Werror $(pkg-config --cflags manta) -o user user.cpp && ./user
 
