@@ -25,6 +25,9 @@ __device__ __forceinline__ float round_int(float x, int *integer) {
     return sum - 0x1.8p23f;
 }
 
+// 2ⁿ; of a NaN's n, anything
+__device__ __forceinline__ float exponent_of(int n) { return __uint_as_float((unsigned)(n + 127) << 23); }
+
 // eʳ - 1 for |r| ≤ ½ ln 2
 __device__ __forceinline__ float exp_polynomial(float r) {
     float p = fmaf(1.9875691500e-4f, r, 1.3981999507e-3f);
@@ -51,19 +54,19 @@ __device__ __forceinline__ float exp_inside(float x) {
     float r = fmaf(n, -0.693359375f, x);
     r = fmaf(n, 2.12194440e-4f, r);
     float q = exp_polynomial(r) + 1.0f;
-    return __int_as_float(__float_as_int(q) + (__float_as_int(sum) << 23));
+    return __uint_as_float(__float_as_uint(q) + (__float_as_uint(sum) << 23));
 }
 __device__ __forceinline__ float exp_outside(float x) {
     int n;
     float q = exp_reduced(x, &n) + 1.0f;
     int half = n >> 1; // two steps: n + 127 alone may leave the exponent's range
-    return q * __int_as_float((half + 127) << 23) * __int_as_float((n - half + 127) << 23);
+    return q * exponent_of(half) * exponent_of(n - half);
 }
 __device__ __forceinline__ float exp(float x) { return fabsf(x) < 86.5f ? exp_inside(x) : exp_outside(x); }
 
 __device__ __forceinline__ float expm1(float x) {
     int n;
-    float q = exp_reduced(most(-80.0f, x), &n), scale = __int_as_float((n + 127) << 23);
+    float q = exp_reduced(most(-80.0f, x), &n), scale = exponent_of(n);
     return fmaf(q, scale, scale - 1.0f);
 }
 
