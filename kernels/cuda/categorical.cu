@@ -7,7 +7,7 @@
 namespace {
 using namespace mt;
 
-extern __shared__ __align__(16) float shared[];
+MT_SHARED_DYNAMIC(float, shared);
 
 // work.template row<K>(d, z, b) for every row
 template <int K, class Work> __device__ __forceinline__ void each_row(const mt_categorical &d, const Work &work) {

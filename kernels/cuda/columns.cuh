@@ -16,7 +16,7 @@ constexpr int column_threads = 256, column_tile = 64, column_blocks = 1024;
 // step reads whole lines.
 template <int Q, class Value>
 __global__ void __launch_bounds__(column_threads) column_kernel(int64_t rows, int columns, Value value, double *part) {
-    __shared__ double sums[Q][column_threads];
+    MT_SHARED(double, sums, [Q][column_threads]);
     int first = (int)blockIdx.y * column_tile, width = columns - first < column_tile ? columns - first : column_tile;
     int height = column_threads / width, row = (int)threadIdx.x / width, column = first + (int)threadIdx.x % width;
     double sum[Q] = {};

@@ -52,7 +52,7 @@ __device__ __forceinline__ void add_rows(
 // block: (entries, parts, columns). part (parts, entries · width)
 __global__ void __launch_bounds__(threads)
     backward_kernel(int64_t rows, int entries, int width, const float *index, const float *dy, double *part) {
-    __shared__ int named[span];
+    MT_SHARED(int, named, [span]);
     const int entry = (int)blockIdx.x * warps + (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
     const int column = (int)blockIdx.z * 32 * columns_each + lane;
     const int64_t length = (rows + gridDim.y - 1) / gridDim.y, from = blockIdx.y * length;

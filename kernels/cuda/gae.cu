@@ -74,7 +74,8 @@ __global__ void __launch_bounds__(column_threads) column_kernel(mt_gae a) {
 // a block is `Lanes` environments wide, and each line of its threads has a chunk
 template <int Lanes> __global__ void __launch_bounds__(scan_threads) scan_kernel(mt_gae a) {
     constexpr int chunks_most = scan_threads / Lanes;
-    __shared__ float slope[chunks_most][Lanes], offset[chunks_most][Lanes];
+    MT_SHARED(float, slope, [chunks_most][Lanes]);
+    MT_SHARED(float, offset, [chunks_most][Lanes]);
     int64_t n = (int64_t)blockIdx.x * Lanes + threadIdx.x;
     int chunk = (int)threadIdx.y, chunks = (int)blockDim.y;
     int64_t length = (a.steps + chunks - 1) / chunks, to = chunk * length,

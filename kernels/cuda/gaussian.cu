@@ -8,7 +8,7 @@
 namespace {
 using namespace mt;
 
-extern __shared__ __align__(16) float shared[];
+MT_SHARED_DYNAMIC(float, shared);
 
 template <bool Staged>
 __global__ void __launch_bounds__(tile_rows)

@@ -26,8 +26,8 @@ __device__ __forceinline__ void add_products(float x, const float4 (&v)[dims / 4
 
 __global__ void __launch_bounds__(rows_of_block, 8)
     log_std_kernel(int64_t rows, int latent, int dim, const float *h, const float *log_std, float *out) {
-    __shared__ float tile[rows_of_block][units + 1];
-    __shared__ float4 variance[units][dims / 4];
+    MT_SHARED(float, tile, [rows_of_block][units + 1]);
+    MT_SHARED(float4, variance, [units][dims / 4]);
     const int64_t first_row = (int64_t)blockIdx.x * rows_of_block, b = first_row + threadIdx.x;
     for (int first = 0; first < dim; first += dims) {
         float sum[dims] = {};
@@ -75,8 +75,8 @@ template <int Lines>
 __global__ void __launch_bounds__(back_threads) backward_kernel(int64_t rows, int latent, int dim, const float *h,
     const float *row_log_std, const float *d_row_log_std, double *part) {
     constexpr int width = back_threads / Lines, mine = back_rows / Lines;
-    __shared__ float4 coefficient[back_rows][dims / 4];
-    __shared__ float sums[back_threads][dims + 1];
+    MT_SHARED(float4, coefficient, [back_rows][dims / 4]);
+    MT_SHARED(float, sums, [back_threads][dims + 1]);
     const int at = (int)threadIdx.x, line = at / width, l = (int)blockIdx.y * width + at % width,
               first = (int)blockIdx.z * dims;
     float sum[dims] = {};

@@ -6,6 +6,14 @@
 #include <stdint.h>
 #include "kernels/cuda/cuda.h"
 
+// Shared memory is declared by these two: MT_SHARED(float, tile, [32][33]); and, outside of functions, what a launch asks for:
+// MT_SHARED_DYNAMIC(float, shared); The host build (tests/cuda_host) has words of its own for them, which put the arrays
+// between guard zones.
+#ifndef MT_SHARED
+#define MT_SHARED(type, name, ...)    __shared__ type name __VA_ARGS__
+#define MT_SHARED_DYNAMIC(type, name) extern __shared__ __align__(16) type name[]
+#endif
+
 namespace mt {
 
 // ---- launching
@@ -13,13 +21,17 @@ namespace mt {
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 inline int64_t clamp(int64_t x, int64_t low, int64_t high) { return x < low ? low : x > high ? high : x; }
 
-// kernel<<<blocks, threads, shared>>>(...) on the context's stream, as a status
+// kernel<<<blocks, threads, shared_bytes>>>(...) on the context's stream, as a status. By the function and not by the brackets: a
+// host's compiler knows it, too, and it returns its own error.
 template <class... Parameters, class... Arguments>
 mt_status launch(const mt_cuda *c, const char *name, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
     size_t shared_bytes, Arguments... arguments) {
     MT_CUDA(cudaSetDevice(c->device->ordinal));
-    kernel<<<blocks, threads, shared_bytes, c->stream>>>(Parameters(arguments)...);
-    return mt_cuda_check(cudaGetLastError(), name, __FILE__, __LINE__);
+    cudaLaunchConfig_t config = {};
+    config.gridDim = blocks, config.blockDim = threads, config.dynamicSmemBytes = shared_bytes, config.stream = c->stream;
+    cudaError_t code = cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+    if (code != cudaSuccess) cudaGetLastError(); // it is told here; no later call should stumble over it
+    return mt_cuda_check(code, name, __FILE__, __LINE__);
 }
 inline dim3 grid(int64_t x, int64_t y = 1, int64_t z = 1) { return dim3((unsigned)x, (unsigned)y, (unsigned)z); }
 
@@ -87,7 +99,7 @@ template <class T> __device__ __forceinline__ T warp_sum(T x) {
 // Σ over the block of N quantities, warp by warp in order; in thread 0. All threads call it.
 template <int N, int Threads, class T> __device__ __forceinline__ void block_sum(T (&x)[N]) {
     constexpr int warps = Threads / 32;
-    __shared__ T part[N][warps];
+    MT_SHARED(T, part, [N][warps]);
     __syncthreads(); // from an earlier call
 #pragma unroll
     for (int i = 0; i < N; i++) {
@@ -107,7 +119,7 @@ template <int N, int Threads, class T> __device__ __forceinline__ void block_sum
 // True in all threads of the block that gets here last; what the others wrote before is then visible. Which block that
 // is changes nothing: it adds all parts in their order. The ticket counts blocks and is 0 again afterwards.
 __device__ __forceinline__ bool last_block(uint32_t *ticket) {
-    __shared__ bool last;
+    MT_SHARED(bool, last);
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
@@ -138,7 +150,7 @@ constexpr int fold_width = 32, fold_height = 32;
 template <class Finish>
 __global__ void __launch_bounds__(fold_width *fold_height)
     fold_kernel(int64_t parts, int columns, const double *part, Finish finish) {
-    __shared__ double sums[fold_height][fold_width];
+    MT_SHARED(double, sums, [fold_height][fold_width]);
     int column = (int)blockIdx.x * fold_width + (int)threadIdx.x;
     double sum = 0;
     if (column < columns)

@@ -88,7 +88,7 @@ template <bool Block, int Q> __device__ __forceinline__ void row_sums(float (&x)
     if constexpr (!Block) {
         group_sums(x, width);
     } else {
-        __shared__ float4 part[2][Q]; // a warp each
+        MT_SHARED(float4, part, [2][Q]); // a warp each
         group_sums(x, 32);
         if (threadIdx.x % 32 == 0)
 #pragma unroll
@@ -157,7 +157,7 @@ __global__ void __launch_bounds__(Block ? block_threads : threads, 4) backward_k
             if (lane + j * width < columns)
                 mine[lane + j * width] = (double)dgain[j], mine[columns + lane + j * width] = (double)dbias[j];
     } else { // groups of a warp, then warps
-        __shared__ float sums[warps][2][32 * N];
+        MT_SHARED(float, sums, [warps][2][32 * N]);
 #pragma unroll
         for (int j = 0; j < N; j++) {
             for (int offset = 16; offset >= width; offset /= 2) {
@@ -194,7 +194,7 @@ struct fold_to_gain_and_bias {
 
 // the block's sums, in all threads
 template <int Q> __device__ __forceinline__ void shared_sum(float (&x)[Q]) {
-    __shared__ float total[Q];
+    MT_SHARED(float, total, [Q]);
     block_sum<Q, threads>(x);
     if (threadIdx.x == 0)
         for (int q = 0; q < Q; q++) total[q] = x[q];

@@ -33,7 +33,7 @@ __device__ __forceinline__ void merge_column(
 constexpr int threads = 256, merge_height = 32, merge_width = 16;
 __global__ void __launch_bounds__(merge_height *merge_width) update_kernel(int64_t parts, int columns,
     const double *part, const float *x, double rows, double count, double *mean, double *m2) {
-    __shared__ double sums[2][merge_height][merge_width];
+    MT_SHARED(double, sums, [2][merge_height][merge_width]);
     int column = (int)blockIdx.x * merge_width + (int)threadIdx.x;
     double sum[2] = {};
     if (column < columns)

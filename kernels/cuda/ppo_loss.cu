@@ -16,14 +16,14 @@ using namespace mt;
 constexpr int stats_count = 6, loss_blocks = 1024, resident = 8;
 static_assert(sizeof(mt_ppo_stats) == stats_count * sizeof(double), "in this order below");
 
-extern __shared__ __align__(16) float shared[];
+MT_SHARED_DYNAMIC(float, shared);
 
 // ---- what both distributions share
 
 // The numbers that change from update to update. They stand in shared memory: in registers two of the kernels spilled. All
 // threads call it.
 __device__ __forceinline__ const mt_ppo_scalars &scalars_of(const mt_ppo_rows &r) {
-    __shared__ mt_ppo_scalars s;
+    MT_SHARED(mt_ppo_scalars, s);
     if (threadIdx.x == 0) s = *r.scalars;
     __syncthreads();
     return s;

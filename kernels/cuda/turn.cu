@@ -12,7 +12,7 @@ constexpr int tile = 32, tile_rows = 8; // threads: (tile, tile_rows)
 template <bool Add>
 __global__ void __launch_bounds__(tile *tile_rows)
     turn_kernel(int64_t m, int64_t n, int64_t tiles_m, int64_t tiles_n, const float *x, float *y) {
-    __shared__ float at[tile][tile + 1]; // a column of it is in 32 banks
+    MT_SHARED(float, at, [tile][tile + 1]); // a column of it is in 32 banks
     int64_t block = blockIdx.x, row = block / (tiles_m * tiles_n), first_m = block / tiles_n % tiles_m * tile,
             first_n = block % tiles_n * tile;
     x += row * m * n, y += row * m * n;
