@@ -97,6 +97,7 @@ HARNESS void *host_bytes(size_t bytes) {
 HARNESS float *host_floats(int64_t count) { return host_bytes(4 * (size_t)count); }
 #define UP(host, count)  up(host, sizeof *(host), count)
 #define NEW(type, count) ((type *)up(NULL, sizeof(type), count))
+#define ZEROS(type, count) ((type *)up(host_bytes(sizeof(type) * (size_t)(count)), sizeof(type), count))
 
 // ends a case: guards whole? frees everything
 HARNESS void done(const char *what) {

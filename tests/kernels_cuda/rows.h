@@ -135,7 +135,7 @@ typedef struct loss {
 } loss;
 
 static void make_loss(loss *x, int64_t rows, float clip_range_vf, int with_value) {
-    *x = (loss){.count = rows, .d_value = host_floats(rows), .stats_up = NEW(mt_ppo_stats, 1)};
+    *x = (loss){.count = rows, .d_value = host_floats(rows), .stats_up = ZEROS(mt_ppo_stats, 1)};
     float *old_log_prob = normals_of(rows, 1), *advantage = normals_of(rows, 2), *returns = normals_of(rows, 1),
           *old_value = normals_of(rows, 0.5), *value = normals_of(rows, 0.5);
     x->now = (mt_ppo_scalars){.adv_mean = 0.3f,
@@ -180,7 +180,7 @@ static void run_loss_categorical(const layout *l, int64_t rows, int masked, floa
     cpu->categorical_log_prob(&a.d, a.action, log_prob, NULL);
     near_old(&x, log_prob);
     loss_up(&x);
-    mt_ppo_stats want = {0}, *again = NEW(mt_ppo_stats, 1);
+    mt_ppo_stats want = {0}, *again = ZEROS(mt_ppo_stats, 1);
     cpu->ppo_loss_categorical(&a.d, a.action, &x.rows, d_logits, &want);
     int32_t *action_up = UP(a.action, rows * l->components);
     must(mt_cuda_ppo_loss_categorical(&cuda, &a.on_gpu, action_up, &x.on_gpu, d_logits_up, x.stats_up));
@@ -221,7 +221,7 @@ static void run_loss_gaussian(int64_t rows, int dim, int by_rows, float clip_ran
         COMPARE(float, "ppo_loss_gaussian, d_log_std", d_log_std_up, d_log_std, stds, 5e-6,
             TOLERANT); // the CPU's sum is fp32
     compare_loss(&x, "ppo_loss_gaussian, sums", &want);
-    mt_ppo_stats *stats_again = NEW(mt_ppo_stats, 1);
+    mt_ppo_stats *stats_again = ZEROS(mt_ppo_stats, 1);
     must(mt_cuda_ppo_loss_gaussian(&cuda, &on_gpu, action_up, &x.on_gpu, d_mean_up, again, accumulate, stats_again));
     repeats("ppo_loss_gaussian", d_log_std_up, again, 4 * (size_t)stds);
     repeats("ppo_loss_gaussian, sums", x.stats_up, stats_again, sizeof want);
@@ -236,7 +236,7 @@ static void run_loss_value(int64_t rows, float clip_range_vf) {
     cpu->ppo_loss_value(rows, &x.rows, &want);
     must(mt_cuda_ppo_loss_value(&cuda, rows, &x.on_gpu, x.stats_up));
     compare_loss(&x, "ppo_loss_value, sums", &want);
-    mt_ppo_stats *again = NEW(mt_ppo_stats, 1);
+    mt_ppo_stats *again = ZEROS(mt_ppo_stats, 1);
     must(mt_cuda_ppo_loss_value(&cuda, rows, &x.on_gpu, again));
     repeats("ppo_loss_value", x.stats_up, again, sizeof want);
     done("ppo_loss_value");
@@ -281,7 +281,7 @@ static void run_loss_extremes(void) {
                     .scalars = &now,
                     .inv_rows = 1},
                 on_gpu = r;
-    mt_ppo_stats want = {0}, *stats_up = NEW(mt_ppo_stats, 1);
+    mt_ppo_stats want = {0}, *stats_up = ZEROS(mt_ppo_stats, 1);
     mt_gaussian d = {.rows = 4, .dim = 1, .mean = mean, .log_std = log_std};
     cpu->ppo_loss_gaussian(&d, action, &r, d_mean, d_log_std, 0, &want);
     d.mean = UP(mean, 4), d.log_std = UP(log_std, 1), on_gpu.old_log_prob = UP(old, 4),
