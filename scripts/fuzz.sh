@@ -53,8 +53,8 @@ run() {
     rm -f "$findings/$target"-*
     ASAN_OPTIONS=allocator_may_return_null=1:detect_stack_use_after_return=1:${ASAN_OPTIONS:-} \
         UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-} \
-        "$build/fuzz/$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 -max_len=4096 -print_final_stats=1 \
-        -artifact_prefix="$findings/$target-" "$corpus" "fuzz/corpus/$target" >"$log" 2>&1 </dev/null || status=$?
+        "$build/fuzz/$target" -max_total_time="$seconds" -timeout=60 -report_slow_units=60 -rss_limit_mb=2048 -max_len=4096 \
+        -print_final_stats=1 -artifact_prefix="$findings/$target-" "$corpus" "fuzz/corpus/$target" >"$log" 2>&1 </dev/null || status=$?
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     count=$(find "$findings" -name "$target-*" | wc -l)
     if [ "$status" -eq 0 ] && [ "$count" -eq 0 ]; then
