@@ -191,12 +191,10 @@ static mt_status check_tensors(const mt_network *net, int i) {
     const mt_layer *l = &net->layer[i];
     tensor_shape shape[MT_LAYER_TENSORS];
     tensor_shapes(net, l, shape);
-    for (int t = 0; t < MT_LAYER_TENSORS; t++) {
-        int64_t floats;
-        if (__builtin_mul_overflow(shape[t].rows, shape[t].columns ? shape[t].columns : 1, &floats) || floats > MT_TENSOR_MAX_FLOATS)
-            return MT_FAIL(CONFIG, LAYER_FORMAT " has a tensor of %lld × %lld parameters; at most %d in all are supported: use fewer units, "
-                "or a smaller kernel", LAYER_ARGS(i, l), (long long)shape[t].rows, (long long)shape[t].columns, MT_TENSOR_MAX_FLOATS);
-    }
+    for (int t = 0; t < MT_LAYER_TENSORS; t++)   // of 320 layers: below 2^63 in all, as rows are units' and these are few
+        if (shape[t].rows > MT_TENSOR_MAX_SIDE || shape[t].columns > MT_TENSOR_MAX_SIDE)
+            return MT_FAIL(CONFIG, LAYER_FORMAT " has a tensor of %lld × %lld parameters; a side of at most %d is supported: use fewer units, "
+                "or a smaller kernel", LAYER_ARGS(i, l), (long long)shape[t].rows, (long long)shape[t].columns, MT_TENSOR_MAX_SIDE);
     return MT_OK;
 }
 

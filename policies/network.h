@@ -20,7 +20,7 @@ enum {
     MT_LAYER_MAX_UNITS = 65536,        // of a layer
     MT_LAYER_MAX_SIZE = 1 << 22,       // floats of a layer's output
     MT_KERNEL_MAX = 1024,              // pixels of a window's side, and of its stride
-    MT_TENSOR_MAX_FLOATS = INT32_MAX,  // of a layer's parameters, each
+    MT_TENSOR_MAX_SIDE = INT32_MAX,    // rows, and columns, of a layer's tensor of parameters
     MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 128, MT_TENSOR_NAME_BYTES = 192
 };
 

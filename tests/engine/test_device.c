@@ -101,6 +101,11 @@ Test(device, a_cpu_for_every_rank) {
     mt_device_close(device);
 }
 
+static mt_status is_full(const mt_device *device, size_t bytes, void **out) {
+    (void)device, (void)out;
+    return MT_FAIL(NO_MEMORY, "no room for %zu bytes", bytes);
+}
+
 Test(device, arena) {
     mt_device *device;
     cr_assert_eq(mt_device_open("cpu", &device), MT_OK);
@@ -121,8 +126,11 @@ Test(device, arena) {
     mt_device_arena_fini(&arena);
     cr_expect(!params && !flags);
     mt_device_arena_fini(&arena);
-    arena.device = device;
-    MT_DEVICE_ARENA_ADD(&arena, params, (size_t)1 << 59);
+    mt_device_ops ops = *device->ops;
+    ops.alloc = is_full;
+    mt_device full = *device;
+    full.ops = &ops, arena.device = &full;
+    MT_DEVICE_ARENA_ADD(&arena, params, 100);
     cr_expect_eq(mt_device_arena_commit(&arena), MT_NO_MEMORY);
     cr_expect_not_null(strstr(mt_last_error(), "largest: params"), "%s", mt_last_error());
     mt_device_arena_fini(&arena);
