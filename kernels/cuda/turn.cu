@@ -11,10 +11,10 @@ constexpr int tile = 32, tile_rows = 8; // threads: (tile, tile_rows)
 
 template <bool Add>
 __global__ void __launch_bounds__(tile *tile_rows)
-    turn_kernel(int64_t m, int64_t n, int64_t tiles_m, int64_t tiles_n, const float *x, float *y) {
+    turn_kernel(int64_t m, int64_t n, unsigned tiles_m, unsigned tiles_n, const float *x, float *y) {
     MT_SHARED(float, at, [tile][tile + 1]); // a column of it is in 32 banks
-    int64_t block = blockIdx.x, row = block / (tiles_m * tiles_n), first_m = block / tiles_n % tiles_m * tile,
-            first_n = block % tiles_n * tile;
+    const unsigned line = blockIdx.x / tiles_n, row = line / tiles_m;
+    const int64_t first_m = (int64_t)(line - row * tiles_m) * tile, first_n = (int64_t)(blockIdx.x - line * tiles_n) * tile;
     x += row * m * n, y += row * m * n;
     for (int k = (int)threadIdx.y; k < tile; k += tile_rows) {
         int64_t i = first_m + k, j = first_n + threadIdx.x;
