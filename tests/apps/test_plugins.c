@@ -110,6 +110,17 @@ Test(plugins, a_run_of_three_plugins_continues_exactly) {
 
 // ---- names, files, refusals
 
+Test(plugins, what_a_plugin_brings_is_listed) {
+    const char *folder = plugins();
+    run(&r, folder, 20, "for f in my_policy my_layer my_loss; do $MANTA plugin list $f.so; done");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect(strstr(r.output, "--policy-options hidden:64  units of both hidden layers"), "%s", r.output);
+    cr_expect(strstr(r.output, "swiglu units beta") && strstr(r.output, "beta (1): how sharp the gate is"), "%s", r.output);
+    cr_expect(strstr(r.output, "--loss-options strength:1"), "%s", r.output);
+    run(&r, folder, 20, "cp $MANTA program.so; $MANTA plugin list program.so");
+    cr_expect_neq(r.exit_code, 0);
+}
+
 Test(plugins, weights_are_named_in_the_file) {
     const char *folder = plugins();
     train(folder, 1, "policy", "-n 256 " COMMON " " MY_POLICY);
