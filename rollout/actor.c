@@ -14,15 +14,17 @@ static int64_t words_at_once(const mt_policy *p, int64_t at_once) {
     return p->desc.distribution == MT_DIST_GSDE && matrix > action ? matrix : action;
 }
 
-void mt_actor_register(mt_actor *a, const mt_policy *policy, const mt_kernels *kernels, mt_rng_use use, uint64_t seed,
-    uint64_t first_env, int64_t rows, mt_arena *arena) {
-    *a = (mt_actor){.policy = policy, .kernels = kernels, .use = use, .seed = seed, .first_env = first_env, .rows = rows};
+void mt_actor_register(mt_actor *a, const mt_actor_desc *d, mt_arena *arena) {
+    const mt_policy *policy = d->policy;
+    *a = (mt_actor){.policy = policy, .kernels = d->kernels, .use = d->use, .seed = d->seed, .first_env = d->first_env, .rows = d->rows,
+        .values = d->values || policy->recurrent};
     // values of a whole segment go through the same workspace, so it is full-sized even for few environments
-    int64_t at_once = a->at_once = mt_policy_rows_at_once(policy, MT_ACTOR_ROWS_AT_ONCE), state = policy->sizes.state;
-    mt_policy_space_register(&a->space, policy, kernels, at_once, 0, arena);
+    int64_t rows = d->rows, state = policy->sizes.state;
+    int64_t at_once = a->at_once = d->at_once ? d->at_once : mt_policy_rows_at_once(policy, MT_ACTOR_ROWS_AT_ONCE);
+    mt_policy_space_register(&a->space, policy, d->kernels, at_once, 0, arena);
     MT_ARENA_ADD(arena, a->state, state * rows);
     MT_ARENA_ADD(arena, a->start, state ? rows : 0);
-    MT_ARENA_ADD(arena, a->value, state ? rows : 0);
+    MT_ARENA_ADD(arena, a->value, a->values ? rows : 0);
     MT_ARENA_ADD(arena, a->row_state, state * at_once);
     MT_ARENA_ADD(arena, a->row_start, state ? at_once : 0);
     a->word_count = words_at_once(policy, at_once);
@@ -40,12 +42,15 @@ void mt_actor_begin(mt_actor *a) {
 static mt_policy_output forward(mt_actor *a, const mt_weights *weights, const float *obs, int64_t first, int64_t rows) {
     const mt_policy *p = a->policy;
     const float *at = obs + first * p->desc.obs;
-    if (!p->recurrent) return mt_policy_forward(p, a->kernels, weights, at, rows, NULL, MT_POLICY_ACTOR, &a->space);
-    float *state = a->state + first * p->sizes.state;
-    mt_sequences s = {.steps = 1, .envs = rows, .start = a->start + first, .state = state, .state_out = state, .state_stride = p->sizes.state};
-    mt_policy_output out = mt_policy_forward(p, a->kernels, weights, at, rows, &s, MT_POLICY_BOTH, &a->space);
-    a->kernels->copy_columns(1, rows, out.value, rows, a->value + first, rows);
-    a->kernels->zero(rows, a->start + first);
+    int parts = a->values ? MT_POLICY_BOTH : MT_POLICY_ACTOR;
+    mt_sequences s;
+    if (p->recurrent) {
+        float *state = a->state + first * p->sizes.state;
+        s = (mt_sequences){.steps = 1, .envs = rows, .start = a->start + first, .state = state, .state_out = state, .state_stride = p->sizes.state};
+    }
+    mt_policy_output out = mt_policy_forward(p, a->kernels, weights, at, rows, p->recurrent ? &s : NULL, parts, &a->space);
+    if (a->values) a->kernels->copy_columns(1, rows, out.value, rows, a->value + first, rows);
+    if (p->recurrent) a->kernels->zero(rows, a->start + first);
     return out;
 }
 
@@ -61,17 +66,21 @@ static const float *draw_normals(mt_actor *a, int64_t first, int64_t rows) {
     return noise;
 }
 
-void mt_actor_resample(mt_actor *a, const mt_weights *weights, uint64_t step) {
+void mt_actor_resample_now(mt_actor *a, const mt_weights *weights) {
     const mt_policy *p = a->policy;
     if (p->desc.distribution != MT_DIST_GSDE) return;
     int64_t count = p->log_std_count, width = count + (count & 1), at_once = a->word_count / width;
-    *a->step = step;
     for (int64_t first = 0; first < a->rows; first += at_once) {
         int64_t rows = smaller(at_once, a->rows - first);
         a->kernels->philox_words(a->seed, mt_rng_stream(MT_RNG_EXPLORE, a->first_env + (uint64_t)first), a->step, rows, (int)width, a->words);
         a->kernels->normals(rows * width, a->words, a->noise);
         a->kernels->gsde_matrix(rows, count, a->noise, width, weights->param + p->log_std, a->matrix + first * count);
     }
+}
+
+void mt_actor_resample(mt_actor *a, const mt_weights *weights, uint64_t step) {
+    *a->step = step;
+    mt_actor_resample_now(a, weights);
 }
 
 static void sample_box(mt_actor *a, const mt_policy_output *out, int64_t first, int64_t rows, float *action, float *log_prob) {
@@ -86,11 +95,10 @@ static void sample_box(mt_actor *a, const mt_policy_output *out, int64_t first, 
     a->kernels->gaussian_log_prob(&d, action, log_prob, NULL);
 }
 
-void mt_actor_sample(mt_actor *a, const mt_weights *weights, const float *obs, const uint8_t *mask, uint64_t step,
-    float *action, int32_t *choice, float *log_prob) {
+void mt_actor_sample_now(mt_actor *a, const mt_weights *weights, const float *obs, const uint8_t *mask, float *action, int32_t *choice,
+    float *log_prob) {
     const mt_policy *p = a->policy;
     int dim = p->desc.action;
-    *a->step = step;
     for (int64_t first = 0; first < a->rows; first += a->at_once) {
         int64_t rows = smaller(a->at_once, a->rows - first);
         mt_policy_output out = forward(a, weights, obs, first, rows);
@@ -102,6 +110,12 @@ void mt_actor_sample(mt_actor *a, const mt_weights *weights, const float *obs, c
             sample_box(a, &out, first, rows, action + first * dim, log_prob + first);
         }
     }
+}
+
+void mt_actor_sample(mt_actor *a, const mt_weights *weights, const float *obs, const uint8_t *mask, uint64_t step,
+    float *action, int32_t *choice, float *log_prob) {
+    *a->step = step;
+    mt_actor_sample_now(a, weights, obs, mask, action, choice, log_prob);
 }
 
 void mt_actor_mode(mt_actor *a, const mt_weights *weights, const float *obs, const uint8_t *mask, float *action,

@@ -1,6 +1,6 @@
 // Acting: observations through the policy to sampled actions, with random numbers keyed by (seed, environment, step), so
 // that an environment's actions do not depend on which worker, thread or rank steps it or on how many rows go together.
-// One object a thread; allocates once. All arrays here are memory of the kernels'.
+// One object a thread; allocates once. All arrays here are memory of the kernels': of the CPU, or of a device (device_actor.h).
 //
 // Of a recurrent policy it holds every environment's state: sampling carries it on, from zero where `start` is set, and clears
 // `start`; whoever steps the environments sets it again where an episode ended. The critic has a state, too, so sampling evaluates
@@ -18,10 +18,11 @@ typedef struct mt_actor {
     int64_t rows;                // N
     mt_rng_use use;              // MT_RNG_ACTION, or MT_RNG_EVAL
     int64_t at_once;             // rows that go through the network together
+    int values;                  // sampling evaluates V, too; of a recurrent policy it always does
     mt_policy_space space;
     float *state;                // recurrent: (N, S)
     uint8_t *start;              // recurrent: (N): 1 where the next observation begins an episode; all at first
-    float *value;                // recurrent: (N): V of the observations of the last sample
+    float *value;                // with values: (N): V of the observations of the last sample
     float *row_state;            // recurrent: (rows at once, S) scratch
     uint8_t *row_start;          // recurrent: (rows at once) scratch
     uint64_t *step;              // (1): keys the random numbers
@@ -33,8 +34,17 @@ typedef struct mt_actor {
 
 enum { MT_ACTOR_ROWS_AT_ONCE = 256 };   // at most
 
-void mt_actor_register(mt_actor *actor, const mt_policy *policy, const mt_kernels *kernels, mt_rng_use use, uint64_t seed,
-    uint64_t first_env, int64_t rows, mt_arena *arena);
+typedef struct mt_actor_desc {
+    const mt_policy *policy;     // borrowed
+    const mt_kernels *kernels;   // borrowed
+    mt_rng_use use;
+    uint64_t seed, first_env;
+    int64_t rows;                // N
+    int64_t at_once;             // 0: as many as the CPU's caches like
+    int values;
+} mt_actor_desc;
+
+void mt_actor_register(mt_actor *actor, const mt_actor_desc *desc, mt_arena *arena);
 
 void mt_actor_begin(mt_actor *actor);   // recurrent: every environment begins an episode. After the arena's commit
 
@@ -44,6 +54,11 @@ void mt_actor_resample(mt_actor *actor, const mt_weights *weights, uint64_t step
 // obs (N, O), mask (N, K) Nullable. Writes choice (N, A) or action (N, A), whichever the policy has, and log_prob (N).
 void mt_actor_sample(mt_actor *actor, const mt_weights *weights, const float *obs, const uint8_t *mask, uint64_t step,
     float *action, int32_t *choice, float *log_prob);
+
+// The same keyed by what stands in actor->step.
+void mt_actor_resample_now(mt_actor *actor, const mt_weights *weights);
+void mt_actor_sample_now(mt_actor *actor, const mt_weights *weights, const float *obs, const uint8_t *mask, float *action, int32_t *choice,
+    float *log_prob);
 
 // The most probable action: the mode, or the mean.
 void mt_actor_mode(mt_actor *actor, const mt_weights *weights, const float *obs, const uint8_t *mask, float *action,

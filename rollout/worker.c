@@ -12,7 +12,12 @@ struct mt_rollout_worker {
     mt_codec codec;
     mt_arena arena;
     mt_segment segment;
-    mt_actor actor;
+    mt_actor actor;              // without a device
+    mt_device_actor *there;      // owned. Nullable
+    mt_device_actor_io *io;      // its
+    int64_t cuts, cut_step;      // values that it was asked for: how many, and of which step
+    float *memory;               // (N, S) of its states, when they are saved
+    const mt_weights *weights;   // of the running collect, without a device
     int direct;                  // the environment writes into segment.obs
     uint64_t step;               // steps of every environment so far: keys the random numbers
     void *raw, *final_raw;       // (N, observation): what comes next; the last observation of ended episodes
@@ -41,12 +46,14 @@ static void register_buffers(mt_rollout_worker *w) {
         .masked = mt_env_has_action_mask(w->env), .state = d->policy->sizes.state};
     w->segment.shape = shape;
     if (!d->outside) mt_segment_register(&w->segment, &shape, arena);
-    mt_actor_register(&w->actor, d->policy, d->kernels, MT_RNG_ACTION, d->seed, d->first_env, n, arena);
+    if (!d->device) mt_actor_register(&w->actor, &(mt_actor_desc){.policy = d->policy, .kernels = d->kernels, .use = MT_RNG_ACTION, .seed = d->seed,
+        .first_env = d->first_env, .rows = n}, arena);
     mt_arena_add(arena, &w->raw, c->observation->bytes * (size_t)n, "raw observations");
     mt_arena_add(arena, &w->final_raw, c->observation->bytes * (size_t)n, "final observations");
     MT_ARENA_ADD(arena, w->mask, shape.masked ? n * c->logits : 0);
     MT_ARENA_ADD(arena, w->encoded, n * c->obs);
     MT_ARENA_ADD(arena, w->clipped, c->logits ? 0 : n * c->action_count);
+    MT_ARENA_ADD(arena, w->memory, d->device ? n * d->policy->sizes.state : 0);
     MT_ARENA_ADD(arena, w->cut_value, n);
     MT_ARENA_ADD(arena, w->cut, n);
     MT_ARENA_ADD(arena, w->episode_reward, n);
@@ -85,12 +92,22 @@ static mt_status start_environments(mt_rollout_worker *w) {
     return status;
 }
 
+static mt_status start_device(mt_rollout_worker *w) {
+    const mt_rollout_worker_desc *d = &w->desc;
+    MT_TRY(mt_device_actor_create(&(mt_device_actor_desc){.device = d->device, .cpu = d->kernels, .precision = d->precision,
+        .policy = d->policy, .weights = d->device_weights, .seed = d->seed, .first_env = d->first_env, .rows = d->envs,
+        .masked = w->segment.shape.masked}, &w->there));
+    w->io = mt_device_actor_io_of(w->there);
+    return MT_OK;
+}
+
 static mt_status build(mt_rollout_worker *w) {
     MT_TRY(start_environments(w));
     MT_TRY(mt_codec_init(&w->codec, w->env, w->desc.policy->desc.embedding > 0));
     register_buffers(w);
     MT_TRY(mt_arena_commit(&w->arena));
-    mt_actor_begin(&w->actor);
+    if (w->desc.device) MT_TRY(start_device(w));
+    else mt_actor_begin(&w->actor);
     w->direct = w->codec.obs_is_plain && !w->desc.normaliser->observations;
     manta_env_batch batch = batch_at(w, w->raw, w->mask);
     return mt_env_reset(w->env, &batch, NULL, NULL);
@@ -112,6 +129,7 @@ mt_status mt_rollout_worker_create(const mt_rollout_worker_desc *desc, mt_rollou
 
 void mt_rollout_worker_destroy(mt_rollout_worker *w) {
     if (!w) return;
+    mt_device_actor_destroy(w->there);
     mt_env_destroy(w->env);
     mt_arena_fini(&w->arena);
     free(w);
@@ -139,22 +157,66 @@ static void observe(mt_rollout_worker *w, const float *encoded) {
     mt_normaliser_publish(&w->normaliser);
 }
 
-static void act(mt_rollout_worker *w, const mt_weights *weights, int64_t t) {
+// recurrent: where the next observation begins an episode
+static uint8_t *start_flags(mt_rollout_worker *w) { return w->there ? w->io->start : w->actor.start; }
+
+static int explores(const mt_rollout_worker *w, int64_t t) {
+    int freq = w->desc.sde_sample_freq;
+    return t == 0 || (freq > 0 && t % freq == 0);
+}
+
+static void act(mt_rollout_worker *w, int64_t t) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs, a = s->shape.action;
-    int freq = w->desc.sde_sample_freq;
     if (s->start) memcpy(s->start + t * n, w->actor.start, (size_t)n);
-    if (t == 0 || (freq > 0 && t % freq == 0)) mt_actor_resample(&w->actor, weights, w->step);
-    mt_actor_sample(&w->actor, weights, s->obs + t * n * s->shape.obs, s->mask ? s->mask + t * n * s->shape.logits : NULL,
+    if (explores(w, t)) mt_actor_resample(&w->actor, w->weights, w->step);
+    mt_actor_sample(&w->actor, w->weights, s->obs + t * n * s->shape.obs, s->mask ? s->mask + t * n * s->shape.logits : NULL,
         w->step, s->action ? s->action + t * n * a : NULL, s->choice ? s->choice + t * n * a : NULL, s->log_prob + t * n);
     if (s->start) memcpy(s->value + t * n, w->actor.value, sizeof(float) * (size_t)n);
-    if (s->action) mt_codec_clip(&w->codec, n, s->action + t * n * a, w->clipped);
+}
+
+// what the policy sees at step t, for the device
+static void show(mt_rollout_worker *w, int64_t t) {
+    const mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs;
+    memcpy(w->io->obs, s->obs + t * n * s->shape.obs, sizeof(float) * (size_t)(n * s->shape.obs));
+    if (s->mask) memcpy(w->io->mask, s->mask + t * n * s->shape.logits, (size_t)(n * s->shape.logits));
+    *w->io->step = w->step;
+}
+
+mt_status mt_rollout_worker_ask(mt_rollout_worker *w, int64_t t) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs;
+    if (s->start) memcpy(s->start + t * n, w->io->start, (size_t)n);
+    show(w, t);
+    return mt_device_actor_ask(w->there, explores(w, t));
+}
+
+// V of the episodes that were cut: in the segment once the device is done with them
+static void take_cut_values(mt_rollout_worker *w) {
+    float *to = w->segment.final_value + w->cut_step * w->segment.shape.envs;
+    for (int64_t i = 0; i < w->cuts; i++) to[w->io->cut[i]] = w->io->cut_value[i];
+    w->cuts = 0;
+}
+
+// what was asked for step t
+static mt_status take(mt_rollout_worker *w, int64_t t) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, a = s->shape.action;
+    MT_TRY(mt_device_actor_wait(w->there));
+    if (s->choice) memcpy(s->choice + t * n * a, w->io->choice, sizeof *s->choice * (size_t)(n * a));
+    else memcpy(s->action + t * n * a, w->io->action, sizeof *s->action * (size_t)(n * a));
+    memcpy(s->log_prob + t * n, w->io->log_prob, sizeof *s->log_prob * (size_t)n);
+    memcpy(s->value + t * n, w->io->value, sizeof *s->value * (size_t)n);
+    take_cut_values(w);
+    return MT_OK;
 }
 
 static mt_status step(mt_rollout_worker *w, int64_t t) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs;
     float *next = s->obs + (t + 1) * n * s->shape.obs;
+    if (s->action) mt_codec_clip(&w->codec, n, s->action + t * n * s->shape.action, w->clipped);
     manta_env_batch batch =
         batch_at(w, w->direct ? (void *)next : w->raw, s->mask ? s->mask + (t + 1) * n * s->shape.logits : NULL);
     batch.action = s->choice ? (const void *)(s->choice + t * n * s->shape.action) : w->clipped;
@@ -171,18 +233,24 @@ static mt_status step(mt_rollout_worker *w, int64_t t) {
 }
 
 // V of the final observation of every episode that was cut and did not end
-static void value_of_cut(mt_rollout_worker *w, const mt_weights *weights, int64_t t) {
+static mt_status value_of_cut(mt_rollout_worker *w, int64_t t) {
     mt_segment *s = &w->segment;
-    int64_t n = s->shape.envs, cut = 0;
+    int64_t n = s->shape.envs, count = 0;
     size_t bytes = w->codec.observation->bytes;
+    float *obs = w->there ? w->io->cut_obs : w->encoded;
+    int32_t *cut = w->there ? w->io->cut : w->cut;
     for (int64_t i = 0; i < n; i++)
         if (s->truncated[t * n + i] && !s->terminated[t * n + i]) {
-            see(w, 1, (char *)w->final_raw + bytes * (size_t)i, w->encoded + cut * s->shape.obs);
-            w->cut[cut++] = (int32_t)i;
+            see(w, 1, (char *)w->final_raw + bytes * (size_t)i, obs + count * s->shape.obs);
+            cut[count++] = (int32_t)i;
         }
-    mt_actor_value(&w->actor, weights, w->encoded, w->cut, cut, w->cut_value);
-    for (int64_t i = n; i-- > 0;)
-        if (s->truncated[t * n + i] && !s->terminated[t * n + i]) s->final_value[t * n + i] = w->cut_value[--cut];
+    if (w->there) {
+        w->cuts = count, w->cut_step = t;
+        return mt_device_actor_ask_cut(w->there, count);
+    }
+    mt_actor_value(&w->actor, w->weights, obs, cut, count, w->cut_value);
+    for (int64_t i = 0; i < count; i++) s->final_value[t * n + cut[i]] = w->cut_value[i];
+    return MT_OK;
 }
 
 // Replaces the rewards of step t by normalised ones, with the discounted returns up to and with this step.
@@ -220,28 +288,70 @@ static int account(mt_rollout_worker *w, int64_t t) {
     return any_cut != 0;
 }
 
-mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weights) {
+// the states that the segment begins with
+static mt_status first_state(mt_rollout_worker *w) {
+    const mt_segment *s = &w->segment;
+    if (w->there) return mt_device_actor_state_get(w->there, s->state);
+    memcpy(s->state, w->actor.state, sizeof(float) * (size_t)(s->shape.envs * s->shape.state));
+    return MT_OK;
+}
+
+mt_status mt_rollout_worker_begin(mt_rollout_worker *w) {
     mt_segment *s = &w->segment;
-    int64_t n = s->shape.envs, last = s->shape.steps;
+    int64_t n = s->shape.envs;
     mt_normaliser_copy(&w->normaliser, w->desc.normaliser);
     mt_normaliser_clear(&w->seen);
-    w->episode_count = 0;
+    w->episode_count = 0, w->cuts = 0;
     mt_codec_encode(&w->codec, n, w->raw, s->obs);
     if (w->step == 0) observe(w, s->obs);   // the first reset's observations count, too
     mt_normaliser_apply(&w->normaliser, w->desc.kernels, n, s->obs, s->obs);
     if (s->mask) memcpy(s->mask, w->mask, (size_t)(n * s->shape.logits));
-    if (s->state) memcpy(s->state, w->actor.state, sizeof(float) * (size_t)(n * s->shape.state));
-    for (int64_t t = 0; t < last; t++) {
-        act(w, weights, t);
-        MT_TRY(step(w, t));
-        mt_pulse_beat(w->desc.pulse);
-        if (account(w, t)) value_of_cut(w, weights, t);
-        for (int64_t i = 0; s->start && i < n; i++) w->actor.start[i] = s->terminated[t * n + i] | s->truncated[t * n + i];
-    }
+    return s->state ? first_state(w) : MT_OK;
+}
+
+mt_status mt_rollout_worker_step(mt_rollout_worker *w, int64_t t) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs;
+    if (w->there) MT_TRY(take(w, t));
+    else act(w, t);
+    MT_TRY(step(w, t));
+    mt_pulse_beat(w->desc.pulse);
+    if (account(w, t)) MT_TRY(value_of_cut(w, t));
+    uint8_t *start = start_flags(w);
+    for (int64_t i = 0; s->start && i < n; i++) start[i] = s->terminated[t * n + i] | s->truncated[t * n + i];
+    return MT_OK;
+}
+
+// the last observations' V, which on the CPU is finish's
+static mt_status last_values(mt_rollout_worker *w) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, last = s->shape.steps;
+    show(w, last);
+    MT_TRY(mt_device_actor_ask_value(w->there));
+    MT_TRY(mt_device_actor_wait(w->there));
+    take_cut_values(w);
+    memcpy(s->value + last * n, w->io->value, sizeof *s->value * (size_t)n);
+    return MT_OK;
+}
+
+mt_status mt_rollout_worker_end(mt_rollout_worker *w) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, last = s->shape.steps;
+    if (w->there) MT_TRY(last_values(w));
     if (w->direct) memcpy(w->raw, s->obs + last * n * s->shape.obs, sizeof(float) * (size_t)(n * s->shape.obs));
     if (s->mask) memcpy(w->mask, s->mask + last * n * s->shape.logits, (size_t)(n * s->shape.logits));
     mt_normaliser_store(&w->seen, w->moments);
     return MT_OK;
+}
+
+mt_status mt_rollout_worker_collect(mt_rollout_worker *w, const mt_weights *weights) {
+    w->weights = weights;
+    MT_TRY(mt_rollout_worker_begin(w));
+    for (int64_t t = 0; t < w->segment.shape.steps; t++) {
+        if (w->there) MT_TRY(mt_rollout_worker_ask(w, t));
+        MT_TRY(mt_rollout_worker_step(w, t));
+    }
+    return mt_rollout_worker_end(w);
 }
 
 void mt_rollout_worker_finish(mt_rollout_worker *w, const mt_weights *weights) {
@@ -249,7 +359,7 @@ void mt_rollout_worker_finish(mt_rollout_worker *w, const mt_weights *weights) {
     int64_t n = s->shape.envs, rows = n * s->shape.steps;
     // a recurrent critic has seen all but the last with its actor
     int64_t seen = s->start ? rows : 0;
-    mt_actor_value(&w->actor, weights, s->obs + seen * s->shape.obs, NULL, rows + n - seen, s->value + seen);
+    if (!w->there) mt_actor_value(&w->actor, weights, s->obs + seen * s->shape.obs, NULL, rows + n - seen, s->value + seen);
     w->desc.kernels->gae(&(mt_gae){
         .steps = s->shape.steps, .envs = n, .reward = s->reward, .value = s->value, .terminated = s->terminated,
         .truncated = s->truncated, .final_value = s->final_value, .gamma = (float)w->desc.gamma,
@@ -269,11 +379,19 @@ int64_t mt_rollout_worker_episodes(const mt_rollout_worker *w, const mt_episode 
 
 // ---- state
 
-mt_status mt_rollout_worker_save(const mt_rollout_worker *w, mt_blob *blob) {
+// recurrent: where its states stand in main memory
+static mt_status memory_of(const mt_rollout_worker *w, float **out) {
+    *out = w->there ? w->memory : w->actor.state;
+    return w->there ? mt_device_actor_state_get(w->there, w->memory) : MT_OK;
+}
+
+mt_status mt_rollout_worker_save(mt_rollout_worker *w, mt_blob *blob) {
     size_t n = (size_t)w->desc.envs, bytes = mt_env_snapshot_bytes(w->env);
     uint8_t *snapshot = malloc(bytes ? bytes : 1);
     if (!snapshot) return MT_FAIL(NO_MEMORY, "cannot allocate %zu bytes of snapshots", bytes);
+    float *memory = NULL;
     mt_status status = bytes ? mt_env_snapshot_save(w->env, snapshot) : MT_OK;
+    if (status == MT_OK && start_flags(w)) status = memory_of(w, &memory);
     if (status != MT_OK) {
         free(snapshot);
         return status;
@@ -285,9 +403,9 @@ mt_status mt_rollout_worker_save(const mt_rollout_worker *w, mt_blob *blob) {
     mt_blob_put_f32(blob, "episode_reward", w->episode_reward, n);
     mt_blob_put_i32(blob, "episode_steps", w->episode_steps, n);
     mt_blob_put_f32(blob, "discounted", w->discounted, n);
-    if (w->actor.start) {
-        mt_blob_put_f32(blob, "memory", w->actor.state, n * (size_t)w->segment.shape.state);
-        mt_blob_put_u8(blob, "start", w->actor.start, n);
+    if (memory) {
+        mt_blob_put_f32(blob, "memory", memory, n * (size_t)w->segment.shape.state);
+        mt_blob_put_u8(blob, "start", start_flags(w), n);
     }
     free(snapshot);
     return MT_OK;
@@ -302,7 +420,7 @@ static mt_status start_anew(mt_rollout_worker *w) {
     memset(w->episode_reward, 0, sizeof *w->episode_reward * n);
     memset(w->episode_steps, 0, sizeof *w->episode_steps * n);
     memset(w->discounted, 0, sizeof *w->discounted * n);
-    mt_actor_begin(&w->actor);
+    if (start_flags(w)) memset(start_flags(w), 1, n);
     manta_env_batch batch = batch_at(w, w->raw, w->mask);
     mt_status status = mt_env_reset(w->env, &batch, seeds, NULL);
     free(seeds);
@@ -319,11 +437,13 @@ mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader, i
     mt_blob_get_f32(reader, "episode_reward", w->episode_reward, n);
     mt_blob_get_i32(reader, "episode_steps", w->episode_steps, n);
     mt_blob_get_f32(reader, "discounted", w->discounted, n);
-    if (w->actor.start) {
-        mt_blob_get_f32(reader, "memory", w->actor.state, n * (size_t)w->segment.shape.state);
-        mt_blob_get_u8(reader, "start", w->actor.start, n);
+    float *memory = w->there ? w->memory : w->actor.state;
+    if (start_flags(w)) {
+        mt_blob_get_f32(reader, "memory", memory, n * (size_t)w->segment.shape.state);
+        mt_blob_get_u8(reader, "start", start_flags(w), n);
     }
     MT_TRY(reader->status);
+    if (start_flags(w) && w->there) MT_TRY(mt_device_actor_state_set(w->there, memory));
     if (exact) *exact = bytes != 0;
     return bytes ? mt_env_snapshot_load(w->env, snapshot, bytes) : start_anew(w);
 }

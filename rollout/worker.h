@@ -3,6 +3,11 @@
 //
 //     for every iteration:  collect(weights) → finish(weights) → segment; the owner merges the moments of all workers
 //
+// With a device the policy runs there (device_actor.h), and who drives several workers on one thread can step the environments of one
+// while the device computes for the others; collect is begin, then ask and step for every t, then end:
+//
+//     begin all;  ask all for step 0;  for every t: for every worker: step(t), ask(t + 1);  end all
+//
 // One thread at a time per worker; different workers run at the same time.
 #ifndef MANTA_ROLLOUT_WORKER_H
 #define MANTA_ROLLOUT_WORKER_H
@@ -11,6 +16,7 @@
 #include "engine/base/pulse.h"
 #include "replay/segment.h"
 #include "rollout/actor.h"
+#include "rollout/device_actor.h"
 #include "rollout/codec.h"
 #include "rollout/normaliser.h"
 
@@ -28,6 +34,9 @@ typedef struct mt_rollout_worker_desc {
     uint64_t seed;
     mt_pulse *pulse;                   // borrowed. Nullable: beaten after every step
     int outside;                       // 1: the segment's memory is the caller's, given anew before every collect
+    mt_device *device;                 // borrowed. Nullable: the policy runs on the CPU, with the weights given to collect and finish
+    mt_precision precision;            // on the device
+    const mt_weights *device_weights;  // borrowed: its memory, always at this place; changed between segments only
 } mt_rollout_worker_desc;
 
 // An episode that ended during the segment: undiscounted return of the environment's own rewards, and length.
@@ -44,10 +53,17 @@ void mt_rollout_worker_destroy(mt_rollout_worker *worker);   // Nullable
 // With desc.outside: memory (mt_segment_block_bytes of the segment's shape, 64-byte aligned) that the next collect and finish fill.
 void mt_rollout_worker_bind(mt_rollout_worker *worker, void *memory);
 
-// Steps the environments T times into the segment. MT_ENV, MT_NUMERIC: the environment failed; the segment is unusable.
+// Steps the environments T times into the segment. MT_ENV, MT_NUMERIC: the environment failed; the segment is unusable. So it is
+// after a failure of the device.
 mt_status mt_rollout_worker_collect(mt_rollout_worker *worker, const mt_weights *weights);
 
-// Evaluates V, computes advantages and returns.
+// The same in parts, of a worker with a device: ask queues the policy's step t, step waits for it and steps the environments.
+mt_status mt_rollout_worker_begin(mt_rollout_worker *worker);
+mt_status mt_rollout_worker_ask(mt_rollout_worker *worker, int64_t t);
+mt_status mt_rollout_worker_step(mt_rollout_worker *worker, int64_t t);
+mt_status mt_rollout_worker_end(mt_rollout_worker *worker);
+
+// Evaluates V where the device has not, computes advantages and returns.
 void mt_rollout_worker_finish(mt_rollout_worker *worker, const mt_weights *weights);
 
 const mt_segment *mt_rollout_worker_segment(const mt_rollout_worker *worker);
@@ -58,7 +74,7 @@ const double *mt_rollout_worker_moments(const mt_rollout_worker *worker);
 
 // Everything needed to go on exactly between two segments. *exact (Nullable) is 0 when the environment has no snapshots:
 // its episodes then start anew, with new random streams.
-mt_status mt_rollout_worker_save(const mt_rollout_worker *worker, mt_blob *blob);
+mt_status mt_rollout_worker_save(mt_rollout_worker *worker, mt_blob *blob);
 mt_status mt_rollout_worker_load(mt_rollout_worker *worker, mt_blob_reader *reader, int *exact);
 
 #endif

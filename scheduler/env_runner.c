@@ -132,7 +132,7 @@ static int collect(manta_context *c) {
 
 // ---- state
 
-static mt_status put_blob(mt_text *out, const mt_rollout_worker *worker) {
+static mt_status put_blob(mt_text *out, mt_rollout_worker *worker) {
     mt_blob blob = {0};
     mt_status status = worker ? mt_rollout_worker_save(worker, &blob) : MT_OK;
     if (status == MT_OK && worker) status = mt_blob_finish(&blob);

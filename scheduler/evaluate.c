@@ -37,7 +37,8 @@ static mt_status start(evaluator *e) {
         .seeds = seeds, .option_count = d->option_count, .options = d->options}, &e->env));
     MT_TRY(mt_codec_init(&e->codec, e->env, e->desc->policy->desc.embedding > 0));
     MT_TRY(mt_env_buffers_init(&e->io, e->env));
-    mt_actor_register(&e->actor, d->policy, d->kernels, MT_RNG_EVAL, d->seed, 0, e->envs, &e->arena);
+    mt_actor_register(&e->actor, &(mt_actor_desc){.policy = d->policy, .kernels = d->kernels, .use = MT_RNG_EVAL, .seed = d->seed, .rows = e->envs},
+        &e->arena);
     MT_ARENA_ADD(&e->arena, e->obs, e->envs * e->codec.obs);
     MT_ARENA_ADD(&e->arena, e->action, e->envs * e->codec.action_count);
     MT_ARENA_ADD(&e->arena, e->log_prob, e->envs);

@@ -37,7 +37,8 @@ static void set_up(fixture *f, const mt_policy_desc *desc, mt_isa isa, uint64_t 
     *f = (fixture){.k = mt_kernels_cpu(isa)};
     cr_assert_eq(mt_policy_create(desc, &f->policy), MT_OK, "%s", mt_last_error());
     mt_weights_register(&f->weights, f->policy, &f->arena);
-    mt_actor_register(&f->actor, f->policy, f->k, MT_RNG_ACTION, seed, first_env, rows, &f->arena);
+    mt_actor_register(&f->actor, &(mt_actor_desc){.policy = f->policy, .kernels = f->k, .use = MT_RNG_ACTION, .seed = seed,
+        .first_env = first_env, .rows = rows}, &f->arena);
     MT_ARENA_ADD(&f->arena, f->obs, ROWS * OBS);
     MT_ARENA_ADD(&f->arena, f->action, ROWS * desc->action);
     MT_ARENA_ADD(&f->arena, f->log_prob, ROWS);

@@ -1,0 +1,319 @@
+// Rollouts whose policy runs on a device. On the cpu device they are those of the CPU to the bit; on a GPU, where this build has one
+// (preset cuda-host: the host's implementation of it), what was done and what it was worth is what the network says of it, with the
+// actions that the random words choose.
+#include "rollout/worker.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/device/device_arena.h"
+#include "rollout/envs/builtin.h"
+
+enum { STEPS = 24, ENVS = 5, ROWS = STEPS * ENVS, SEGMENTS = 3 };
+static const uint64_t seed = 3, first_env = 40;
+
+static void each_device(void (*test)(mt_device *device)) {
+    static const char *const specs[] = {"cpu", "cuda"};
+    for (int i = 0; i < 2; i++) {
+        mt_device *device = NULL;
+        if (mt_device_open(specs[i], &device) == MT_OK) test(device);
+        else printf("skipped %s: %s\n", specs[i], mt_last_error());
+        cr_assert(device || i > 0, "the cpu is always there");
+        mt_device_close(device);
+    }
+}
+
+// ---- a policy with its weights here and there
+
+typedef struct variant {
+    const char *name;
+    mt_distribution distribution;
+    mt_memory memory;
+    int box;                 // pendulum, else cartpole
+} variant;
+
+static const variant variants[] = {
+    {"categorical", MT_DIST_CATEGORICAL, MT_MEMORY_NONE, 0}, {"Gaussian", MT_DIST_GAUSSIAN, MT_MEMORY_NONE, 1},
+    {"gSDE", MT_DIST_GSDE, MT_MEMORY_NONE, 1}, {"LSTM", MT_DIST_CATEGORICAL, MT_MEMORY_LSTM, 0}, {"GRU", MT_DIST_GAUSSIAN, MT_MEMORY_GRU, 1},
+};
+
+typedef struct fixture {
+    const variant *v;
+    mt_device *device;
+    const mt_kernels *k;
+    mt_policy *policy;
+    mt_arena arena;
+    mt_weights weights;
+    mt_normaliser normaliser;
+    mt_policy_space space;
+    mt_compute *compute;
+    mt_device_arena there;
+    mt_weights device_weights;
+} fixture;
+
+static void set_up(fixture *f, const variant *v, mt_device *device) {
+    *f = (fixture){.v = v, .device = device, .there.device = device};
+    mt_policy_desc desc = {.obs = v->box ? 3 : 4, .distribution = v->distribution, .action = 1, .nvec = {2}, .pi = {8}, .vf = {8}, .pi_depth = 1,
+        .vf_depth = 1, .activation = MT_ACT_tanh, .ortho_init = 1, .memory = v->memory, .memory_units = 16, .memory_depth = 1, .log_std_init = -1};
+    cr_assert_eq(mt_kernels_choose(&f->k), MT_OK);
+    cr_assert_eq(mt_policy_create(&desc, &f->policy), MT_OK, "%s", mt_last_error());
+    mt_weights_register(&f->weights, f->policy, &f->arena);
+    mt_normaliser_register(&f->normaliser, desc.obs, 0, 0, 10, 10, &f->arena);
+    mt_policy_space_register(&f->space, f->policy, f->k, ROWS, 0, &f->arena);
+    cr_assert_eq(mt_arena_commit(&f->arena), MT_OK);
+    cr_assert_eq(mt_weights_init(&f->weights, f->policy, f->k, 2), MT_OK);
+    mt_normaliser_reset(&f->normaliser);
+    // away from the small head of the initialisation
+    mt_rng rng = mt_rng_at(7, mt_rng_stream(MT_RNG_USER, 1), 0);
+    for (int64_t i = 0; i < f->policy->sizes.params; i++) f->weights.param[i] += (float)(0.3 * mt_rng_normal(&rng));
+    mt_weights_pack(&f->weights, f->policy, f->k, MT_POLICY_BOTH);
+    cr_assert_eq(mt_compute_open(&(mt_compute_desc){.device = device, .cpu = f->k}, &f->compute), MT_OK, "%s", mt_last_error());
+    mt_weights_register(&f->device_weights, f->policy, mt_device_arena_plan(&f->there));
+    cr_assert_eq(mt_device_arena_commit(&f->there), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_compute_copy(f->compute, f->device_weights.param, f->weights.param, sizeof(float) * (size_t)f->policy->sizes.params), MT_OK);
+    mt_compute_begin(f->compute);
+    mt_weights_pack(&f->device_weights, f->policy, f->compute->kernels, MT_POLICY_BOTH);
+    cr_assert_eq(mt_compute_end(f->compute), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_compute_wait(f->compute), MT_OK, "%s", mt_last_error());
+}
+
+static void tear_down(fixture *f) {
+    mt_device_arena_fini(&f->there);
+    mt_compute_close(f->compute);
+    mt_arena_fini(&f->arena);
+    mt_policy_destroy(f->policy);
+}
+
+static mt_rollout_worker *start(fixture *f, mt_device *device, uint64_t env) {
+    static const manta_env_option options[] = {{"max_episode_steps", "13"}};   // segments hold ends of both kinds
+    mt_rollout_worker *worker;
+    mt_rollout_worker_desc d = {.env = f->v->box ? &mt_env_pendulum_plain : &mt_env_cartpole_plain, .options = options, .option_count = 1,
+        .policy = f->policy, .kernels = f->k, .normaliser = &f->normaliser, .first_env = env, .envs = ENVS, .steps = STEPS, .gamma = 0.99,
+        .gae_lambda = 0.95, .sde_sample_freq = 7, .seed = seed, .device = device, .device_weights = &f->device_weights};
+    cr_assert_eq(mt_rollout_worker_create(&d, &worker), MT_OK, "%s", mt_last_error());
+    return worker;
+}
+
+static const mt_segment *collect(fixture *f, mt_rollout_worker *worker) {
+    cr_assert_eq(mt_rollout_worker_collect(worker, &f->weights), MT_OK, "%s", mt_last_error());
+    mt_rollout_worker_finish(worker, &f->weights);
+    return mt_rollout_worker_segment(worker);
+}
+
+static int cut_at(const mt_segment *s, int64_t r) { return s->truncated[r] && !s->terminated[r]; }
+
+// ---- the same segments
+
+// final_value counts only where it is read
+static void same_segments(const mt_segment *a, const mt_segment *b, const char *what) {
+    int64_t n = a->shape.envs;
+    const mt_segment_shape *s = &a->shape;
+    float *final = malloc(sizeof *final * (size_t)(s->steps * n));
+    int cuts = 0;
+    memcpy(final, a->final_value, sizeof *final * (size_t)(s->steps * n));
+    for (int64_t r = 0; r < s->steps * n; r++) {
+        if (!cut_at(a, r)) continue;
+        cr_expect_eq(a->final_value[r], b->final_value[r], "%s: final value of row %d", what, (int)r);
+        cuts++;
+    }
+    cr_expect_gt(cuts, 0, "%s: no episode was cut", what);
+#define MT_X(field, type, rows, width)                                                                                 \
+    if (a->field && (const void *)a->field != (const void *)a->final_value)                                            \
+        cr_expect(memcmp(a->field, b->field, sizeof(type) * (size_t)((rows)*n * (int64_t)(width))) == 0, "%s: " #field, what);
+    MT_SEGMENT_FIELDS(MT_X)
+#undef MT_X
+    free(final);
+}
+
+Test(device_actor, on_the_cpu_device_rollouts_have_the_cpus_bits) {
+    mt_device *device;
+    cr_assert_eq(mt_device_open("cpu", &device), MT_OK);
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        fixture f;
+        set_up(&f, &variants[v], device);
+        mt_rollout_worker *plain = start(&f, NULL, first_env), *there = start(&f, device, first_env);
+        for (int i = 0; i < SEGMENTS; i++) {
+            const mt_segment *a = collect(&f, plain), *b = collect(&f, there);
+            same_segments(a, b, f.v->name);
+        }
+        mt_rollout_worker_destroy(plain);
+        mt_rollout_worker_destroy(there);
+        tear_down(&f);
+    }
+    mt_device_close(device);
+}
+
+// ---- what the network says of a segment
+
+// row t·N + n of the words that the actions of the segment's step t came from, at `first_step` + t
+static void choices_of_words(fixture *f, const mt_segment *s, const mt_policy_output *out, uint64_t first_step) {
+    int differ = 0;
+    for (int64_t t = 0; t < STEPS; t++) {
+        uint32_t words[ENVS * 2];
+        float noise[ENVS * 2], action[ENVS], log_prob[ENVS];
+        int32_t choice[ENVS];
+        uint64_t step = first_step + (uint64_t)t;
+        mt_policy_output row = {.head = out->head + t * ENVS * f->policy->head, .log_std = out->log_std};
+        if (f->v->distribution == MT_DIST_CATEGORICAL) {
+            mt_categorical d = mt_policy_categorical(f->policy, &row, NULL, ENVS);
+            f->k->philox_words(seed, mt_rng_stream(MT_RNG_ACTION, first_env), &step, ENVS, 1, words);
+            f->k->categorical_sample(&d, words, choice, log_prob);
+            for (int i = 0; i < ENVS; i++) differ += choice[i] != s->choice[t * ENVS + i];
+        } else if (f->v->distribution == MT_DIST_GAUSSIAN) {
+            mt_gaussian d = mt_policy_gaussian(f->policy, &row, ENVS);
+            f->k->philox_words(seed, mt_rng_stream(MT_RNG_ACTION, first_env), &step, ENVS, 2, words);
+            f->k->normals(ENVS * 2, words, noise);
+            for (int i = 0; i < ENVS; i++) noise[i] = noise[2 * i];
+            f->k->gaussian_sample(&d, noise, action, log_prob);
+            for (int i = 0; i < ENVS; i++)
+                cr_expect_float_eq(action[i], s->action[t * ENVS + i], 2e-5, "%s: action of step %d", f->v->name, (int)t);
+        }
+    }
+    // a logit's last bits can move an action over a boundary, once in some hundred thousand
+    cr_expect_leq(differ, 1, "%s: %d of %d choices are not those of their words", f->v->name, differ, ROWS);
+}
+
+static void check_segment(fixture *f, const mt_segment *s, uint64_t first_step, float *state_out) {
+    mt_sequences q = {.steps = STEPS, .envs = ENVS, .start = s->start, .state = s->state, .state_out = state_out, .state_stride = s->shape.state};
+    mt_policy_output out = mt_policy_forward(f->policy, f->k, &f->weights, s->obs, ROWS, f->policy->recurrent ? &q : NULL, MT_POLICY_BOTH, &f->space);
+    float log_prob[ROWS];
+    mt_categorical c = mt_policy_categorical(f->policy, &out, NULL, ROWS);
+    mt_gaussian g = mt_policy_gaussian(f->policy, &out, ROWS);
+    if (s->choice) f->k->categorical_log_prob(&c, s->choice, log_prob, NULL);
+    else f->k->gaussian_log_prob(&g, s->action, log_prob, NULL);
+    for (int i = 0; i < ROWS; i++) {
+        cr_expect_float_eq(out.value[i], s->value[i], 2e-5, "%s: V of row %d", f->v->name, i);
+        // the probability of an action far from the mean has fewer digits
+        cr_expect_float_eq(log_prob[i], s->log_prob[i], 5e-5 * fmax(1, fabs(log_prob[i])), "%s: log probability of row %d", f->v->name, i);
+    }
+    choices_of_words(f, s, &out, first_step);
+    if (f->policy->recurrent) return;
+    // the last observations' V, and that of episodes that were cut enters the advantage
+    out = mt_policy_forward(f->policy, f->k, &f->weights, s->obs + ROWS * s->shape.obs, ENVS, NULL, MT_POLICY_CRITIC, &f->space);
+    for (int i = 0; i < ENVS; i++) cr_expect_float_eq(out.value[i], s->value[ROWS + i], 2e-5, "%s: V of what comes next", f->v->name);
+}
+
+static void consistent(mt_device *device) {
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        fixture f;
+        set_up(&f, &variants[v], device);
+        mt_rollout_worker *worker = start(&f, device, first_env);
+        float *state = calloc((size_t)(ENVS * f.policy->sizes.state + 1), sizeof *state);
+        for (int i = 0; i < SEGMENTS; i++) {
+            const mt_segment *s = collect(&f, worker);
+            for (int64_t k = 0; k < ENVS * s->shape.state; k++)
+                cr_assert_float_eq(s->state[k], state[k], 2e-5, "%s: segment %d does not go on where the last one ended", f.v->name, i);
+            check_segment(&f, s, (uint64_t)(i * STEPS), state);
+            // of a step that was cut the temporal difference has the final observation's V
+            for (int64_t r = 0; r < ROWS; r++)
+                if (cut_at(s, r))
+                    cr_expect_float_eq(s->advantage[r], s->reward[r] + 0.99 * s->final_value[r] - s->value[r], 1e-4 * fmax(1, fabs(s->reward[r])),
+                        "%s: advantage of row %d", f.v->name, (int)r);
+        }
+        free(state);
+        mt_rollout_worker_destroy(worker);
+        tear_down(&f);
+    }
+}
+Test(device_actor, a_segment_is_what_the_network_says_of_it) { each_device(consistent); }
+
+// ---- two workers on one thread
+
+static void interleaved(mt_device *device) {
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        fixture f;
+        set_up(&f, &variants[v], device);
+        mt_rollout_worker *apart[2], *side_by_side[2];
+        for (int i = 0; i < 2; i++)
+            apart[i] = start(&f, device, first_env + (uint64_t)(i * ENVS)), side_by_side[i] = start(&f, device, first_env + (uint64_t)(i * ENVS));
+        for (int segment = 0; segment < 2; segment++) {
+            for (int i = 0; i < 2; i++) cr_assert_eq(mt_rollout_worker_begin(side_by_side[i]), MT_OK, "%s", mt_last_error());
+            for (int i = 0; i < 2; i++) cr_assert_eq(mt_rollout_worker_ask(side_by_side[i], 0), MT_OK, "%s", mt_last_error());
+            for (int t = 0; t < STEPS; t++)
+                for (int i = 0; i < 2; i++) {
+                    cr_assert_eq(mt_rollout_worker_step(side_by_side[i], t), MT_OK, "%s", mt_last_error());
+                    if (t + 1 < STEPS) cr_assert_eq(mt_rollout_worker_ask(side_by_side[i], t + 1), MT_OK, "%s", mt_last_error());
+                }
+            for (int i = 0; i < 2; i++) {
+                cr_assert_eq(mt_rollout_worker_end(side_by_side[i]), MT_OK, "%s", mt_last_error());
+                mt_rollout_worker_finish(side_by_side[i], NULL);
+                same_segments(collect(&f, apart[i]), mt_rollout_worker_segment(side_by_side[i]), f.v->name);
+            }
+        }
+        for (int i = 0; i < 2; i++) mt_rollout_worker_destroy(apart[i]), mt_rollout_worker_destroy(side_by_side[i]);
+        tear_down(&f);
+    }
+}
+Test(device_actor, workers_side_by_side_do_what_they_do_apart) { each_device(interleaved); }
+
+// ---- saved and loaded
+
+static void resumed(mt_device *device) {
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        fixture f;
+        set_up(&f, &variants[v], device);
+        mt_rollout_worker *worker = start(&f, device, first_env), *later = start(&f, device, first_env);
+        mt_blob blob = {0};
+        int exact = 0;
+        for (int i = 0; i < SEGMENTS; i++) collect(&f, worker);
+        cr_assert_eq(mt_rollout_worker_save(worker, &blob), MT_OK, "%s", mt_last_error());
+        cr_assert_eq(mt_blob_finish(&blob), MT_OK);
+        mt_blob_reader reader = mt_blob_read(blob.data, blob.bytes, "test");
+        cr_assert_eq(mt_rollout_worker_load(later, &reader, &exact), MT_OK, "%s", mt_last_error());
+        cr_expect_eq(exact, 1);
+        for (int i = 0; i < 2; i++) same_segments(collect(&f, worker), collect(&f, later), f.v->name);
+        mt_blob_fini(&blob);
+        mt_rollout_worker_destroy(worker);
+        mt_rollout_worker_destroy(later);
+        tear_down(&f);
+    }
+}
+Test(device_actor, a_resumed_worker_continues_exactly) { each_device(resumed); }
+
+// ---- graphs and pieces
+
+// the same questions to an actor with a graph, one without, and one whose rows go in pieces
+static void ways(mt_device *device) {
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        enum { N = 37, ASKED = 5 };
+        fixture f;
+        set_up(&f, &variants[v], device);
+        uint64_t all = device->memory_bytes;
+        mt_device_actor *a[3];
+        mt_rng rng = mt_rng_at(9, mt_rng_stream(MT_RNG_USER, 3), 0);
+        int dim = f.policy->desc.action, categorical = f.v->distribution == MT_DIST_CATEGORICAL;
+        for (int i = 0; i < 3; i++) {
+            device->memory_bytes = i == 2 ? 1 << 17 : all;   // a thirty-second of it has room for some rows
+            cr_assert_eq(mt_device_actor_create(&(mt_device_actor_desc){.device = device, .cpu = f.k, .policy = f.policy, .weights = &f.device_weights,
+                .seed = seed, .first_env = first_env, .rows = N, .without_graph = i == 1}, &a[i]), MT_OK, "%s", mt_last_error());
+        }
+        device->memory_bytes = all;
+        for (int step = 0; step < ASKED; step++) {
+            float obs[N * 4];
+            for (int i = 0; i < N * f.policy->desc.obs; i++) obs[i] = (float)mt_rng_normal(&rng);
+            for (int i = 0; i < 3; i++) {
+                mt_device_actor_io *io = mt_device_actor_io_of(a[i]);
+                memcpy(io->obs, obs, sizeof(float) * (size_t)(N * f.policy->desc.obs));
+                for (int n = 0; io->start && n < N; n++) io->start[n] = step == 0 || (n + step) % 5 == 0;
+                *io->step = (uint64_t)step;
+                cr_assert_eq(mt_device_actor_ask(a[i], step % 2 == 0), MT_OK, "%s", mt_last_error());
+                cr_assert_eq(mt_device_actor_wait(a[i]), MT_OK, "%s", mt_last_error());
+            }
+            const mt_device_actor_io *x = mt_device_actor_io_of(a[0]), *y = mt_device_actor_io_of(a[1]), *z = mt_device_actor_io_of(a[2]);
+            for (int i = 0; i < N * dim; i++) {
+                if (categorical) cr_expect(x->choice[i] == y->choice[i] && x->choice[i] == z->choice[i], "%s, step %d", f.v->name, step);
+                else cr_expect(x->action[i] == y->action[i] && fabs(x->action[i] - z->action[i]) < 2e-5, "%s, step %d", f.v->name, step);
+            }
+            for (int i = 0; i < N; i++) {
+                cr_expect(x->value[i] == y->value[i] && fabs(x->value[i] - z->value[i]) < 2e-5, "%s, step %d", f.v->name, step);
+                cr_expect(x->log_prob[i] == y->log_prob[i], "%s, step %d", f.v->name, step);
+            }
+        }
+        for (int i = 0; i < 3; i++) mt_device_actor_destroy(a[i]);
+        tear_down(&f);
+    }
+}
+Test(device_actor, a_graph_gives_the_bits_of_its_operations) { each_device(ways); }
