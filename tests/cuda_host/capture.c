@@ -282,6 +282,7 @@ static cudaError_t graph_launch(executable *e, mt_host_stream *s) {
     mt_host_work *w;
     ((launch *)o)->exec = e;
     e->references++;
+    for (int i = 0; i < e->graph->count; i++) o->meets |= e->graph->nodes[i].operation->meets;
     cudaError_t code = mt_host_submit(s, o, &e->last, e->last != NULL, &w);
     if (code != cudaSuccess) return code;
     mt_host_work_release(e->last);

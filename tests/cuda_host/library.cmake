@@ -23,9 +23,16 @@ add_library(manta_cuda_host STATIC
   ${here}/block.c
   ${here}/capture.c
   ${here}/copy.c
+  ${here}/cublaslt.c
+  ${here}/cudnn.c
+  ${here}/cudnn_convolution.c
+  ${here}/cudnn_rnn.c
   ${here}/fiber.c
   ${here}/kernel.c
   ${here}/memory.c
+  ${here}/nccl.c
+  ${here}/nccl_hall.c
+  ${here}/nccl_work.c
   ${here}/races.c
   ${here}/report.c
   ${here}/runtime.c
@@ -33,6 +40,7 @@ add_library(manta_cuda_host STATIC
   ${here}/shared.c
   ${here}/stream.c
   ${here}/symbols.c
+  ${here}/vendor.c
   ${here}/warp.c
   ${here}/work.c)
 target_link_libraries(manta_cuda_host PUBLIC manta::flags Threads::Threads PRIVATE stdc++ m)

@@ -34,6 +34,8 @@ static void begin(void) {
     atexit(at_exit);
 }
 
+void mt_host_begin(void) { pthread_once(&once, begin); }
+
 // what a device does not recover from
 static int stays(cudaError_t code) {
     return code == cudaErrorIllegalAddress || code == cudaErrorLaunchFailure || code == cudaErrorLaunchTimeout ||
@@ -46,7 +48,7 @@ void mt_host_break(cudaError_t code) {
 cudaError_t mt_host_broken(void) { return broken; }
 
 cudaError_t mt_host_enter(const char *function) {
-    pthread_once(&once, begin);
+    mt_host_begin();
     cudaError_t code = (cudaError_t)mt_host_settings_fail(function, cudaErrorMemoryAllocation);
     pthread_mutex_lock(&mt_host_lock);
     if (stays(code)) mt_host_break(code);

@@ -22,6 +22,8 @@ extern mt_host_device mt_host_devices[MT_HOST_DEVICES_MOST];
 int mt_host_device_current(void);            // of the calling thread
 int mt_host_device_reaches(int device, int peer);
 
+void mt_host_begin(void);                    // once, before anything else: settings, and what is looked at when the process ends
+
 // the lock, then cudaSuccess; or an error without the lock: a failure asked for by the settings, or one that stays
 cudaError_t mt_host_enter(const char *function);
 cudaError_t mt_host_leave(cudaError_t code);             // unlocks; keeps the error for cudaGetLastError

@@ -199,18 +199,22 @@ static void begin_search(mt_host_work *target) {
     if (target) need(target);
 }
 
+// threads of this process tell, other processes have to be asked
+void mt_host_work_rest(void) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += SLEEP_NS;
+    if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
+    pthread_cond_timedwait(&mt_host_news, &mt_host_lock, &until);
+}
+
 cudaError_t mt_host_work_wait(mt_host_work *w) {
     int manner = (int)mt_host_random_below(&mt_host_chance, MANNERS);
     mt_host_memory_open();
     begin_search(w);
     while (w && !w->done) {
         if (step(manner)) continue;
-        // others' turn: threads of this process tell, other processes have to be asked
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += SLEEP_NS;
-        if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
-        pthread_cond_timedwait(&mt_host_news, &mt_host_lock, &until);
+        mt_host_work_rest();
         mt_host_memory_open();
         begin_search(w);
         manner = ANY;
@@ -266,7 +270,10 @@ static void *background(void *unused) {
         if (steps_done == before) { // nobody else does anything
             mt_host_memory_open();
             begin_search(NULL);
-            while (step(ANY)) continue;
+            for (mt_host_stream *s = mt_host_streams; s; s = s->next)
+                for (mt_host_work *w = s->first; w; w = w->next)
+                    if (w->operation->meets) need(w);
+            while (step(NEEDED_ALONE)) continue;
         }
         before = steps_done;
         pthread_mutex_unlock(&mt_host_lock);

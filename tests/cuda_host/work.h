@@ -25,6 +25,7 @@ struct mt_host_operation {
     mt_host_step (*run)(mt_host_operation *operation, void **state);
     void (*fini)(mt_host_operation *operation);          // what it holds; NULL: nothing
     int references;
+    int meets;                                           // other ranks, who may wait for it
 };
 mt_host_operation *mt_host_operation_create(size_t bytes, const char *name, int device,
     mt_host_step (*run)(mt_host_operation *, void **), void (*fini)(mt_host_operation *)); // bytes: of the struct around it; zeroed
@@ -65,9 +66,11 @@ cudaError_t mt_host_work_wait(mt_host_work *work);       // Nullable
 cudaError_t mt_host_work_wait_stream(mt_host_stream *stream);
 cudaError_t mt_host_work_wait_device(int device);
 int mt_host_work_poll(mt_host_work *work);               // done? Something may get done on the way. Nullable
+void mt_host_work_rest(void);                            // lets go of the lock for a moment, or until something was done
 void mt_host_work_end(void);                             // at exit: what is queued will never run
 
-// From now on a thread of its own does what waits for other ranks, when nobody else has for a while: they may depend on it.
+// From now on a thread of its own does what other ranks may wait for, and what comes before that, when nobody else has done
+// anything for a while.
 void mt_host_work_in_background(void);
 
 // ---- things that have to be destroyed: how many there are of each kind
