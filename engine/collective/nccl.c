@@ -59,8 +59,8 @@ static mt_status look(mt_nccl *nccl, const char *what, int64_t deadline_ns) {
     if (status == MT_OK && mt_comm_broken(nccl->ranks))
         status = MT_FAIL(COMM, "%s: the communicator of these %d ranks broke meanwhile", what, mt_comm_size(nccl->ranks));
     if (status == MT_OK && mt_deadline_passed(deadline_ns))
-        status = MT_FAIL(DEADLINE, "%s: deadline passed; one of the other %d ranks did not come. Is it stopped, swapping or lost?",
-            what, mt_comm_size(nccl->ranks) - 1);
+        status = MT_FAIL(DEADLINE, "%s: deadline passed; not all of the %d ranks came. Is one stopped, swapping or lost?", what,
+            mt_comm_size(nccl->ranks));
     if (status != MT_OK) break_off(nccl);
     return status;
 }
