@@ -65,7 +65,7 @@ static mt_status build_plugin(mt_policy *p) {
     const mt_policy_desc *d = &p->desc;
     int own = (d->plugin->capabilities & MANTA_POLICY_LOG_STD) != 0;
     if (d->distribution == MT_DIST_GSDE)
-        return MT_FAIL(CONFIG, "policy %s: use_sde is for manta's own policies; leave it out", d->plugin->name);
+        return MT_FAIL(CONFIG, "policy %s: use_sde is for manta's own policies; say --no-use-sde", d->plugin->name);
     MT_TRY(mt_plugin_policy_create(d, p->head, &p->sizes, &p->plugin));
     p->log_std = -1;
     p->log_std_rows = own && d->distribution == MT_DIST_GAUSSIAN;

@@ -222,11 +222,23 @@ static mt_status check_memory(const mt_options *options, const mt_ppo_config *pp
     return MT_OK;
 }
 
+// Options of manta's own policies on the command line, with a plugin's.
+static mt_status check_own(const mt_options *options, const mt_ppo_config *ppo) {
+    static const char *const keys[] = {"net_arch", "net_arch_shared", "features_dim", "share_features_extractor", "activation_fn", "ortho_init",
+        "lstm_hidden_size", "n_lstm_layers", "memory_horizon", "shared_lstm", "enable_critic_lstm"};
+    int plugins = mt_options_origin(options, "plugin")->from != MT_FROM_DEFAULT;   // without one the name is misspelt
+    for (size_t i = 0; i < MT_COUNT(keys) && plugins && mt_policy_find(ppo->policy) < 0; i++)
+        if (mt_options_origin(options, keys[i])->from == MT_FROM_COMMAND_LINE)
+            return MT_FAIL(CONFIG, "%s is for manta's own policies; %s has policy_options (manta plugin list shows them)", keys[i], ppo->policy);
+    return MT_OK;
+}
+
 mt_status mt_ppo_follow(mt_options *options, const mt_ppo_config *ppo) {
     static const mt_policy_name images[] = {MT_POLICY_CnnPolicy, MT_POLICY_ImpalaCnnPolicy, MT_POLICY_CnnLstmPolicy, MT_POLICY_ImpalaCnnLstmPolicy,
         MT_POLICY_CnnGruPolicy, MT_POLICY_ImpalaCnnGruPolicy};
     const mt_option_origin *origin = mt_options_origin(options, "net_arch");
     MT_TRY(check_memory(options, ppo));
+    MT_TRY(check_own(options, ppo));
     for (size_t i = 0; i < MT_COUNT(images) && origin->from == MT_FROM_DEFAULT; i++)
         if (mt_policy_find(ppo->policy) == (int)images[i]) return mt_options_set_text(options, "net_arch", "[]", MT_FROM_PRESET, "follows from policy");
     return MT_OK;

@@ -48,6 +48,8 @@ static mt_status open_path(mt_environment *e, const char *env, const char **id) 
     size_t added = mt_env_registry_count(e->registry) - before;
     if (*end == ':') *id = end + 1;
     else if (added == 1) *id = mt_env_registry_at(e->registry, before)->id;
+    else if (added == 0)
+        return MT_FAIL(CONFIG, "%s brings no environment; load it with --plugin, and say --env for one", path);
     else
         return MT_FAIL(CONFIG, "%s has %zu environments: say which, as --env %s:ID (manta envs --plugin %s lists them)", path, added,
             path, path);

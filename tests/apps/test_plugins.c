@@ -18,7 +18,8 @@ static run_result r;
 // a folder with all plugins, which nobody else can write (the build folder's mode depends on the umask)
 static const char *plugins(void) {
     const char *folder = run_folder();
-    run(&r, folder, 10, "cp " MANTA_BINARY_DIR "/examples/my_*.so " MANTA_BINARY_DIR "/tests/policies/plugins/plain.so . && chmod 755 . *.so");
+    run(&r, folder, 10, "cp " MANTA_BINARY_DIR "/examples/my_*.so " MANTA_BINARY_DIR "/tests/policies/plugins/plain.so "
+        MANTA_BINARY_DIR "/tests/policies/plugins/both.so . && chmod 755 . *.so");
     cr_assert_eq(r.exit_code, 0, "%s", r.output);
     return folder;
 }
@@ -110,6 +111,15 @@ Test(plugins, a_run_of_three_plugins_continues_exactly) {
 
 // ---- names, files, refusals
 
+Test(plugins, one_file_brings_an_environment_and_a_policy) {
+    const char *folder = plugins();
+    train(folder, 1, "named", "--plugin both.so --env MoonLanding-v0 --policy my_net -n 512 --verbose 0 -params n_envs:4 n_steps:32");
+    train(folder, 2, "by_path", "--env ./both.so --policy my_net -n 512 --verbose 0 -params n_envs:4 n_steps:32");
+    run(&r, folder, 60, "$MANTA eval by_path --n-episodes 3");
+    cr_assert_eq(r.exit_code, 0, "%s", r.output);
+    cr_expect(strstr(r.output, "MoonLanding-v0, 3 episodes"), "%s", r.output);
+}
+
 Test(plugins, what_a_plugin_brings_is_listed) {
     const char *folder = plugins();
     run(&r, folder, 20, "for f in my_policy my_layer my_loss; do $MANTA plugin list $f.so; done");
@@ -151,5 +161,6 @@ Test(plugins, what_cannot_be_is_said) {
     refused(folder, "--plugin my_loss.so:my_loss.so --loss spo", "the name spo of a loss is taken already by");
     refused(folder, "--loss-options strength:1", "loss_options are for a plugin's loss; say which with --loss");
     refused(folder, "--policy-options a:b", "policy_options are for a plugin's policy; MlpPolicy has policy_kwargs");
-    refused(folder, "--env ./my_loss.so", "has 0 environments");
+    refused(folder, "--env ./my_loss.so", "brings no environment; load it with --plugin");
+    refused(folder, MY_POLICY " --net-arch 32", "net_arch is for manta's own policies; my_net has policy_options");
 }
