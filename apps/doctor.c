@@ -34,12 +34,20 @@ static int check_kernels(void) {
     return 0;
 }
 
+// every GPU that this process sees, or why there is none
 static int check_devices(void) {
     mt_device *device = NULL;
-    mt_status status = mt_device_open("cuda", &device);
-    if (status == MT_OK) line("cuda", "ok", "%s", device->name);
-    else line("cuda", "note", "%s", mt_last_error());
-    mt_device_close(device);
+    int count = 0;
+    for (char spec[32] = "cuda:0"; mt_device_open(spec, &device) == MT_OK; snprintf(spec, sizeof spec, "cuda:%d", ++count)) {
+        uint64_t left = 0;
+        mt_status status = device->ops->memory_free(device, &left);
+        if (status == MT_OK)
+            line(spec, "ok", "%s at %s, %.1f of %.1f GiB free", device->name, device->place, (double)left / (1 << 30),
+                (double)device->memory_bytes / (1 << 30));
+        else line(spec, "note", "%s: %s", device->name, mt_last_error());
+        mt_device_close(device);
+    }
+    if (!count) line("cuda", "note", "%s", mt_last_error());
     return 0;
 }
 

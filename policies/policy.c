@@ -182,6 +182,16 @@ int64_t mt_policy_parameter_count(const mt_policy *p) {
         p->log_std_count;
 }
 
+static int64_t products_of(const mt_network *net) {
+    int64_t products = 0;
+    for (int i = 0; i < net->count; i++) products += mt_layer_products(net, i);
+    return products;
+}
+
+int64_t mt_policy_products(const mt_policy *p) {
+    return p->plugin ? mt_policy_parameter_count(p) : products_of(&p->trunk) + products_of(&p->pi) + products_of(&p->vf);
+}
+
 // ---- slabs
 
 void mt_weights_register(mt_weights *weights, const mt_policy *policy, mt_arena *arena) {

@@ -90,6 +90,7 @@ mt_status mt_policy_check_place(const mt_policy *policy, const mt_kernels *k);
 // calls visit(ctx, name, tensor) with a view into `param`. Stops at the first failure and returns it.
 mt_status mt_policy_visit(const mt_policy *policy, float *param, mt_tensor_visit visit, void *ctx);
 int64_t mt_policy_parameter_count(const mt_policy *policy);   // without the slab's padding
+int64_t mt_policy_products(const mt_policy *policy);          // multiplications of a row's forward pass; of a plugin's, as if dense
 
 // The two nets, for what can be done for one of them; the trunk belongs to the actor.
 enum { MT_POLICY_ACTOR = 1, MT_POLICY_CRITIC = 2, MT_POLICY_BOTH = MT_POLICY_ACTOR | MT_POLICY_CRITIC };

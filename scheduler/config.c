@@ -16,6 +16,8 @@
 #define NET(key, field)                                                                                                \
     .name = key, .offset = offsetof(mt_ppo_config, field), .bytes = sizeof(((mt_ppo_config *)0)->field), .group = "Policy (policy_kwargs)"
 
+static const char *const rollout_devices[] = {"auto", "cpu", "cuda", NULL};   // mt_rollout_device
+static const char *const precisions[] = {"fp32", "tf32", "bf16", NULL};       // mt_precision
 static const char *const placements[] = {"auto", "pack", "spread", NULL};   // mt_placement
 
 static const mt_option train_options[] = {
@@ -29,7 +31,7 @@ static const mt_option train_options[] = {
     {TRAIN(stop_reward), .type = MT_OPT_FLOAT, .standard = "0", .range = "(-inf, inf)", .why = "it is compared with a mean return", .group = "Run",
         .help = "stop as soon as the mean return of the last 100 episodes reaches this; 0: train to the end"},
     {TRAIN(n_workers), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "each has a share of the environments", .group = "Run",
-        .help = "logical rollout workers, a multiple of the learners; results depend on it and not on ranks or threads; 0: one per environment runner and thread"},
+        .help = "logical rollout workers, a multiple of the learners; results depend on it and not on ranks or threads; 0: one per environment runner and thread, two where rollouts are on a GPU"},
     {TRAIN(threads), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1024]", .why = "they are cores", .group = "Run",
         .help = "threads per rank; 0: this rank's share of the cores"},
     {TRAIN(num_learners), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "each needs a rank", .group = "Layout",
@@ -44,7 +46,12 @@ static const mt_option train_options[] = {
         .help = "GPUs that a learner reserves, fractions allowed"},
     {TRAIN(placement), .type = MT_OPT_CHOICE, .choices = placements, .standard = "auto", .group = "Layout",
         .help = "auto: by rank number; pack: on few hosts; spread: over hosts and ranks, by what they reserve"},
-    {TRAIN(device), .type = MT_OPT_STRING, .standard = "auto", .group = "Run", .help = "auto, cpu or cuda"},
+    {TRAIN(device), .type = MT_OPT_STRING, .standard = "auto", .group = "Run",
+        .help = "where learners compute: cpu, cuda (each rank on a GPU of its own), cuda:1, or auto: a GPU where there is one and the network is large enough"},
+    {TRAIN(rollout_device), .type = MT_OPT_CHOICE, .choices = rollout_devices, .standard = "auto", .group = "Run",
+        .help = "where rollouts run the policy; auto: likewise, with the environments that step together"},
+    {TRAIN(precision), .type = MT_OPT_CHOICE, .choices = precisions, .standard = "fp32", .group = "Run",
+        .help = "what a GPU multiplies in; weights that are trained, sums and what stands between layers are fp32 in all"},
     {TRAIN(deterministic), .type = MT_OPT_BOOL, .standard = "false", .group = "Run",
         .help = "the same bits on rerun, on resume, and for 1, 2 or 4 ranks and any threads (n_workers is 4 unless given)"},
     {TRAIN(conf_file), .type = MT_OPT_STRING, .letter = 'f', .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",

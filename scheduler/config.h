@@ -10,6 +10,7 @@
 
 enum { MT_NAME_BYTES = 128, MT_OPTION_PATH_BYTES = 1024 };
 
+typedef enum mt_rollout_device { MT_ROLLOUT_AUTO, MT_ROLLOUT_CPU, MT_ROLLOUT_CUDA } mt_rollout_device;
 typedef enum mt_placement { MT_PLACEMENT_AUTO, MT_PLACEMENT_PACK, MT_PLACEMENT_SPREAD } mt_placement;
 
 typedef struct mt_train_config {
@@ -25,6 +26,8 @@ typedef struct mt_train_config {
     double num_gpus_per_learner;
     int placement;                       // mt_placement
     char device[32];
+    int rollout_device;                  // mt_rollout_device
+    int precision;                       // mt_precision
     bool deterministic;
     mt_job_options job;                  // the runtime's, its timeout among them
     char log_folder[MT_OPTION_PATH_BYTES], run_folder[MT_OPTION_PATH_BYTES], tensorboard_log[MT_OPTION_PATH_BYTES];

@@ -1,9 +1,12 @@
-// The environment runner. One executor thread at a time runs its methods; its workers run on its own thread pool.
+// The environment runner. One executor thread at a time runs its methods; its workers run on its own thread pool. Where the policy
+// runs on a device, the workers of a thread take turns, step by step: one's environments step while the device computes for the
+// others.
 #include "scheduler/env_runner.h"
 
 #include "engine/base/clock.h"
 #include "engine/base/signal.h"
 #include "engine/base/thread.h"
+#include "engine/device/device_arena.h"
 #include "scheduler/actor_failure.h"
 
 #include <stdlib.h>
@@ -18,6 +21,10 @@ typedef struct env_runner {
     mt_workers *threads;             // owned
     mt_arena arena;
     mt_weights weights;
+    // with a device
+    mt_compute *compute;             // owned. Nullable
+    mt_device_arena device_arena;
+    mt_weights device_weights;
     mt_normaliser normaliser;        // the job's, as the last collect was given it
     // the running collect
     char *news, *segments;           // views of its results
@@ -39,10 +46,18 @@ static mt_status make_workers(env_runner *r) {
             .first_env = (uint64_t)mt_layout_first_env(&s->layout, w), .envs = envs, .steps = s->ppo->n_steps,
             .gamma = s->ppo->gamma, .gae_lambda = s->ppo->gae_lambda, .sde_sample_freq = s->ppo->sde_sample_freq,
             .seed = (uint64_t)s->train->seed, .pulse = s->pulse, .outside = 1,
+            .device = mt_devices_act(&s->devices), .precision = (mt_precision)s->train->precision, .device_weights = &r->device_weights,
         };
         MT_TRY(mt_rollout_worker_create(&d, &r->workers[i]));
     }
     return MT_OK;
+}
+
+static mt_status open_device(env_runner *r, mt_device *device) {
+    r->device_arena.device = device;
+    MT_TRY(mt_compute_open(&(mt_compute_desc){.device = device, .cpu = r->setup->kernels}, &r->compute));
+    mt_weights_register(&r->device_weights, r->setup->policy, mt_device_arena_plan(&r->device_arena));
+    return mt_device_arena_commit(&r->device_arena);
 }
 
 static mt_status build(env_runner *r) {
@@ -58,6 +73,7 @@ static mt_status build(env_runner *r) {
     MT_TRY(mt_arena_commit(&r->arena));
     mt_normaliser_reset(&r->normaliser);
     r->news_bytes = mt_worker_news_bytes(mt_normaliser_doubles(&r->normaliser));
+    if (mt_devices_act(&s->devices)) MT_TRY(open_device(r, mt_devices_act(&s->devices)));
     MT_TRY(mt_workers_create(s->threads < r->count ? s->threads : r->count, MT_WORKERS_SPIN_AUTO, &r->threads));
     return make_workers(r);
 }
@@ -73,6 +89,8 @@ static void destroy(void *state) {
     env_runner *r = state;
     for (int i = 0; r->workers && i < r->count; i++) mt_rollout_worker_destroy(r->workers[i]);
     mt_workers_destroy(r->threads);
+    mt_device_arena_fini(&r->device_arena);
+    mt_compute_close(r->compute);
     mt_arena_fini(&r->arena);
     free(r->workers);
     free(r->failure);
@@ -81,28 +99,92 @@ static void destroy(void *state) {
 
 // ---- collecting
 
-static void collect_worker(void *context, int index, int thread) {
-    (void)thread;
-    env_runner *r = context;
-    mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)index);
-    mt_rollout_worker *worker = r->workers[index];
-    memset(news, 0, r->news_bytes);
+static mt_worker_news *news_of(const env_runner *r, int index) { return (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)index); }
+
+static void begin_worker(env_runner *r, int index) {
+    memset(news_of(r, index), 0, r->news_bytes);
     r->status[index] = MT_OK;
-    if (!worker) return;
-    mt_rollout_worker_bind(worker, r->segments + mt_rank_setup_segment_at(r->setup, r->first + index));
-    r->status[index] = mt_rollout_worker_collect(worker, &r->weights);
-    if (r->status[index] == MT_NUMERIC) r->status[index] = MT_ENV;   // its numbers, not the learner's
-    if (r->status[index] != MT_OK) {
-        // the message is this thread's
-        snprintf(r->failure[index], sizeof r->failure[index], "%.500s", mt_last_error());
-        return;
-    }
+    if (r->workers[index]) mt_rollout_worker_bind(r->workers[index], r->segments + mt_rank_setup_segment_at(r->setup, r->first + index));
+}
+
+// keeps how a part of a worker's collect ended, with the message, which is this thread's; 1: well
+static int went_well(env_runner *r, int index, mt_status status) {
+    if (status == MT_NUMERIC) status = MT_ENV;   // its numbers, not the learner's
+    r->status[index] = status;
+    if (status != MT_OK) snprintf(r->failure[index], sizeof r->failure[index], "%.500s", mt_last_error());
+    return status == MT_OK;
+}
+
+static void end_worker(env_runner *r, int index) {
+    mt_worker_news *news = news_of(r, index);
+    mt_rollout_worker *worker = r->workers[index];
     mt_rollout_worker_finish(worker, &r->weights);
     const mt_episode *episodes;
     news->ended = mt_rollout_worker_episodes(worker, &episodes);
     news->listed = (int32_t)(news->ended < MT_EPISODES_SHARED ? news->ended : MT_EPISODES_SHARED);
     memcpy(news->episodes, episodes + news->ended - news->listed, sizeof *episodes * (size_t)news->listed);
     memcpy(news + 1, mt_rollout_worker_moments(worker), sizeof(double) * (size_t)mt_normaliser_doubles(&r->normaliser));
+}
+
+static void collect_worker(void *context, int index, int thread) {
+    (void)thread;
+    env_runner *r = context;
+    begin_worker(r, index);
+    if (r->workers[index] && went_well(r, index, mt_rollout_worker_collect(r->workers[index], &r->weights))) end_worker(r, index);
+}
+
+// One round of a thread's workers: what each does, as far as it goes well with all.
+typedef mt_status (*round_fn)(mt_rollout_worker *worker, int64_t t);
+static int go_round(env_runner *r, int thread, int threads, round_fn fn, int64_t t) {
+    for (int i = thread; i < r->count; i += threads)
+        if (r->workers[i] && !went_well(r, i, fn(r->workers[i], t))) return 0;
+    return 1;
+}
+
+static mt_status begin_round(mt_rollout_worker *w, int64_t t) {
+    MT_TRY(mt_rollout_worker_begin(w));
+    return mt_rollout_worker_ask(w, t);
+}
+static mt_status step_and_ask(mt_rollout_worker *w, int64_t t) {
+    MT_TRY(mt_rollout_worker_step(w, t));
+    return mt_rollout_worker_ask(w, t + 1);
+}
+static mt_status end_round(mt_rollout_worker *w, int64_t t) {
+    MT_TRY(mt_rollout_worker_step(w, t));
+    return mt_rollout_worker_end(w);
+}
+
+static void collect_in_turns(void *context, int index, int thread) {
+    (void)thread;
+    env_runner *r = context;
+    int threads = mt_workers_count(r->threads);
+    int64_t last = r->setup->ppo->n_steps - 1;
+    for (int i = index; i < r->count; i += threads) begin_worker(r, i);
+    int well = go_round(r, index, threads, begin_round, 0);
+    for (int64_t t = 0; t < last && well; t++) well = go_round(r, index, threads, step_and_ask, t);
+    if (!well || !go_round(r, index, threads, end_round, last)) return;
+    for (int i = index; i < r->count; i += threads)
+        if (r->workers[i]) end_worker(r, i);
+}
+
+// the weights for the device, once an iteration
+static mt_status send_weights(env_runner *r) {
+    MT_TRY(mt_compute_copy(r->compute, r->device_weights.param, r->weights.param, sizeof(float) * (size_t)r->setup->policy->sizes.params));
+    mt_compute_begin(r->compute);
+    mt_weights_pack(&r->device_weights, r->setup->policy, r->compute->kernels, MT_POLICY_BOTH);
+    MT_TRY(mt_compute_end(r->compute));
+    return mt_compute_wait(r->compute);
+}
+
+static mt_status run_workers(env_runner *r) {
+    if (!r->compute) {
+        mt_weights_pack(&r->weights, r->setup->policy, r->setup->kernels, MT_POLICY_BOTH);
+        mt_workers_run(r->threads, collect_worker, r, r->count);
+        return MT_OK;
+    }
+    MT_TRY(send_weights(r));
+    mt_workers_run(r->threads, collect_in_turns, r, mt_workers_count(r->threads));
+    return MT_OK;
 }
 
 static int collect(manta_context *c) {
@@ -114,12 +196,12 @@ static int collect(manta_context *c) {
     r->segments = manta_result(c, 1, MANTA_TYPE_BYTES, 1, &segment_bytes);
     if (!r->news || !r->segments) return manta_error(c).code;
     memcpy(r->weights.param, parameters.data, parameters.bytes);
-    mt_weights_pack(&r->weights, r->setup->policy, r->setup->kernels, MT_POLICY_BOTH);
     mt_normaliser_load(&r->normaliser, moments.data);
     mt_normaliser_publish(&r->normaliser);
-    mt_workers_run(r->threads, collect_worker, r, r->count);
+    mt_status status = run_workers(r);
+    if (status != MT_OK) return fail(c, status);
     for (int i = 0; i < r->count; i++) {
-        mt_worker_news *news = (mt_worker_news *)(void *)(r->news + r->news_bytes * (size_t)i);
+        mt_worker_news *news = news_of(r, i);
         int w = r->first + i, first = mt_layout_first_env(&r->setup->layout, w);
         if (r->status[i] != MT_OK)
             return fail(c, mt_fail(r->status[i], __FILE__, __LINE__, "rollout worker %d (environments %d to %d, rank %d) failed: %s", w, first,

@@ -16,6 +16,7 @@ typedef struct learner_actor {
     int number;
     mt_comm *comm;                   // owned
     mt_workers *threads;             // owned
+    mt_compute *compute;             // owned; NULL: it learns on the CPU
     mt_learner *learner;             // owned
     int *ranks;                      // owned (L): of all learners
     int *worker_envs;                // owned (W)
@@ -46,6 +47,7 @@ static int create(manta_context *c) {
 static void destroy(void *state) {
     learner_actor *l = state;
     mt_learner_destroy(l->learner);
+    mt_compute_close(l->compute);
     mt_workers_destroy(l->threads);
     mt_comm_destroy(l->comm);
     free(l->ranks);
@@ -61,11 +63,14 @@ static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count
     MT_ASSERT(count == s->layout.learners);
     for (int i = 0; i < count; i++) l->ranks[i] = (int)ranks[i];
     MT_TRY(mt_comm_group(s->world, l->ranks, count, 1, NULL, &l->comm));
+    if (mt_devices_learn(&s->devices))
+        MT_TRY(mt_agree(l->comm, mt_compute_open(&(mt_compute_desc){.device = mt_devices_learn(&s->devices), .cpu = s->kernels,
+            .precision = (mt_precision)s->train->precision}, &l->compute)));
     // one for each share that is computed here: those of its workers, or of the pair's
-    int shares = mt_layout_learner_workers(&s->layout) * (mt_pair_pays(l->comm, s->policy) ? 2 : 1);
+    int shares = mt_layout_learner_workers(&s->layout) * (!l->compute && mt_pair_pays(l->comm, s->policy) ? 2 : 1);
     MT_TRY(mt_agree(l->comm, mt_workers_create(s->threads < shares ? s->threads : shares, MT_WORKERS_SPIN_AUTO, &l->threads)));
     MT_TRY(mt_learner_create(&(mt_learner_desc){
-        .policy = s->policy, .kernels = s->kernels, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
+        .policy = s->policy, .kernels = s->kernels, .compute = l->compute, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
         .loss = s->loss,
         .shape = s->shape, .workers = s->layout.workers, .local_workers = mt_layout_learner_workers(&s->layout),
         .worker_envs = l->worker_envs, .seed = (uint64_t)s->train->seed, .pulse = s->pulse,

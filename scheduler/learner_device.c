@@ -15,6 +15,7 @@
 
 #include "engine/base/log.h"
 #include "engine/device/budget.h"
+#include "policies/policy_plugin.h"
 #include "scheduler/agree.h"
 
 #include <stddef.h>
@@ -75,6 +76,12 @@ static void destroy(mt_learner *l) {
     free(d);
 }
 
+static mt_status check_place(const mt_learner_desc *d) {
+    const mt_kernels *k = d->compute->kernels;
+    MT_TRY(mt_policy_check_place(d->policy, k));
+    return d->loss ? mt_plugin_check_place(k, d->loss->desc->capabilities, "loss", d->loss->desc->name) : MT_OK;
+}
+
 static mt_status divide(mt_learner *l, int *first_worker, int *shares, int *before) {
     const mt_learner_desc *desc = &l->desc;
     device_learner *d = l->own = calloc(1, sizeof *d);
@@ -83,7 +90,7 @@ static mt_status divide(mt_learner *l, int *first_worker, int *shares, int *befo
     d->arena.device = desc->compute->device;
     *shares = desc->local_workers, *before = 0;
     *first_worker = mt_comm_rank(desc->comm) * desc->local_workers;
-    return mt_agree(desc->comm, mt_policy_check_place(desc->policy, desc->compute->kernels));
+    return mt_agree(desc->comm, check_place(desc));
 }
 
 static mt_status reserve(mt_learner *l, mt_arena *arena) {

@@ -16,6 +16,7 @@ mt_status mt_rank_setup_probe(mt_rank_setup *s) {
 }
 
 void mt_rank_setup_fini(mt_rank_setup *s) {
+    mt_devices_close(&s->devices);
     mt_pulse_destroy(s->pulse);
     s->pulse = NULL;
     mt_plugin_loss_destroy(s->loss);

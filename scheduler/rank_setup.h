@@ -8,6 +8,7 @@
 #include "rollout/codec.h"
 #include "rollout/normaliser.h"
 #include "scheduler/config.h"
+#include "scheduler/devices.h"
 #include "scheduler/environment.h"
 #include "scheduler/layout.h"
 
@@ -23,6 +24,7 @@ typedef struct mt_rank_setup {
     mt_policy *policy;               // owned
     mt_plugin_loss *loss;            // owned; NULL: PPO's own
     mt_segment_shape shape;          // of a worker's segment, without its environments
+    mt_devices devices;              // owned
 } mt_rank_setup;
 
 // The policy, the loss and the shape, found out with an instance of one environment.

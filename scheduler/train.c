@@ -7,7 +7,6 @@
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/base/signal.h"
-#include "engine/device/device.h"
 #include "scheduler/agree.h"
 #include "scheduler/environment.h"
 #include "scheduler/evaluate.h"
@@ -36,7 +35,6 @@ typedef struct training {
     mt_train_result *result;
     mt_comm *comm;                   // borrowed
     int rank, ranks;
-    mt_device *device;               // owned
     mt_rank_setup setup;             // owned
     // the driver's alone
     mt_status status;                // of the run
@@ -68,18 +66,13 @@ static mt_status set_up_rank(training *t) {
     int share = mt_cpu_usable() / mt_comm_node_size(t->comm);
     // a rank that mpirun bound to cores of its own sees only those; others divide what the node has
     t->setup.threads = t->train->threads ? t->train->threads : share > 1 ? share : 1;
-    // a GPU that is there is not used by training yet: auto does not open it, and who asks for it is told
-    const char *device = t->train->device;
-    MT_TRY(mt_device_open(strcmp(device, "auto") == 0 ? "cpu" : device, &t->device));
-    if (t->device->ops != &mt_device_cpu)
-        return MT_FAIL(UNSUPPORTED, "device %s: training computes on the CPU in this version of manta; use --device cpu (or auto)", device);
     MT_TRY(mt_kernels_choose(&t->setup.kernels));
     MT_TRY(mt_pulse_open(t->ranks, &t->setup.pulse));
     return mt_environment_open(&t->setup.environment, t->train);
 }
 
-// What all ranks must have alike: the options, the instruction set (its sums differ in their last bits from another's), and
-// the number of logical workers.
+// What all ranks must have alike: the options, the instruction set (its sums differ in their last bits from another's), where they
+// compute, and the number of logical workers.
 static mt_status agree_on_job(training *t) {
     mt_rank_setup *s = &t->setup;
     mt_text text = {0};
@@ -92,7 +85,10 @@ static mt_status agree_on_job(training *t) {
     while (least[1] > 0 && mt_kernels_cpu((mt_isa)least[1]) != s->kernels) least[1]--;
     MT_TRY(mt_comm_allreduce(t->comm, least, least, 2, MT_I64, MT_REDUCE_MIN, 0));
     s->kernels = mt_kernels_cpu((mt_isa)least[1]);
-    MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, (int)least[0]));
+    MT_TRY(mt_agree(t->comm, mt_rank_setup_probe(s)));
+    MT_TRY(mt_devices_open(&s->devices, t->comm, t->train, t->ppo, s->policy, s->loss, (int)least[0]));
+    int groups = (int)least[0] * (s->devices.acts ? MT_ROLLOUT_GROUPS : 1);
+    MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, groups));
     char workers[32];
     snprintf(workers, sizeof workers, "%d", s->layout.workers);
     return mt_options_set_text(t->desc->options, "n_workers", workers, MT_FROM_COMMAND_LINE, "chosen at the start");
@@ -102,8 +98,7 @@ static mt_status set_up_job(training *t) {
     t->setup.train = t->train, t->setup.ppo = t->ppo, t->setup.world = t->comm;
     MT_TRY(mt_agree(t->comm, set_up_rank(t)));
     MT_TRY(agree_on_job(t));
-    MT_TRY(mt_train_config_check(t->train, t->ppo));
-    return mt_agree(t->comm, mt_rank_setup_probe(&t->setup));
+    return mt_train_config_check(t->train, t->ppo);
 }
 
 // ---- setting up: the driver
@@ -416,7 +411,6 @@ static mt_status run_job(training *t) {
 
 static void tear_down(training *t) {
     mt_rank_setup_fini(&t->setup);
-    mt_device_close(t->device);
     free(t);
 }
 
