@@ -76,6 +76,7 @@ typedef struct ahead {
         int64_t bytes, asked;
     } range[2];
     int64_t work, done;          // of this block
+    tile_ahead tiles;            // what one strip's tiles ask for
 } ahead;
 
 static void ahead_range(ahead *a, int i, const float *from, int64_t floats) {
@@ -92,9 +93,11 @@ static void ahead_with(ahead *a, product *p, const grid *g, int64_t work) {
         if (behind > lag) lag = behind, at = i;
     }
     const int64_t places = product_strip_tiles(p) * g->rows * g->columns;
-    p->t.ahead_lines = lag > 0 && places > 0 ? (lag / 64 + places - 1) / places : 0;
-    p->t.ahead = a->range[at].from + a->range[at].asked;
-    a->range[at].asked += p->t.ahead_lines * places * 64;
+    p->t.ahead = NULL;
+    if (lag == 0 || places == 0) return;
+    a->tiles = (tile_ahead){a->range[at].from + a->range[at].asked, (lag / AHEAD_BYTES + places - 1) / places, AHEAD_BYTES};
+    a->range[at].asked += a->tiles.units * places * AHEAD_BYTES;
+    p->t.ahead = &a->tiles;
 }
 
 // ---- a box of pixels (images × rows × columns) as strips along one of its sides

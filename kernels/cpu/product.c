@@ -6,11 +6,12 @@
 
 // A block of A (M_BLOCK × K_BLOCK, 240 KiB) and a column block of B (K_BLOCK × TILE_COLUMNS, 64 KiB) stay in L2 while they
 // are used. Blocks change nothing in the order of a sum.
-enum { K_BLOCK = 256, M_BLOCK = 240 };
+enum { K_BLOCK = 256, M_BLOCK = 240, EXPECT_ROWS = 12, EXPECT_FLOATS = 64 * 1024, ACROSS_FLOATS = 32 * 1024 };
 
-// `count` tiles of `rows` rows from row `from` on, columns n .. n + columns, `steps` steps from k on
-static void product_tiles(product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k,
-    int64_t steps) {
+// `count` tiles of `rows` rows, one under the other or `across`, from row `from` and columns n .. n + columns on; `steps` steps
+// from k on
+MT_INLINE void product_tiles(const product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k, int64_t steps,
+    const int across, tile_ahead *ahead) {
     tile t = p->t;
     int64_t at = from * t.c_row + n;
     t.count = count;
@@ -25,8 +26,10 @@ static void product_tiles(product *p, int64_t from, int64_t count, int rows, int
     if (k + t.k < p->k) t.after = NULL;
     if (t.after) t.y += at, t.relu = t.after->act == MT_ACT_relu && (t.after->backward || t.c == t.y);
     if (t.pre) t.pre += at;
+    t.next_a = across ? 0 : rows * t.a_row, t.next_b = across ? columns : 0;
+    t.next_c = across ? columns : rows * t.c_row, t.next_init = across ? columns : rows * t.init_row;
+    if (ahead) t.ahead = ahead;
     tile_choose(rows, columns, &t)(&t);
-    if (t.ahead_lines) p->t.ahead += count * t.parts * t.ahead_lines * 64;
 }
 
 // a row by itself has the latency of its sums to hide: as many vectors side by side as there are
@@ -34,32 +37,68 @@ static int flat_columns(int64_t left) {
     return left >= FLAT_COLUMNS ? FLAT_COLUMNS : left >= FLAT_COLUMNS / 2 ? FLAT_COLUMNS / 2 : TILE_COLUMNS;
 }
 
-static void product_rows(product *p, int64_t from, int64_t rows, int64_t k, int64_t steps) {
+// the column block of B after this one, of as many rows, a share of which each of the `tiles` asks for
+static tile_ahead next_block(const product *p, int64_t n, int64_t k, int64_t steps, int64_t tiles) {
+    const int64_t next = n + TILE_COLUMNS < p->n ? n + TILE_COLUMNS : 0;
+    if (next == 0) k += steps;
+    return (tile_ahead){(const char *)(p->t.b + k * p->t.b_step + next), k < p->k ? (steps + tiles - 1) / tiles : 0,
+        p->t.b_step * (int64_t)sizeof(float)};
+}
+
+static void product_rows(const product *p, int64_t from, int64_t rows, int64_t k, int64_t steps, int expect) {
     for (int64_t n = 0, width; n < p->n; n += width) {
         width = rows == 1 ? flat_columns(p->n - n) : TILE_COLUMNS;
         int columns = (int)(p->n - n < width ? p->n - n : width);
         // tiles of even height rather than 6, 6, ..., 1: a tile of one row would wait on its own sums
         int64_t rows_max = tile_rows_max(&p->t, p->k, columns), tiles = (rows + rows_max - 1) / rows_max;
         int64_t height = rows / tiles, taller = rows % tiles;
-        if (taller) product_tiles(p, from, taller, (int)height + 1, n, columns, k, steps);
-        product_tiles(p, from + taller * (height + 1), tiles - taller, (int)height, n, columns, k, steps);
+        tile_ahead block, *ahead = NULL;
+        if (expect) block = next_block(p, n, k, steps, tiles), ahead = &block;
+        if (taller) product_tiles(p, from, taller, (int)height + 1, n, columns, k, steps, 0, ahead);
+        product_tiles(p, from + taller * (height + 1), tiles - taller, (int)height, n, columns, k, steps, 0, ahead);
     }
 }
 
-void product_run(const product *all) {
-    product p[1] = {*all};
+// C is large and its sums are short: each row of tiles is written from end to end, or as far as B's part stays in L2
+static void product_across(const product *p) {
+    const int64_t tiles = (p->m + WHOLE_ROWS - 1) / WHOLE_ROWS, height = p->m / tiles, taller = p->m % tiles;
+    const int64_t width = ACROSS_FLOATS / (p->k + 1) / TILE_COLUMNS * TILE_COLUMNS;
+    for (int64_t first = 0; first < p->n; first += width) {
+        const int64_t end = p->n - first < width ? p->n : first + width, count = (end - first) / TILE_COLUMNS;
+        const int64_t rest = first + count * TILE_COLUMNS;
+        for (int64_t i = 0, from = 0; i < tiles; i++) {
+            const int rows = (int)height + (i < taller);
+            if (count) product_tiles(p, from, count, rows, first, TILE_COLUMNS, 0, p->k, 1, NULL);
+            if (rest < end) product_tiles(p, from, 1, rows, rest, (int)(end - rest), 0, p->k, 1, NULL);
+            from += rows;
+        }
+    }
+}
+
+static __attribute__((noinline)) void product_large(const product *p) {
+    if (p->m > WHOLE_ROWS && p->m * p->n > ACROSS_FLOATS && p->n >= 4 * TILE_COLUMNS && 4 * TILE_COLUMNS * p->k < ACROSS_FLOATS &&
+        !p->t.after && !p->t.part && !p->t.ahead) {
+        product_across(p);
+        return;
+    }
+    // B comes from beyond L2, and often enough
+    const int expect = p->m >= EXPECT_ROWS && p->n >= TILE_COLUMNS && p->n * p->k > EXPECT_FLOATS && !p->t.part && !p->t.ahead;
     int64_t k = 0;
-    do {   // once for k = 0 too: C is its init then
+    do {
         int64_t steps = p->k - k < K_BLOCK || p->t.part ? p->k - k : K_BLOCK;
-        for (int64_t m = 0; m < p->m; m += M_BLOCK) product_rows(p, m, p->m - m < M_BLOCK ? p->m - m : M_BLOCK, k, steps);
-        k += steps > 0 ? steps : 1;
+        for (int64_t m = 0; m < p->m; m += M_BLOCK) product_rows(p, m, p->m - m < M_BLOCK ? p->m - m : M_BLOCK, k, steps, expect);
+        k += steps;
     } while (k < p->k);
 }
 
-void product_strip(const product *all) {
-    product p = *all;
-    product_rows(&p, 0, p.m, 0, p.k);
+void product_run(const product *p) {
+    // all of it in one block; for k = 0 too, where C is its init
+    if (p->m <= M_BLOCK && p->k <= K_BLOCK && p->n <= 4 * TILE_COLUMNS) {
+        if (p->m) product_rows(p, 0, p->m, 0, p->k, 0);
+    } else product_large(p);
 }
+
+void product_strip(const product *p) { product_rows(p, 0, p->m, 0, p->k, 0); }
 
 double product_sums(const product *p, int64_t m) {
     if (m == 0) return 0;
@@ -78,12 +117,13 @@ int64_t product_strip_tiles(const product *p) {
     return tiles;
 }
 
-// The product of a row of ones and x, as many rows side by side as make a flat tile, whose sums are then added up.
+// The product of a row of ones and x, some rows side by side to make a flat tile, whose sums are then added up.
 void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate) {
     static const float one = 1.0f;
     float wide[FLAT_COLUMNS] __attribute__((aligned(64)));
-    int64_t beside = FLAT_COLUMNS / columns < rows ? FLAT_COLUMNS / columns : rows;
-    if (beside < 2) {
+    int64_t beside = 1;
+    while (4 * beside * beside <= rows && 2 * beside * columns <= FLAT_COLUMNS) beside *= 2;
+    if (beside == 1) {
         product p = {.m = 1, .n = columns, .k = rows,
             .t = {.a = &one, .b = x, .b_step = columns, .c = sum, .init = accumulate ? sum : NULL}};
         product_run(&p);

@@ -7,12 +7,20 @@
 #include "kernels/cpu/isa.h"
 #include "kernels/kernels.h"
 
+// What will be wanted soon: each part of each tile asks for some units of it, on its way. For memory whose rows are too short or
+// too far apart for the caches' own foresight.
+enum { AHEAD_BYTES = 256 };      // of a unit
+typedef struct tile_ahead {
+    const char *at;              // moves on
+    int64_t units, step;         // of a part; bytes from one to the next
+} tile_ahead;
+
 // Where one part of the sums begins, added to the origins of A and B.
 typedef struct tile_part {
     int64_t a, b;
 } tile_part;
 
-// One call: `count` tiles one under the other.
+// One call: `count` tiles one under the other or side by side.
 typedef struct tile {
     int64_t count, k;
     const float *a;              // A(i, k) = a[i·a_row + k·a_step]
@@ -25,12 +33,12 @@ typedef struct tile {
     int64_t init_row;
     float *c;                    // C[i, n] = c[i·c_row + n]; may be init
     int64_t c_row;
+    int64_t next_a, next_b, next_init, next_c;   // from one tile's origins to the next one's
     int tail;                    // valid lanes of the last vector (masked tiles only)
     const struct epilogue *after;  // what is done to each tile once its sums are complete. Nullable
     float *y;                    // the epilogue's other array, same strides as C
     const float *pre;            // Nullable
-    const char *ahead;           // what will be wanted soon: `ahead_lines` cache lines of it are asked for in each part
-    int64_t ahead_lines;         // 0: nothing
+    tile_ahead *ahead;           // Nullable
     int relu;                    // `after` is relu, or its slope, on the way to C
 } tile;
 
@@ -42,7 +50,7 @@ typedef struct epilogue {
 // C (m, n) = init + A (m, k)·B (k, n)
 typedef struct product {
     int64_t m, n, k;
-    tile t;                      // of the whole product; count, k, tail, relu and the origins are set block by block
+    tile t;                      // of the whole product; count, k, next_.., tail, relu and the origins are set block by block
 } product;
 
 #define product_run   MT_ISA_NAME(mt_product_run)

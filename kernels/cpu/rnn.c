@@ -98,11 +98,9 @@ static void forward_x(const mt_rnn *a, const working *s, int64_t first, int64_t 
         .t = {.a = a->x + first * a->in, .a_row = a->in, .a_step = 1, .b = a->weight_x_t, .b_step = gates, .init = s->bias,
             .c = a->kept + first * row, .c_row = row}};
     // the rows after these are asked for meanwhile: they are written once, and memory is slow to hand them over
-    if (first + 2 * rows <= a->steps * a->envs) {
-        const int64_t tiles = product_strip_tiles(&p);
-        p.t.ahead = (const char *)(p.t.c + rows * row);
-        p.t.ahead_lines = (rows * row / 16 + tiles - 1) / tiles;
-    }
+    const int64_t tiles = product_strip_tiles(&p);
+    tile_ahead next = {(const char *)(p.t.c + rows * row), (rows * row * 4 / AHEAD_BYTES + tiles - 1) / tiles, AHEAD_BYTES};
+    if (first + 2 * rows <= a->steps * a->envs) p.t.ahead = &next;
     product_run(&p);
 }
 

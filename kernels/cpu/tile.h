@@ -119,18 +119,21 @@ MT_INLINE void tile_relu(const int rows, const int nv, const int masked, const l
 // rows, nv, masked and finish are constants at every call: one kernel for each is made below
 MT_INLINE void tile_run(const int rows, const int nv, const int masked, const tile_finish finish, const tile *t) {
     const lanes tail = lanes_first(masked ? t->tail : VF);
-    const float *a_tile = t->a, *init = t->init, *pre = t->pre;
+    const float *a_tile = t->a, *b_tile = t->b, *init = t->init, *pre = t->pre;
     float *c = t->c, *y = t->y;
     const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step, c_row = t->c_row;
-    const char *ahead = t->ahead;
+    const int64_t units = finish == STORE && t->ahead ? t->ahead->units : 0;
+    const char *ahead = units ? t->ahead->at : NULL;
     for (int64_t count = t->count; count > 0; count--) {
         tile_sums acc;
         tile_begin(rows, nv, masked, tail, init, t->init_row, acc);
         for (int part = 0; part < (finish == STORE ? t->parts : 1); part++) {
             const tile_part at = finish == STORE ? t->part[part] : (tile_part){0, 0};
-            const float *a[A_POINTERS], *b = t->b + at.b;
+            const float *a[A_POINTERS], *b = b_tile + at.b;
             for (int r = 0; 3 * r < rows; r++) a[r] = a_tile + at.a + 3 * r * a_row;
-            for (int64_t n = finish == STORE ? t->ahead_lines : 0; n > 0; n--, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+            for (int64_t n = units; n > 0; n--, ahead += t->ahead->step)
+#pragma GCC unroll 4
+                for (int line = 0; line < AHEAD_BYTES / 64; line++) __builtin_prefetch(ahead + 64 * line, 0, 2);
             for (int64_t k = t->k; k > 0; k--, b += b_step) {
                 tile_step(rows, nv, masked, tail, a, a_row, b, acc);
                 for (int r = 0; 3 * r < rows; r++) a[r] += a_step;
@@ -148,12 +151,14 @@ MT_INLINE void tile_run(const int rows, const int nv, const int masked, const ti
         tile_end(rows, nv, masked, tail, c, c_row, acc);
         if (finish == STORE && t->after && !t->relu)
             epilogue_rows(t->after, rows, masked ? (nv - 1) * VF + t->tail : nv * VF, c_row, c, y, pre);
-        a_tile += rows * a_row;
-        c += rows * c_row;
-        if (init) init += rows * t->init_row;
-        if (t->after) y += rows * c_row;
-        if (pre) pre += rows * c_row;
+        a_tile += t->next_a;
+        b_tile += t->next_b;
+        c += t->next_c;
+        if (init) init += t->next_init;
+        if (t->after) y += t->next_c;
+        if (pre) pre += t->next_c;
     }
+    if (units) t->ahead->at = ahead;
 }
 
 #if defined(MT_ISA_AVX512)
