@@ -61,7 +61,7 @@ typedef struct mt_dense_backward {
 // A convolution (cross-correlation, as PyTorch's Conv2d) with square kernel, stride and zero padding. Images are channels-last
 // inside manta: a row of a batch is (H, W, C), so that the channels are what vectors run over and a patch's row is contiguous.
 // Parameters stay in PyTorch's shape and order, (O, C, k, k); conv2d_pack makes what the loops read: O·C·k·k floats for forward and
-// as many for backward, in an order that is the back end's own (the cpu's: (k, k, C, O) and (k, k, O, C)).
+// as many for backward, in an order that is the back end's own.
 typedef struct mt_conv2d {
     int height, width, in;         // H, W, C of the input
     int out;                       // O

@@ -8,10 +8,11 @@
 // are used. Blocks change nothing in the order of a sum.
 enum { K_BLOCK = 256, M_BLOCK = 240, EXPECT_ROWS = 12, EXPECT_FLOATS = 64 * 1024, ACROSS_FLOATS = 32 * 1024 };
 
-// `count` tiles of `rows` rows, one under the other or `across`, from row `from` and columns n .. n + columns on; `steps` steps
-// from k on
-MT_INLINE void product_tiles(const product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k, int64_t steps,
-    const int across, tile_ahead *ahead) {
+// `count` tiles of `rows` rows, one under the other, or `across`, or each a copy further; from row `from` and columns
+// n .. n + columns on; `steps` steps from k on
+enum direction { DOWN, ACROSS, COPIES };
+MT_INLINE void product_tiles(const product *p, int64_t from, int64_t count, int rows, int64_t n, int columns, int64_t k,
+    int64_t steps, const enum direction direction, const strip_copies *copies, tile_ahead *ahead) {
     tile t = p->t;
     int64_t at = from * t.c_row + n;
     t.count = count;
@@ -26,8 +27,14 @@ MT_INLINE void product_tiles(const product *p, int64_t from, int64_t count, int 
     if (k + t.k < p->k) t.after = NULL;
     if (t.after) t.y += at, t.relu = t.after->act == MT_ACT_relu && (t.after->backward || t.c == t.y);
     if (t.pre) t.pre += at;
-    t.next_a = across ? 0 : rows * t.a_row, t.next_b = across ? columns : 0;
-    t.next_c = across ? columns : rows * t.c_row, t.next_init = across ? columns : rows * t.init_row;
+    switch (direction) {
+    case DOWN: t.next_a = rows * t.a_row, t.next_b = 0, t.next_c = rows * t.c_row, t.next_init = rows * t.init_row; break;
+    case ACROSS: t.next_a = 0, t.next_b = t.next_c = t.next_init = columns; break;
+    case COPIES:
+        t.next_a = copies->next_a, t.next_b = 0, t.next_c = copies->next_c;
+        t.next_init = t.init == t.c ? t.next_c : 0;   // a bias is the same for all
+        break;
+    }
     if (ahead) t.ahead = ahead;
     tile_choose(rows, columns, &t)(&t);
 }
@@ -54,8 +61,8 @@ static void product_rows(const product *p, int64_t from, int64_t rows, int64_t k
         int64_t height = rows / tiles, taller = rows % tiles;
         tile_ahead block, *ahead = NULL;
         if (expect) block = next_block(p, n, k, steps, tiles), ahead = &block;
-        if (taller) product_tiles(p, from, taller, (int)height + 1, n, columns, k, steps, 0, ahead);
-        product_tiles(p, from + taller * (height + 1), tiles - taller, (int)height, n, columns, k, steps, 0, ahead);
+        if (taller) product_tiles(p, from, taller, (int)height + 1, n, columns, k, steps, DOWN, NULL, ahead);
+        product_tiles(p, from + taller * (height + 1), tiles - taller, (int)height, n, columns, k, steps, DOWN, NULL, ahead);
     }
 }
 
@@ -68,8 +75,8 @@ static void product_across(const product *p) {
         const int64_t rest = first + count * TILE_COLUMNS;
         for (int64_t i = 0, from = 0; i < tiles; i++) {
             const int rows = (int)height + (i < taller);
-            if (count) product_tiles(p, from, count, rows, first, TILE_COLUMNS, 0, p->k, 1, NULL);
-            if (rest < end) product_tiles(p, from, 1, rows, rest, (int)(end - rest), 0, p->k, 1, NULL);
+            if (count) product_tiles(p, from, count, rows, first, TILE_COLUMNS, 0, p->k, ACROSS, NULL, NULL);
+            if (rest < end) product_tiles(p, from, 1, rows, rest, (int)(end - rest), 0, p->k, ACROSS, NULL, NULL);
             from += rows;
         }
     }
@@ -98,7 +105,19 @@ void product_run(const product *p) {
     } else product_large(p);
 }
 
-void product_strip(const product *p) { product_rows(p, 0, p->m, 0, p->k, 0); }
+void product_strip(const product *p, const strip_copies *copies) {
+    for (int64_t n = 0, width; n < p->n; n += width) {
+        width = p->m == 1 ? flat_columns(p->n - n) : TILE_COLUMNS;
+        int columns = (int)(p->n - n < width ? p->n - n : width);
+        int64_t rows_max = tile_rows_max(&p->t, p->k, columns), tiles = (p->m + rows_max - 1) / rows_max;
+        int64_t height = p->m / tiles, taller = p->m % tiles;
+        for (int64_t i = 0, from = 0; i < tiles; i++) {
+            const int rows = (int)height + (i < taller);
+            product_tiles(p, from, copies->count, rows, n, columns, 0, p->k, COPIES, copies, NULL);
+            from += rows;
+        }
+    }
+}
 
 double product_sums(const product *p, int64_t m) {
     if (m == 0) return 0;

@@ -62,9 +62,12 @@ typedef struct product {
 
 // In blocks over m and, where there is one part, over k: for operands larger than the caches.
 void product_run(const product *p);
-// All of k at once, for a few tiles whose operands the caller keeps in a cache.
-void product_strip(const product *p);
-int64_t product_strip_tiles(const product *p);   // of product_strip
+// All of k at once, `copies` times, A and C each time so much further: for tiles whose operands the caller keeps in a cache.
+typedef struct strip_copies {
+    int64_t count, next_a, next_c;
+} strip_copies;
+void product_strip(const product *p, const strip_copies *copies);
+int64_t product_strip_tiles(const product *p);   // of one copy
 double product_sums(const product *p, int64_t m);   // vectors of sums that a tile has, on average, if there are m rows
 // sum[c] (+)= Σ_rows x[row, c]
 void column_sums(int64_t rows, int columns, const float *x, float *sum, int accumulate);

@@ -243,7 +243,8 @@ static void bias_gradient(int64_t rows, int units, const float *dz, int place, i
 }
 
 // of `rows` rows from `first` on, whose gradients are at dz and whose h before is at `h`
-static void weight_gradients(const mt_rnn_backward *b, int64_t first, int64_t rows, const float *dz, const float *h, int accumulate) {
+static void weight_gradients(const mt_rnn_backward *b, int64_t first, int64_t rows, const float *dz, const float *h,
+    int accumulate) {
     const int in = b->rnn.in, units = b->rnn.units, lstm = b->rnn.cell == MT_RNN_LSTM, together = lstm ? 4 : 2;
     const float *x = b->rnn.x + first * in;
     weight_gradient(rows, units, dz, 0, 0, together, x, in, b->dw_x, accumulate);
