@@ -3,7 +3,7 @@
 #
 #   bench/run.sh [--quick] [--no-peers] [--only SECTION] [--build build] [--results FOLDER]
 #
-#   kernels      dense layers and the other operations, one core: against the FMA peak, memcpy and OpenBLAS
+#   kernels      dense layers, agents' networks and the other operations, one core: against the FMA peak, memcpy, OpenBLAS, PyTorch
 #   envs         stepping environments, against Gymnasium's vectorised ones and EnvPool
 #   collective   all-reduce on 2 and on 4 ranks against MPI_Allreduce
 #   runtime      tasks, actors and objects against Ray's own microbenchmark; a million tasks, an idle job
@@ -91,8 +91,8 @@ say "          load average $load (under 0.5 is quiet)"
 if [ ! -f "$build/build.ninja" ] && [ ! -f "$build/Makefile" ]; then configure "$build" --preset default -B "$build"; fi
 programs=()
 targets=$(cmake --build "$build" --target help </dev/null)
-for program in bench_kernels_dense bench_kernels_ops bench_envs bench_collective bench_runtime_transport bench_rollout bench_peak bench_runtime \
-    bench_runtime_limits; do
+for program in bench_kernels_dense bench_kernels_ops bench_kernels_networks bench_envs bench_collective bench_runtime_transport \
+    bench_rollout bench_peak bench_runtime bench_runtime_limits; do
     if grep -qw "$program" <<<"$targets"; then programs+=("$program"); fi
 done
 if ! cmake --build "$build" --target manta "${programs[@]}" >"$build/bench.log" 2>&1 </dev/null; then
@@ -194,6 +194,27 @@ measure_peers() {
 }
 if [ "$peers" = 1 ] && { wanted peers || wanted envs; }; then measure_peers; fi
 
+# agents' networks in PyTorch and in manta, one after the other, and one over the other
+measure_networks() {
+    local seconds=1 id who what figure unit
+    if [ ${#quick[@]} -gt 0 ]; then seconds=0.2; fi
+    if [ "$peers" = 1 ]; then
+        heading "kernels-networks: bench/peers/torch_networks.py --seconds $seconds"
+        timeout --kill-after=10 600 "$python" bench/peers/torch_networks.py --seconds "$seconds" </dev/null \
+            >"$scratch/network-lines" || failed+=(torch_networks.py)
+    fi
+    program kernels-networks bench_kernels_networks "$(long 180 360)"
+    [ -s "$scratch/network-lines" ] || return 0
+    heading "manta's networks beside PyTorch's of this run: $(
+        sed -n '1s/.*"torch": "\([^"]*\)".*"onednn": "\([^"]*\)".*/torch \1, oneDNN \2/p' "$scratch/network-lines"
+    )"
+    rows_open kernels/networks-peers "$scratch/kernels-networks-peers.csv"
+    while IFS='|' read -r id who what figure unit; do
+        row "$what" "$(ours kernels-networks "$what" "$unit")" "$unit" "$who" "$figure"
+    done < <(figures <"$scratch/network-lines")
+    keep kernels-networks-peers "bench/peers/torch_networks.py --seconds $seconds and bench_kernels_networks, one core each"
+}
+
 # ours NAME ROW UNIT: manta's figure of this run, M and G multiplied out; the largest of the rows whose name ends so (one for
 # every instruction set)
 ours() {
@@ -275,6 +296,7 @@ long() { if [ ${#quick[@]} -gt 0 ]; then echo "$1"; else echo "$2"; fi; }
 if wanted kernels; then
     program kernels-dense bench_kernels_dense "$(long 60 120)"
     program kernels-ops bench_kernels_ops "$(long 60 120)"
+    measure_networks
 fi
 if wanted envs; then program envs bench_envs "$(long 60 120)" --wall "${peers_csv[@]}"; fi
 if wanted collective && [ ${#quick[@]} -gt 0 ]; then

@@ -1,5 +1,5 @@
 // Agents' networks on one core, against the FMA peak measured in the same run: each layer of the Nature DQN network, all of
-// it by batch, the IMPALA network's convolutions, LSTM and GRU. bench/peers/torch_networks.py is PyTorch's side.
+// it by batch, the same of the IMPALA network, LSTM and GRU. bench/peers/torch_networks.py is PyTorch's side.
 //   build/bench/bench_kernels_networks [--isa avx512|avx2|plain] [--only PREFIX] [--csv FILE]   (without --isa: the best)
 // flop: 2·multiply-adds of the products, padding left out; backward is the weights' gradient and, but for the first layer, the
 // input's.
@@ -42,11 +42,13 @@ typedef struct conv {
     mt_conv2d c;
     int64_t rows, x_count, y_count, w_count;
     int input_gradient;
+    mt_activation activation, x_activation;
     float *x, *w, *wt, *wr, *b, *y, *dz, *dx, *dw, *db, *scratch;
 } conv;
 
 static conv conv_new(mt_conv2d c, int64_t rows, float *x, float *dx) {
-    conv l = {.c = c, .rows = rows, .input_gradient = dx != NULL, .x = x, .dx = dx};
+    conv l = {.c = c, .rows = rows, .input_gradient = dx != NULL, .x = x, .dx = dx, .activation = MT_ACT_relu,
+        .x_activation = dx ? MT_ACT_relu : MT_ACT_identity};
     l.x_count = rows * c.height * c.width * c.in;
     l.y_count = rows * mt_conv2d_out_height(&c) * mt_conv2d_out_width(&c) * c.out;
     l.w_count = (int64_t)c.out * c.in * c.kernel * c.kernel;
@@ -77,14 +79,13 @@ static double conv_flop(const conv *l) {
 }
 static void conv_forward(void *context) {
     conv *l = context;
-    kernels->conv2d_forward(&(mt_conv2d_forward){.rows = l->rows, .conv = l->c, .activation = MT_ACT_relu, .x = l->x,
+    kernels->conv2d_forward(&(mt_conv2d_forward){.rows = l->rows, .conv = l->c, .activation = l->activation, .x = l->x,
         .weight_t = l->wt, .bias = l->b, .y = l->y, .scratch = l->scratch});
 }
 static void conv_backward(void *context) {
     conv *l = context;
     kernels->conv2d_backward(&(mt_conv2d_backward){.rows = l->rows, .conv = l->c, .x = l->x, .dz = l->dz, .weight_rows = l->wr,
-        .x_activation = l->input_gradient ? MT_ACT_relu : MT_ACT_identity, .dx = l->dx, .dw = l->dw, .db = l->db,
-        .scratch = l->scratch});
+        .x_activation = l->x_activation, .dx = l->dx, .dw = l->dw, .db = l->db, .scratch = l->scratch});
 }
 static void conv_pack(void *context) {
     conv *l = context;
@@ -147,28 +148,31 @@ static void nature_free(nature *n) {
     dense_free(&n->hidden), dense_free(&n->heads[0]), dense_free(&n->heads[1]);
     free(n->image), free(n->flat), free(n->dflat), free(n->dhead);
 }
-static void dense_forward(const nature *n, const dense *d, const float *x, mt_activation act) {
-    kernels->dense_forward(&(mt_dense_forward){.rows = n->rows, .in = d->in, .out = d->out, .activation = act, .x = x,
+static void dense_forward(int64_t rows, const dense *d, const float *x, mt_activation act) {
+    kernels->dense_forward(&(mt_dense_forward){.rows = rows, .in = d->in, .out = d->out, .activation = act, .x = x,
         .weight = d->w, .weight_t = d->wt, .bias = d->b, .y = d->y});
 }
-static void dense_backward(const nature *n, const dense *d, const float *x, mt_activation x_act, float *dx) {
-    kernels->dense_backward(&(mt_dense_backward){.rows = n->rows, .in = d->in, .out = d->out, .x = x, .dz = d->dz, .weight = d->w,
+static void dense_backward(int64_t rows, const dense *d, const float *x, mt_activation x_act, float *dx) {
+    kernels->dense_backward(&(mt_dense_backward){.rows = rows, .in = d->in, .out = d->out, .x = x, .dz = d->dz, .weight = d->w,
         .x_activation = x_act, .dx = dx, .dw = d->dw, .db = d->db});
+}
+static void heads_backward(int64_t rows, const dense *heads, const dense *hidden, float *dhead) {
+    dense_backward(rows, &heads[0], hidden->y, MT_ACT_relu, hidden->dz);
+    dense_backward(rows, &heads[1], hidden->y, MT_ACT_relu, dhead);
+    kernels->axpy(rows * hidden->out, 1.0f, dhead, hidden->dz);
 }
 static void nature_forward(void *context) {
     nature *n = context;
     for (int i = 0; i < 3; i++) conv_forward(&n->convs[i]);
     kernels->turn(n->rows, 49, 64, n->convs[2].y, n->flat);
-    dense_forward(n, &n->hidden, n->flat, MT_ACT_relu);
-    for (int i = 0; i < HEADS; i++) dense_forward(n, &n->heads[i], n->hidden.y, MT_ACT_identity);
+    dense_forward(n->rows, &n->hidden, n->flat, MT_ACT_relu);
+    for (int i = 0; i < HEADS; i++) dense_forward(n->rows, &n->heads[i], n->hidden.y, MT_ACT_identity);
 }
 static void nature_both(void *context) {
     nature *n = context;
     nature_forward(n);
-    dense_backward(n, &n->heads[0], n->hidden.y, MT_ACT_relu, n->hidden.dz);
-    dense_backward(n, &n->heads[1], n->hidden.y, MT_ACT_relu, n->dhead);
-    kernels->axpy(n->rows * HIDDEN, 1.0f, n->dhead, n->hidden.dz);
-    dense_backward(n, &n->hidden, n->flat, MT_ACT_relu, n->dflat);
+    heads_backward(n->rows, n->heads, &n->hidden, n->dhead);
+    dense_backward(n->rows, &n->hidden, n->flat, MT_ACT_relu, n->dflat);
     kernels->turn(n->rows, 64, 49, n->dflat, n->convs[2].dz);
     for (int i = 2; i >= 0; i--) conv_backward(&n->convs[i]);
 }
@@ -184,6 +188,130 @@ static void nature_rows(int64_t batch) {
     rows_of(forward, nature_forward, &n, flop, (double)batch, "images/s");
     rows_of(both, nature_both, &n, 3 * flop - first, (double)batch, "images/s");
     nature_free(&n);
+}
+
+// ---- the residual network of the IMPALA paper (Espeholt et al. 2018): 16, 32, 32 channels, 256, the same heads
+
+enum { SECTIONS = 3, BLOCKS = 2, IMPALA_FLAT = 11 * 11 * 32, IMPALA_HIDDEN = 256 };
+
+typedef struct residual {
+    int64_t count;
+    conv first, second;
+    float *x, *relu, *dx;        // its input, that after relu, and the gradient of the latter on its way back
+} residual;
+typedef struct section {
+    conv entry;
+    mt_max_pool2d pool;
+    residual blocks[BLOCKS];
+    float *pooled;
+    int32_t *argmax;
+} section;
+typedef struct impala {
+    int64_t rows;
+    section sections[SECTIONS];
+    dense hidden, heads[HEADS];
+    float *image, *relu, *flat, *dflat, *dhead;
+} impala;
+
+static residual residual_new(int64_t rows, int size, int channels, float *x) {
+    residual r = {.count = rows * size * size * channels, .x = x};
+    const mt_conv2d c = {size, size, channels, channels, 3, 1, 1};
+    r.relu = array(r.count), r.dx = array(r.count);
+    r.first = conv_new(c, rows, r.relu, r.dx);
+    r.second = conv_new(c, rows, r.first.y, r.first.dz);
+    r.second.activation = MT_ACT_identity;
+    return r;
+}
+static impala impala_new(int64_t rows) {
+    impala n = {.rows = rows, .image = array(rows * 84 * 84 * 4)};
+    float *x = n.image, *dx = NULL;
+    for (int s = 0, size = 84, in = 4; s < SECTIONS; s++) {
+        section *p = &n.sections[s];
+        const int out = s ? 32 : 16, half = (size + 1) / 2;
+        p->entry = conv_new((mt_conv2d){size, size, in, out, 3, 1, 1}, rows, x, dx);
+        p->entry.activation = p->entry.x_activation = MT_ACT_identity;
+        p->pool = (mt_max_pool2d){size, size, out, 3, 2, 1};
+        p->pooled = array(rows * half * half * out), p->argmax = (int32_t *)(void *)array(rows * half * half * out);
+        for (int b = 0; b < BLOCKS; b++)
+            p->blocks[b] = residual_new(rows, half, out, b ? p->blocks[b - 1].second.y : p->pooled);
+        x = p->blocks[BLOCKS - 1].second.y, dx = p->blocks[BLOCKS - 1].second.dz;
+        size = half, in = out;
+    }
+    n.relu = array(rows * IMPALA_FLAT), n.flat = array(rows * IMPALA_FLAT), n.dflat = array(rows * IMPALA_FLAT);
+    n.dhead = array(rows * IMPALA_HIDDEN);
+    n.hidden = dense_new(rows, IMPALA_FLAT, IMPALA_HIDDEN);
+    n.heads[0] = dense_new(rows, IMPALA_HIDDEN, 6), n.heads[1] = dense_new(rows, IMPALA_HIDDEN, 1);
+    return n;
+}
+static void impala_free(impala *n) {
+    for (int s = 0; s < SECTIONS; s++) {
+        section *p = &n->sections[s];
+        for (int b = 0; b < BLOCKS; b++) {
+            conv_free(&p->blocks[b].first), conv_free(&p->blocks[b].second);
+            free(p->blocks[b].relu), free(p->blocks[b].dx);
+        }
+        conv_free(&p->entry), free(p->pooled), free(p->argmax);
+    }
+    dense_free(&n->hidden), dense_free(&n->heads[0]), dense_free(&n->heads[1]);
+    free(n->image), free(n->relu), free(n->flat), free(n->dflat), free(n->dhead);
+}
+static double impala_flop(const impala *n) {
+    double flop = 2.0 * (double)n->rows * (IMPALA_FLAT * IMPALA_HIDDEN + IMPALA_HIDDEN * 7);
+    for (int s = 0; s < SECTIONS; s++) {
+        flop += conv_flop(&n->sections[s].entry);
+        for (int b = 0; b < BLOCKS; b++) flop += 2 * conv_flop(&n->sections[s].blocks[b].first);
+    }
+    return flop;
+}
+
+static void impala_forward(void *context) {
+    impala *n = context;
+    for (int s = 0; s < SECTIONS; s++) {
+        section *p = &n->sections[s];
+        conv_forward(&p->entry);
+        kernels->max_pool2d_forward(n->rows, &p->pool, p->entry.y, p->pooled, p->argmax);
+        for (int b = 0; b < BLOCKS; b++) {
+            residual *r = &p->blocks[b];
+            kernels->activate(MT_ACT_relu, r->count, r->x, r->relu);
+            conv_forward(&r->first);
+            conv_forward(&r->second);
+            kernels->axpy(r->count, 1.0f, r->x, r->second.y);
+        }
+    }
+    kernels->activate(MT_ACT_relu, n->rows * IMPALA_FLAT, n->sections[SECTIONS - 1].blocks[BLOCKS - 1].second.y, n->relu);
+    kernels->turn(n->rows, 121, 32, n->relu, n->flat);
+    dense_forward(n->rows, &n->hidden, n->flat, MT_ACT_relu);
+    for (int i = 0; i < HEADS; i++) dense_forward(n->rows, &n->heads[i], n->hidden.y, MT_ACT_identity);
+}
+static void impala_both(void *context) {
+    impala *n = context;
+    impala_forward(n);
+    heads_backward(n->rows, n->heads, &n->hidden, n->dhead);
+    dense_backward(n->rows, &n->hidden, n->flat, MT_ACT_relu, n->dflat);
+    kernels->turn(n->rows, 32, 121, n->dflat, n->sections[SECTIONS - 1].blocks[BLOCKS - 1].second.dz);
+    for (int s = SECTIONS - 1; s >= 0; s--) {
+        section *p = &n->sections[s];
+        for (int b = BLOCKS - 1; b >= 0; b--) {
+            residual *r = &p->blocks[b];
+            conv_backward(&r->second);
+            conv_backward(&r->first);
+            kernels->axpy(r->count, 1.0f, r->second.dz, r->dx);
+            if (b) memcpy(p->blocks[b - 1].second.dz, r->dx, sizeof(float) * (size_t)r->count);
+        }
+        kernels->max_pool2d_backward(n->rows, &p->pool, p->blocks[0].dx, p->argmax, MT_ACT_identity, p->entry.y, NULL, p->entry.dz);
+        conv_backward(&p->entry);
+    }
+}
+static void impala_rows(int64_t batch) {
+    char forward[96], both[96];
+    snprintf(forward, sizeof forward, "IMPALA CNN forward, %lld images", (long long)batch);
+    snprintf(both, sizeof both, "IMPALA CNN forward+backward, %lld images", (long long)batch);
+    if (!either(forward, both)) return;
+    impala n = impala_new(batch);
+    double flop = impala_flop(&n), first = conv_flop(&n.sections[0].entry);
+    rows_of(forward, impala_forward, &n, flop, (double)batch, "images/s");
+    rows_of(both, impala_both, &n, 3 * flop - first, (double)batch, "images/s");
+    impala_free(&n);
 }
 
 // ---- recurrent layers
@@ -247,9 +375,10 @@ int main(int argc, char **argv) {
     for (int i = 0; i < 3; i++)
         for (int b = 0; b < 3; b += 2) conv_rows("Nature", nature_convs[i], batches[b], i > 0);
     for (int b = 0; b < 5; b++) nature_rows(batches[b]);
-    static const mt_conv2d impala[] = {{84, 84, 4, 16, 3, 1, 1}, {42, 42, 16, 16, 3, 1, 1}, {42, 42, 16, 32, 3, 1, 1},
+    static const mt_conv2d impala_convs[] = {{84, 84, 4, 16, 3, 1, 1}, {42, 42, 16, 16, 3, 1, 1}, {42, 42, 16, 32, 3, 1, 1},
         {21, 21, 32, 32, 3, 1, 1}, {11, 11, 32, 32, 3, 1, 1}};
-    for (int i = 0; i < 5; i++) conv_rows("IMPALA", impala[i], 16, i > 0);
+    for (int i = 0; i < 5; i++) conv_rows("IMPALA", impala_convs[i], 16, i > 0);
+    for (int b = 0; b < 4; b++) impala_rows(batches[b]);
     static const int64_t shapes[][2] = {{1, 1}, {1, 64}, {1, 1024}, {16, 1}, {16, 8}, {16, 64}, {16, 1024}, {128, 1}, {128, 8},
         {128, 64}};
     for (int cell = 0; cell < 2; cell++)

@@ -115,8 +115,8 @@ def report(row, what, unit, works):
     )
 
 
-def images(name, title, make):
-    for batch in BATCHES:
+def images(name, title, make, batches):
+    for batch in batches:
         forwards, boths = {}, {}
         for order, memory in (("NCHW", torch.contiguous_format), ("channels-last", torch.channels_last)):
             net = Agent(*make()).to(memory_format=memory)
@@ -162,7 +162,7 @@ def sequences(name, make):
 
 torch.manual_seed(options.seed)
 torch.set_num_threads(options.threads)
-images("nature", "Nature CNN", nature)
-images("impala", "IMPALA CNN", impala)
+images("nature", "Nature CNN", nature, BATCHES)
+images("impala", "IMPALA CNN", impala, BATCHES[:4])
 sequences("lstm", nn.LSTM)
 sequences("gru", nn.GRU)
