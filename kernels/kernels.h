@@ -237,6 +237,27 @@ typedef struct mt_gae {
     float *returns;                // (T, N): advantage + value
 } mt_gae;
 
+// V-trace (Espeholt et al. 2018, IMPALA, eq. 1): value targets and policy gradient of a segment that an older policy μ acted in, for
+// the present one π. With w_t = π(a_t)/μ(a_t), ρ_t = min(rho_bar, w_t) and c_t = λ min(c_bar, w_t):
+//   vs_t = V_t + Σ_{i ≥ t} γ^(i-t) (Π_{t ≤ j < i} c_j) ρ_i (r_i + γ V_{i+1} - V_i),   advantage_t = ρ_t (r_t + γ vs_{t+1} - V_t)
+// up to the episode's end, where V_{i+1} and vs_{t+1} are 0 or final_value, as in mt_gae; vs_T = V_T. On-policy (w = 1, both bars at
+// least 1) vs are GAE's returns, and with λ = 1 advantages are GAE's. A bar of infinity does not clip. For learners that lag behind
+// their runners (IMPALA, APPO); no flow calls it yet.
+typedef struct mt_vtrace {
+    int64_t steps, envs;           // T, N
+    const float *reward;           // (T, N)
+    const float *value;            // (T + 1, N): V of π's critic; the last row of the observation after the segment
+    const float *behaviour_log_prob;   // (T, N): log μ(a_t), as it was stored when acting
+    const float *target_log_prob;      // (T, N): log π(a_t)
+    const uint8_t *terminated;     // (T, N): as in mt_gae
+    const uint8_t *truncated;      // (T, N)
+    const float *final_value;      // (T, N): read only where truncated and not terminated
+    float gamma, lambda;
+    float rho_bar, c_bar;          // the paper's: 1 and 1. rho_bar decides what the fixed point is, c_bar how fast it is reached
+    float *vs;                     // (T, N): what V_t is regressed on
+    float *advantage;              // (T, N): what ∇ log π(a_t) is weighed with
+} mt_vtrace;
+
 // Mean and variance of B rows of C columns, mergeable (Chan, Golub & LeVeque 1979). fp64 so that 10⁹ rows are no problem.
 typedef struct mt_running {
     int columns;                   // C
@@ -328,6 +349,7 @@ typedef struct mt_kernels {
 
     // ---- advantages
     void (*gae)(const mt_gae *a);
+    void (*vtrace)(const mt_vtrace *a);
 
     // ---- optimiser
     void (*adam)(const mt_adam *a);

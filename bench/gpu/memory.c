@@ -129,6 +129,7 @@ static mt_status call_gaussian_loss(void *u) {
 }
 static mt_status call_value(void *u) { return (void)u, mt_cuda_ppo_loss_value(CUDA, N, &ppo, x.stats); }
 static mt_status call_gae(void *context) { return mt_cuda_gae(CUDA, context); }
+static mt_status call_vtrace(void *context) { return mt_cuda_vtrace(CUDA, context); }
 static mt_status call_gather(void *context) {
     return mt_cuda_gather_rows(CUDA, rows, *(int64_t *)context, x.a, x.index, x.out);
 }
@@ -247,6 +248,23 @@ static void others(void) {
             .returns = x.out_2};
         snprintf(name, sizeof name, "gae, %d steps of %d environments", (int)a.steps, (int)a.envs);
         row(name, call_gae, &a, 22.0 * (double)(a.steps * a.envs));
+        mt_vtrace v = {.steps = a.steps,
+            .envs = a.envs,
+            .reward = x.a,
+            .value = x.b,
+            .behaviour_log_prob = x.c,
+            .target_log_prob = x.d,
+            .terminated = x.flags,
+            .truncated = x.flags + N,
+            .final_value = x.c,
+            .gamma = 0.99f,
+            .lambda = 0.95f,
+            .rho_bar = 1,
+            .c_bar = 1,
+            .vs = x.out,
+            .advantage = x.out_2};
+        snprintf(name, sizeof name, "vtrace, %d steps of %d environments", (int)v.steps, (int)v.envs);
+        row(name, call_vtrace, &v, 30.0 * (double)(v.steps * v.envs));
     }
     static const int64_t sizes[] = {4, 16, 68, 256};
     for (int i = 0; i < 4; i++) {

@@ -1,4 +1,4 @@
-// The row operations of the CPU table: adam, reductions, GAE, gather, distributions, PPO loss, random numbers, ...
+// The row operations of the CPU table: adam, reductions, GAE, V-trace, gather, distributions, PPO loss, random numbers, ...
 //
 //   bench_kernels_ops [--csv FILE]          MANTA_ISA=plain|avx2|avx512 chooses the instruction set
 //
@@ -267,6 +267,37 @@ static void bench_gae(int64_t steps, int64_t envs) {
         free(a.advantage), free(a.returns);
 }
 
+static void call_vtrace(void *c) { kernels->vtrace(c); }
+static void bench_vtrace(int64_t steps, int64_t envs) {
+    int64_t count = steps * envs;
+    uint8_t *ended = calloc((size_t)count, 1), *cut = calloc((size_t)count, 1);
+    for (int64_t i = 0; i < count; i += 190) ended[i] = 1;
+    for (int64_t i = 77; i < count; i += 500) cut[i] = 1;
+    float *memory = floats(8 * count + envs, -1, 1); // all arrays of floats, one behind the other
+    mt_vtrace a = {.steps = steps,
+        .envs = envs,
+        .reward = memory,
+        .behaviour_log_prob = memory + count,
+        .target_log_prob = memory + 2 * count,
+        .final_value = memory + 3 * count,
+        .vs = memory + 4 * count,
+        .advantage = memory + 5 * count,
+        .value = memory + 6 * count,
+        .terminated = ended,
+        .truncated = cut,
+        .gamma = 0.99f,
+        .lambda = 0.95f,
+        .rho_bar = 1,
+        .c_bar = 1};
+    char name[96];
+    snprintf(name, sizeof name, "vtrace %ld x %ld", (long)steps, (long)envs);
+    if (envs < 16)
+        row_latency(name, call_vtrace, &a, (double)count);
+    else
+        row_bytes(name, call_vtrace, &a, 26.0 * (double)count);
+    free(ended), free(cut), free(memory);
+}
+
 typedef struct gather_call {
     int64_t rows, row_bytes;
     void *src, *dst;
@@ -388,10 +419,8 @@ int main(int argc, char **argv) {
     bench_reduce();
     bench_policy();
     bench_gsde();
-    for (int64_t envs = 1; envs <= 8; envs *= 8) bench_gae(256, envs);
-    bench_gae(256, 16);
-    bench_gae(128, 64);
-    bench_gae(128, 4096);
+    static const int64_t segments[][2] = {{256, 1}, {256, 8}, {256, 16}, {128, 64}, {128, 4096}};
+    for (int i = 0; i < 5; i++) bench_gae(segments[i][0], segments[i][1]), bench_vtrace(segments[i][0], segments[i][1]);
     bench_gather();
     bench_norm();
     bench_random();

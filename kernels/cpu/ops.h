@@ -17,7 +17,7 @@
     X(gaussian_sample) X(gaussian_log_prob)                                                                            \
     X(gsde_log_std) X(gsde_log_std_backward) X(gsde_noise) X(gsde_matrix)                                              \
     X(ppo_loss_categorical) X(ppo_loss_gaussian) X(ppo_loss_value) X(add_loss_sums)                                    \
-    X(gae) X(adam) X(adam_clipped)                                                                                     \
+    X(gae) X(vtrace) X(adam) X(adam_clipped)                                                                           \
     X(sum) X(sum_squares) X(mean_var) X(count_nonfinite) X(axpy)                                                       \
     X(gather_rows) X(sequence_rows) X(zero)                                                                            \
     X(running_update) X(normalise)                                                                                     \

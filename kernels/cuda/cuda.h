@@ -12,7 +12,7 @@
 // Determinism: sums have a fixed order that depends on the shapes alone (no float atomics, no dependence on the number of
 // multiprocessors): own operations give the same bits on every GPU. Multiplications and additions are fused only where
 // the source says so, as on the CPU; exp, log, sine and tanh are the CPU's polynomials (vmath.cuh). Hence forward
-// operations on rows (distributions, GAE with many environments, normalisation, activations but for tanh on AVX-512)
+// operations on rows (distributions, GAE and V-trace with many environments, normalisation, activations but for tanh on AVX-512)
 // have the bits of the CPU's AVX2 table: the same logits and random words give the same actions.
 // Dense layers are cuBLASLt's and promise neither: their order of sums depends on the GPU and the number of rows.
 #ifndef MANTA_KERNELS_CUDA_CUDA_H
@@ -88,8 +88,9 @@ mt_status mt_cuda_ppo_loss_gaussian(const mt_cuda *c, const mt_gaussian *d, cons
 mt_status mt_cuda_ppo_loss_value(const mt_cuda *c, int64_t count, const mt_ppo_rows *rows, mt_ppo_stats *stats);
 mt_status mt_cuda_add_loss_sums(const mt_cuda *c, const double *sums, float vf_coef, float ent_coef, mt_ppo_stats *stats);
 
-// ---- advantages (gae.cu)
+// ---- advantages (gae.cu, vtrace.cu)
 mt_status mt_cuda_gae(const mt_cuda *c, const mt_gae *a);
+mt_status mt_cuda_vtrace(const mt_cuda *c, const mt_vtrace *a);
 
 // ---- optimiser (adam.cu). With clipping two launches: the first sums the squares of a->grad, advances the step and derives what
 // the second, which updates, needs. scalars and norms in device memory.

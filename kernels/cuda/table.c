@@ -154,6 +154,7 @@ static void add_loss_sums(const double *sums, float vf_coef, float ent_coef, mt_
     RUN(mt_cuda_add_loss_sums(CUDA, sums, vf_coef, ent_coef, stats));
 }
 static void gae(const mt_gae *a) { RUN(mt_cuda_gae(CUDA, a)); }
+static void vtrace(const mt_vtrace *a) { RUN(mt_cuda_vtrace(CUDA, a)); }
 static void adam(const mt_adam *a) { RUN(mt_cuda_adam(CUDA, a)); }
 static void adam_clipped(const mt_adam *a, float max_norm, mt_adam_scalars *scalars, float *norms) {
     RUN(mt_cuda_adam_clipped(CUDA, a, max_norm, scalars, norms));
@@ -227,7 +228,8 @@ const mt_kernels mt_cuda_kernels = {
     OP(embedding_forward), OP(embedding_backward), OP(copy_columns), OP(layer_norm_forward), OP(layer_norm_backward),
     OP(categorical_sample), OP(categorical_mode), OP(categorical_log_prob), OP(gaussian_sample), OP(gaussian_log_prob),
     OP(gsde_log_std), OP(gsde_log_std_backward), OP(gsde_noise), OP(gsde_matrix),
-    OP(ppo_loss_categorical), OP(ppo_loss_gaussian), OP(ppo_loss_value), OP(add_loss_sums), OP(gae), OP(adam), OP(adam_clipped),
+    OP(ppo_loss_categorical), OP(ppo_loss_gaussian), OP(ppo_loss_value), OP(add_loss_sums),
+    OP(gae), OP(vtrace), OP(adam), OP(adam_clipped),
     OP(sum), OP(sum_squares), OP(mean_var), OP(count_nonfinite), OP(axpy),
     OP(gather_rows), OP(sequence_rows), OP(zero), OP(running_update), OP(normalise),
     OP(philox_streams), OP(philox_counters), OP(philox_words), OP(normals),

@@ -1,5 +1,5 @@
-// Tests of the operations on arrays: activations, reductions, Adam, GAE, gather, normalisation, layer norm, random
-// numbers.
+// Tests of the operations on arrays: activations, reductions, Adam, GAE, V-trace, gather, normalisation, layer norm,
+// random numbers.
 #ifndef MANTA_TESTS_KERNELS_CUDA_ARRAYS_H
 #define MANTA_TESTS_KERNELS_CUDA_ARRAYS_H
 
@@ -181,6 +181,49 @@ static void test_gae(void) {
     run_gae(1, 1, 1), run_gae(16, 65, 1), run_gae(37, 8195, 1);
 }
 
+static void run_vtrace(int64_t steps, int64_t envs, int exact) {
+    int64_t n = steps * envs;
+    float *reward = normals_of(n, 1), *value = normals_of(n + envs, 1), *final_value = normals_of(n, 1);
+    float *behaviour = normals_of(n, 0.7), *target = normals_of(n, 0.7);
+    uint8_t *ended = host_bytes((size_t)n), *cut = host_bytes((size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        ended[i] = random_u32() % 20 == 0, cut[i] = random_u32() % 20 == 0;
+        if (!cut[i] || ended[i]) final_value[i] = NAN; // read only where truncated
+    }
+    mt_vtrace a = {.steps = steps,
+        .envs = envs,
+        .reward = reward,
+        .value = value,
+        .behaviour_log_prob = behaviour,
+        .target_log_prob = target,
+        .terminated = ended,
+        .truncated = cut,
+        .final_value = final_value,
+        .gamma = 0.99f,
+        .lambda = 0.95f,
+        .rho_bar = 1.1f,
+        .c_bar = 1.0f,
+        .vs = host_floats(n),
+        .advantage = host_floats(n)};
+    mt_vtrace on_gpu = a;
+    on_gpu.reward = UP(reward, n), on_gpu.value = UP(value, n + envs), on_gpu.final_value = UP(final_value, n);
+    on_gpu.behaviour_log_prob = UP(behaviour, n), on_gpu.target_log_prob = UP(target, n);
+    on_gpu.terminated = UP(ended, n), on_gpu.truncated = UP(cut, n);
+    on_gpu.vs = NEW(float, n), on_gpu.advantage = NEW(float, n);
+    cpu->vtrace(&a);
+    must(mt_cuda_vtrace(&cuda, &on_gpu));
+    const char *name = exact ? "vtrace, many environments" : "vtrace, few environments";
+    COMPARE(float, name, on_gpu.vs, a.vs, n, exact ? 1e-6 : 5e-6, exact);
+    COMPARE(float, name, on_gpu.advantage, a.advantage, n, exact ? 1e-6 : 5e-6, exact);
+    done(name);
+}
+static void test_vtrace(void) {
+    static const int64_t shapes[][2] = {
+        {17, 1}, {19, 3}, {65, 17}, {64, 33}, {1000, 8}, {2048, 65}, {4099, 9}, {257, 1029}};
+    for (int i = 0; i < 8; i++) run_vtrace(shapes[i][0], shapes[i][1], 0);
+    run_vtrace(1, 1, 1), run_vtrace(16, 65, 1), run_vtrace(37, 8195, 1);
+}
+
 static void test_gather(void) {
     static const int64_t sizes[] = {1, 2, 3, 4, 8, 12, 16, 17, 24, 64, 100, 256, 4099};
     for (int s = 0; s < 13; s++)
@@ -339,6 +382,7 @@ static void test_arrays(void) {
     test_column_sums();
     test_adam();
     test_gae();
+    test_vtrace();
     test_gather();
     test_normalise();
     test_layer_norm();
