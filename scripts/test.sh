@@ -2,12 +2,13 @@
 # Every test: installs what is missing, then
 #
 #   tests   builds with warnings as errors and runs the whole suite
+#   cuda    the CUDA back end and training on it, by a CPU that acts as a GPU (where the vendor's headers are)
 #   asan    the suite again under the address and undefined-behaviour sanitizers; a leak fails, too
 #   tsan    the programs that look for races, under the thread sanitizer
 #   fuzz    each fuzz target for FUZZ_SECONDS (default 60)
 #
 #   scripts/test.sh                  all of them
-#   scripts/test.sh --fast           without asan, tsan and fuzz
+#   scripts/test.sh --fast           without cuda, asan, tsan and fuzz
 #   scripts/test.sh asan fuzz        these parts only
 #
 # The last line counts: N passed, N failed, N skipped. The exit status is 0 when nothing failed.
@@ -20,15 +21,15 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 parts=()
 for argument; do
     case $argument in
-    tests | asan | tsan | fuzz) parts+=("$argument") ;;
+    tests | cuda | asan | tsan | fuzz) parts+=("$argument") ;;
     --fast) parts+=(tests) ;;
     -h | --help)
         usage
         ;;
-    *) die "unknown argument $argument (tests, asan, tsan, fuzz, --fast, --help)" ;;
+    *) die "unknown argument $argument (tests, cuda, asan, tsan, fuzz, --fast, --help)" ;;
     esac
 done
-if [ ${#parts[@]} -eq 0 ]; then parts=(tests asan tsan fuzz); fi
+if [ ${#parts[@]} -eq 0 ]; then parts=(tests cuda asan tsan fuzz); fi
 
 passed=0 failed=0 skipped=0
 summary='' bad=() left_out=()
@@ -99,6 +100,24 @@ part_tests() {
     configure build --preset default -DBUILD_TESTING=ON -DMANTA_WERROR=ON
     if build tests build; then run_ctest tests build; else ran_failed=1; fi
     end_part tests
+}
+
+# A test's name is its program's. Without the vendor's headers CMake builds for the CPU, and no test has the label.
+part_cuda() {
+    local programs=()
+    start_part cuda
+    configure build-cuda-host --preset cuda-host -DBUILD_TESTING=ON
+    mapfile -t programs < <(ctest --test-dir build-cuda-host -N -L '^cuda$' 2>/dev/null | sed -n 's/^ *Test *#[0-9]*: *//p' | awk '{print $1}')
+    if [ ${#programs[@]} -eq 0 ]; then
+        say "the headers of the CUDA toolkit, cuDNN or NCCL are not there: the CUDA back end is not tested"
+        ran_skipped=1
+        left_out+=("cuda: all of it: the headers of the CUDA toolkit, cuDNN or NCCL are not there")
+    elif build cuda build-cuda-host "${programs[@]}"; then
+        run_ctest cuda build-cuda-host -L '^cuda$'
+    else
+        ran_failed=1
+    fi
+    end_part cuda
 }
 
 # Warnings are the first part's matter: gcc's are less sure of themselves in instrumented code.
