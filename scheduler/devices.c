@@ -8,7 +8,7 @@
 #include <string.h>
 
 // From so many multiplications on `auto` asks for a GPU: of a minibatch of one learner (some 40 kernels, forward and backward), and
-// of a step of a group of environments (a way there and back). A core makes some 10^10 a second.
+// of a step of a group of environments (a way there and back). A core makes some 10^11 a second.
 #define LEARNING_PAYS ((int64_t)1 << 24)
 #define ACTING_PAYS ((int64_t)1 << 23)
 
