@@ -1,6 +1,7 @@
 // The checker of policies, layers and losses: good ones pass, every broken one fails for its own reason, and the checker survives them all.
 #include "policies/policy_check.h"
 #include "policies/policy_plugin.h"
+#include "tests/verdicts.h"
 
 #include <criterion/criterion.h>
 #include <limits.h>
@@ -9,23 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-typedef struct lines {
-    int fails, warns, passes;
-    char first_fail[900], all[32768];   // "check: text"
-    size_t used;
-} lines;
-
-static void take(void *context, mt_verdict verdict, const char *check, const char *text) {
-    lines *l = context;
-    if (verdict == MT_VERDICT_FAIL && !l->fails++) snprintf(l->first_fail, sizeof l->first_fail, "%s: %s", check, text);
-    l->warns += verdict == MT_VERDICT_WARN;
-    l->passes += verdict == MT_VERDICT_PASS;
-    int n = snprintf(l->all + l->used, sizeof l->all - l->used, "%s %s: %s\n", mt_verdict_name(verdict), check, text);
-    if (n > 0 && l->used + (size_t)n < sizeof l->all) l->used += (size_t)n;
-}
-
 // from a copy in a folder that only we can write to (the build folder's mode depends on the umask)
-static void check(const char *from, lines *out) {
+static void check(const char *from, verdicts *out) {
     char folder[] = "/tmp/manta-test-XXXXXX", path[64], command[2 * PATH_MAX];
     int failures;
     memset(out, 0, sizeof *out);
@@ -33,28 +19,25 @@ static void check(const char *from, lines *out) {
     snprintf(path, sizeof path, "%s/plugin.so", folder);
     snprintf(command, sizeof command, "cp '%s' '%s' && chmod 755 '%s'", from, path, path);
     cr_assert_eq(system(command), 0, "cannot copy %s", from);
-    cr_assert_eq(mt_policy_plugin_check(path, INT64_C(4000000000), take, out, &failures), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_policy_plugin_check(path, INT64_C(4000000000), verdicts_take, out, &failures), MT_OK, "%s", mt_last_error());
     cr_expect_eq(failures, out->fails);
     unlink(path);
     rmdir(folder);
 }
 
 static void passes(const char *from, int at_least) {
-    lines l;
+    verdicts l;
     check(from, &l);
     cr_expect(l.fails == 0 && l.passes >= at_least, "%s", l.all);
 }
 
 // the plugin fails, first of all for this reason: the check's name and words of its line
 static void fails_for(const char *fault, const char *check_name, const char *words) {
-    lines l;
+    verdicts l;
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/faulty_%s.so", FAULTY_PLUGINS, fault);
     check(path, &l);
-    cr_expect(l.fails > 0, "%s passed:\n%s", fault, l.all);
-    cr_expect(strncmp(l.first_fail, check_name, strlen(check_name)) == 0 && l.first_fail[strlen(check_name)] == ':',
-        "%s: expected %s, got %s", fault, check_name, l.first_fail);
-    cr_expect(strstr(l.first_fail, words), "%s: '%s' is not in: %s", fault, words, l.first_fail);
+    expect_fails_for(&l, fault, check_name, words);
 }
 
 Test(policy_check, good_ones_pass) {
@@ -62,7 +45,7 @@ Test(policy_check, good_ones_pass) {
     passes(MANTA_BINARY_DIR "/examples/my_layer.so", 12);
     passes(MANTA_BINARY_DIR "/examples/my_loss.so", 8);
     passes(FAULTY_PLUGINS "/plain.so", 54);
-    lines l;
+    verdicts l;
     check(FAULTY_PLUGINS "/faulty.so", &l);
     cr_expect(l.fails == 0 && l.warns == 0 && l.passes >= 30 && strstr(l.all, "PASS steps: layer faulty"), "%s", l.all);
 }
@@ -124,7 +107,7 @@ Test(policy_check, crashes_hangs_and_exits_are_verdicts) {
 }
 
 Test(policy_check, printing_is_a_warning) {
-    lines l;
+    verdicts l;
     check(FAULTY_PLUGINS "/faulty_prints.so", &l);
     cr_expect(l.fails == 0 && strstr(l.all, "it printed \"forward"), "%s", l.all);
 }

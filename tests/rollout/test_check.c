@@ -1,44 +1,27 @@
 // The checker: a good environment passes, every broken one fails for its own reason, and the checker survives them all.
 #include "fixture.h"
 #include "rollout/check.h"
+#include "tests/verdicts.h"
 
-typedef struct lines {
-    int fails, warns, passes;
-    char first_fail[600], all[16384];   // "check: text"
-    size_t used;
-} lines;
-
-static void take(void *context, mt_verdict verdict, const char *check, const char *text) {
-    lines *l = context;
-    if (verdict == MT_VERDICT_FAIL && !l->fails++) snprintf(l->first_fail, sizeof l->first_fail, "%s: %s", check, text);
-    l->warns += verdict == MT_VERDICT_WARN;
-    l->passes += verdict == MT_VERDICT_PASS;
-    int n = snprintf(l->all + l->used, sizeof l->all - l->used, "%s %s: %s\n", mt_verdict_name(verdict), check, text);
-    if (n > 0 && l->used + (size_t)n < sizeof l->all) l->used += (size_t)n;
-}
-
-static void check(const char *path, lines *out) {
+static void check(const char *path, verdicts *out) {
     mt_check_options options = {.timeout_ns = INT64_C(1500000000)};
     int failures;
     memset(out, 0, sizeof *out);
-    cr_assert(mt_plugin_check(path, &options, take, out, &failures) == MT_OK, "%s", mt_last_error());
+    cr_assert(mt_plugin_check(path, &options, verdicts_take, out, &failures) == MT_OK, "%s", mt_last_error());
     cr_expect(failures == out->fails);
 }
 
 // the plugin fails, first of all for this reason: the check's name and words of its line
 static void fails_for(const char *name, const char *check_name, const char *words) {
-    lines l;
+    verdicts l;
     const char *path = walk_plugin(name);
     check(path, &l);
     plugin_remove(path);
-    cr_expect(l.fails > 0, "%s passed:\n%s", name, l.all);
-    cr_expect(strncmp(l.first_fail, check_name, strlen(check_name)) == 0 && l.first_fail[strlen(check_name)] == ':',
-        "%s: expected %s, got %s", name, check_name, l.first_fail);
-    cr_expect(strstr(l.first_fail, words), "%s: '%s' is not in: %s", name, words, l.first_fail);
+    expect_fails_for(&l, name, check_name, words);
 }
 
 Test(check, good_ones_pass) {
-    lines l;
+    verdicts l;
     const char *path = walk_plugin("walk");
     check(path, &l);
     cr_expect(l.fails == 0 && l.warns == 0 && l.passes >= 17, "%s", l.all);
@@ -57,10 +40,10 @@ Test(check, good_ones_pass) {
 
 Test(check, built_in_ones_pass) {
     for (int k = 0; k < BUILTINS; k++) {
-        lines l = {0};
+        verdicts l = {0};
         int failures;
         mt_check_options options = {.steps = 1100};
-        cr_assert(mt_env_check(builtin(MT_ISA_plain_id, builtin_ids[k]), &options, take, &l, &failures) == MT_OK);
+        cr_assert(mt_env_check(builtin(MT_ISA_plain_id, builtin_ids[k]), &options, verdicts_take, &l, &failures) == MT_OK);
         cr_expect(failures == 0 && l.warns == 0, "%s:\n%s", builtin_ids[k], l.all);
         cr_expect(strstr(l.all, "PASS snapshot") && strstr(l.all, "PASS render"));
     }
@@ -136,7 +119,7 @@ Test(check, randomness_and_sharing) {
 }
 
 Test(check, global_state_is_found) {   // already one batch of rows shares the generator; two instances disturb each other
-    lines l;
+    verdicts l;
     const char *path = walk_plugin("walk_shared_state");
     check(path, &l);
     plugin_remove(path);
@@ -146,7 +129,7 @@ Test(check, global_state_is_found) {   // already one batch of rows shares the g
 }
 
 Test(check, printing_is_a_warning) {
-    lines l;
+    verdicts l;
     const char *path = walk_plugin("walk_prints");
     check(path, &l);
     plugin_remove(path);
@@ -156,21 +139,21 @@ Test(check, printing_is_a_warning) {
 Test(check, a_relative_path_is_resolved) {
     const char *path = walk_plugin("walk_nan");
     char folder[PATH_MAX];
-    lines l;
+    verdicts l;
     int failures = 7;
     snprintf(folder, sizeof folder, "%s", path);
     *strrchr(folder, '/') = 0;
     cr_assert(chdir(folder) == 0);
     check("plugin.so", &l);
     cr_expect(strncmp(l.first_fail, "finite:", 7) == 0, "%s", l.all);
-    cr_expect(mt_plugin_check("other.so", NULL, take, &l, &failures) == MT_NOT_FOUND && strstr(mt_last_error(), "other.so"), "%s",
+    cr_expect(mt_plugin_check("other.so", NULL, verdicts_take, &l, &failures) == MT_NOT_FOUND && strstr(mt_last_error(), "other.so"), "%s",
         mt_last_error());
     cr_expect_eq(failures, 0);
     plugin_remove(path);
 }
 
 Test(check, policies_layers_and_losses_are_checked_too) {
-    lines l;
+    verdicts l;
     const char *path = plugin_copy(MANTA_BINARY_DIR "/examples/my_loss.so");
     check(path, &l);
     plugin_remove(path);
