@@ -40,6 +40,16 @@ static mt_status cpu_allreduce(mt_compute *c, void *data, size_t count, mt_dtype
     return comm ? mt_comm_allreduce(comm, data, data, count, dtype, MT_REDUCE_SUM, MT_REDUCE_ORDERED) : MT_OK;
 }
 
+static mt_status cpu_reduce(mt_compute *c, float *data, size_t count, float *inbox) {
+    (void)inbox;
+    return cpu_allreduce(c, data, count, MT_F32);
+}
+
+static mt_status cpu_broadcast(mt_compute *c, void *data, size_t bytes) {
+    mt_comm *comm = ((cpu_compute *)c)->comm;
+    return comm ? mt_comm_broadcast(comm, data, bytes, 0) : MT_OK;
+}
+
 static int cpu_capturable(const mt_compute *c) { return (void)c, 0; }
 
 static const mt_compute_ops cpu_ops = {
@@ -52,6 +62,8 @@ static const mt_compute_ops cpu_ops = {
     .pinned_free = cpu_pinned_free,
     .join = cpu_join,
     .allreduce = cpu_allreduce,
+    .reduce = cpu_reduce,
+    .broadcast = cpu_broadcast,
     .capturable = cpu_capturable,
 };
 
@@ -100,6 +112,12 @@ mt_status mt_compute_join(mt_compute *c, mt_comm *comm, size_t most_bytes) { ret
 mt_status mt_compute_allreduce(mt_compute *c, void *data, size_t count, mt_dtype dtype) {
     return count ? c->ops->allreduce(c, data, count, dtype) : MT_OK;
 }
+
+mt_status mt_compute_reduce(mt_compute *c, float *data, size_t count, float *inbox) {
+    return count ? c->ops->reduce(c, data, count, inbox) : MT_OK;
+}
+
+mt_status mt_compute_broadcast(mt_compute *c, void *data, size_t bytes) { return bytes ? c->ops->broadcast(c, data, bytes) : MT_OK; }
 
 int mt_compute_capturable(const mt_compute *c) { return c->ops->capturable(c); }
 

@@ -50,6 +50,8 @@ typedef struct mt_compute_ops {
     void (*pinned_free)(const mt_compute *c, void *memory);
     mt_status (*join)(mt_compute *c, mt_comm *comm, size_t most_bytes);
     mt_status (*allreduce)(mt_compute *c, void *data, size_t count, mt_dtype dtype);
+    mt_status (*reduce)(mt_compute *c, float *data, size_t count, float *inbox);
+    mt_status (*broadcast)(mt_compute *c, void *data, size_t bytes);
     int (*capturable)(const mt_compute *c);
     mt_status (*capture)(mt_compute *c, mt_status (*record)(void *context), void *context, mt_graph **out);
     mt_status (*launch)(mt_compute *c, const mt_graph *graph);
@@ -74,12 +76,17 @@ mt_status mt_compute_wait(mt_compute *compute);
 mt_status mt_compute_pinned_alloc(const mt_compute *compute, size_t bytes, void **out);   // 0 bytes: NULL
 void mt_compute_pinned_free(const mt_compute *compute, void *memory);                     // Nullable: memory
 
-// From now on allreduce sums over the ranks of comm (borrowed). Collective. most_bytes: of one sum, usually. Before the device's
+// From now on allreduce, reduce and broadcast are over the ranks of comm (borrowed). Collective. most_bytes: of one sum, usually. Before the device's
 // memory is shared out: how many ranks compute on it is found out here.
 mt_status mt_compute_join(mt_compute *compute, mt_comm *comm, size_t most_bytes);
 // In place, of device memory; MT_F32 and MT_F64. Without a join there is nothing to add. On the cpu and through main memory it adds
 // in the order of the ranks.
 mt_status mt_compute_allreduce(mt_compute *compute, void *data, size_t count, mt_dtype dtype);
+// Of device memory, between the first of the ranks and the others, which all make the same calls: what each has goes to it and is
+// added there in the order of the ranks, whatever the machine; what it has goes to all. inbox (count): memory of the first rank's, of
+// the others NULL. Theirs is undefined after a reduce.
+mt_status mt_compute_reduce(mt_compute *compute, float *data, size_t count, float *inbox);
+mt_status mt_compute_broadcast(mt_compute *compute, void *data, size_t bytes);
 
 // Whether what is asked for between begin and end, copies and sums over ranks can be captured here.
 int mt_compute_capturable(const mt_compute *compute);

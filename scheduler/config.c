@@ -18,6 +18,7 @@
 
 static const char *const rollout_devices[] = {"auto", "cpu", "cuda", NULL};   // mt_rollout_device
 static const char *const precisions[] = {"fp32", "tf32", "bf16", NULL};       // mt_precision
+static const char *const gradients[] = {"all_reduce", "parameter_server", NULL};   // mt_gradients
 static const char *const placements[] = {"auto", "pack", "spread", NULL};   // mt_placement
 
 static const mt_option train_options[] = {
@@ -38,6 +39,8 @@ static const mt_option train_options[] = {
         .help = "learners, on ranks of their own; their gradients are summed; 0: one a rank"},
     {TRAIN(num_env_runners), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e6]", .why = "each has logical workers", .group = "Layout",
         .help = "environment runners; with fewer learners and runners than ranks they stand on different ranks; 0: one a rank"},
+    {TRAIN(gradients), .type = MT_OPT_CHOICE, .choices = gradients, .standard = "all_reduce", .group = "Layout",
+        .help = "all_reduce: every learner adds up all gradients; parameter_server: they go to learner 0's GPU, which alone has the optimiser, and parameters come back"},
     {TRAIN(num_cpus_per_learner), .type = MT_OPT_FLOAT, .standard = "0", .range = "[0, 1e6]", .why = "they are cores", .group = "Layout",
         .help = "cores that a learner reserves; 0: none, it takes turns with its rank's environment runner"},
     {TRAIN(num_cpus_per_env_runner), .type = MT_OPT_FLOAT, .standard = "0", .range = "[0, 1e6]", .why = "they are cores", .group = "Layout",

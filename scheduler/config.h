@@ -11,6 +11,7 @@
 enum { MT_NAME_BYTES = 128, MT_OPTION_PATH_BYTES = 1024 };
 
 typedef enum mt_rollout_device { MT_ROLLOUT_AUTO, MT_ROLLOUT_CPU, MT_ROLLOUT_CUDA } mt_rollout_device;
+typedef enum mt_gradients { MT_GRADIENTS_ALL_REDUCE, MT_GRADIENTS_PARAMETER_SERVER } mt_gradients;
 typedef enum mt_placement { MT_PLACEMENT_AUTO, MT_PLACEMENT_PACK, MT_PLACEMENT_SPREAD } mt_placement;
 
 typedef struct mt_train_config {
@@ -22,6 +23,7 @@ typedef struct mt_train_config {
     int n_workers;                       // 0: chosen (layout.h)
     int threads;                         // per rank; 0: chosen
     int num_learners, num_env_runners;   // 0: one a rank (layout.h)
+    int gradients;                       // mt_gradients
     double num_cpus_per_learner, num_cpus_per_env_runner;   // 0: take turns on the rank's cores
     double num_gpus_per_learner;
     int placement;                       // mt_placement

@@ -30,6 +30,7 @@ typedef struct mt_learner_desc {
     const mt_kernels *kernels;    // borrowed: the CPU's
     mt_compute *compute;          // borrowed: where minibatches are computed. Nullable: on the CPU, with kernels
     int without_graph;            // with compute: ask for every operation anew in every update
+    int parameter_server;         // with compute: the first learner has the optimiser; gradients go to it and parameters come back
     mt_comm *comm;                // borrowed
     mt_workers *threads;          // borrowed. Nullable: the caller's thread alone
     mt_learner_config config;

@@ -66,12 +66,15 @@ static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count
     if (mt_devices_learn(&s->devices))
         MT_TRY(mt_agree(l->comm, mt_compute_open(&(mt_compute_desc){.device = mt_devices_learn(&s->devices), .cpu = s->kernels,
             .precision = (mt_precision)s->train->precision}, &l->compute)));
+    else if (s->train->gradients == MT_GRADIENTS_PARAMETER_SERVER)
+        return MT_FAIL(CONFIG, "gradients: parameter_server: these learners compute on the CPU, where all add up the gradients in memory that they "
+            "share; use --device cuda, or --gradients all_reduce");
     // one for each share that is computed here: those of its workers, or of the pair's
     int shares = mt_layout_learner_workers(&s->layout) * (!l->compute && mt_pair_pays(l->comm, s->policy) ? 2 : 1);
     MT_TRY(mt_agree(l->comm, mt_workers_create(s->threads < shares ? s->threads : shares, MT_WORKERS_SPIN_AUTO, &l->threads)));
     MT_TRY(mt_learner_create(&(mt_learner_desc){
         .policy = s->policy, .kernels = s->kernels, .compute = l->compute, .comm = l->comm, .threads = l->threads, .config = s->ppo->learner,
-        .loss = s->loss,
+        .loss = s->loss, .parameter_server = s->train->gradients == MT_GRADIENTS_PARAMETER_SERVER,
         .shape = s->shape, .workers = s->layout.workers, .local_workers = mt_layout_learner_workers(&s->layout),
         .worker_envs = l->worker_envs, .seed = (uint64_t)s->train->seed, .pulse = s->pulse,
     }, &l->learner));

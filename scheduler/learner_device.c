@@ -10,7 +10,11 @@
 // device. With target_kl the host looks at every minibatch before it is applied, and a plugin's loss takes its numbers as
 // arguments: then nothing is captured.
 //
-// A gradient that is not finite halts Adam on the device, for this update and all shares alike, since every rank adds the same sum.
+// With a parameter server that is learner 0's: it alone has Adam's moments. The others send it their gradients and get the parameters
+// after each minibatch, and at the update's end what Adam says.
+//
+// A gradient that is not finite halts Adam on the device, for this update and all shares alike, since every rank adds the same sum,
+// or hears of it.
 #include "scheduler/learner_engine.h"
 
 #include "engine/base/log.h"
@@ -52,7 +56,8 @@ typedef struct device_learner {
     void *pinned_block;      // owned
     travelling there, here;  // on the device; on the host
     mt_weights weights;
-    float *m, *v, *grad;     // (params)
+    float *m, *v, *grad;     // (params); m, v: where the optimiser is
+    float *inbox;            // (params) on a parameter server: another's gradient
     mt_ppo_space space;
     int *first_env;          // owned (shares): of the worker, among those here
     int64_t envs, units;     // here
@@ -62,6 +67,10 @@ typedef struct device_learner {
 } device_learner;
 
 static device_learner *own(const mt_learner *l) { return l->own; }
+
+static int with_server(const mt_learner *l) { return l->desc.parameter_server && mt_comm_size(l->desc.comm) > 1; }
+static int has_optimiser(const mt_learner *l) { return !with_server(l) || mt_comm_rank(l->desc.comm) == 0; }
+static int64_t moments(const mt_learner *l) { return has_optimiser(l) ? l->desc.policy->sizes.params : 0; }
 
 // ---- life
 
@@ -155,9 +164,10 @@ static void register_device(mt_learner *l, mt_device_budget *budget) {
     mt_device_budget_add(budget, "segments and their order", arena->block_bytes);
     size_t before = arena->block_bytes;
     mt_weights_register(&d->weights, policy, arena);
-    MT_ARENA_ADD(arena, d->m, policy->sizes.params);
-    MT_ARENA_ADD(arena, d->v, policy->sizes.params);
+    MT_ARENA_ADD(arena, d->m, moments(l));
+    MT_ARENA_ADD(arena, d->v, moments(l));
     MT_ARENA_ADD(arena, d->grad, policy->sizes.params);
+    MT_ARENA_ADD(arena, d->inbox, with_server(l) ? moments(l) : 0);
     mt_device_budget_add(budget, "parameters, moments and gradient", arena->block_bytes - before);
     before = arena->block_bytes;
     mt_ppo_space_register(&d->space, policy, k, &l->desc.shape, rows_at_once(l, k), arena);
@@ -189,10 +199,10 @@ static mt_status take_memory(mt_learner *l) {
 
 static mt_status push(mt_learner *l) {
     device_learner *d = own(l);
-    size_t bytes = sizeof(float) * (size_t)l->desc.policy->sizes.params;
+    size_t bytes = sizeof(float) * (size_t)l->desc.policy->sizes.params, moment_bytes = sizeof(float) * (size_t)moments(l);
     MT_TRY(mt_compute_copy(d->compute, d->weights.param, l->weights.param, bytes));
-    MT_TRY(mt_compute_copy(d->compute, d->m, l->m, bytes));
-    MT_TRY(mt_compute_copy(d->compute, d->v, l->v, bytes));
+    MT_TRY(mt_compute_copy(d->compute, d->m, l->m, moment_bytes));
+    MT_TRY(mt_compute_copy(d->compute, d->v, l->v, moment_bytes));
     mt_compute_begin(d->compute);
     mt_weights_pack(&d->weights, l->desc.policy, d->compute->kernels, MT_POLICY_BOTH);
     MT_TRY(mt_compute_end(d->compute));
@@ -201,7 +211,7 @@ static mt_status push(mt_learner *l) {
 
 static mt_status pull(mt_learner *l) {
     device_learner *d = own(l);
-    size_t bytes = sizeof(float) * (size_t)l->desc.policy->sizes.params;
+    size_t bytes = sizeof(float) * (size_t)moments(l);
     MT_TRY(mt_compute_copy(d->compute, l->m, d->m, bytes));
     MT_TRY(mt_compute_copy(d->compute, l->v, d->v, bytes));
     return mt_compute_wait(d->compute);
@@ -303,7 +313,13 @@ static int64_t first_unit(const mt_learner *l, int64_t b) {
     return first;
 }
 
-// the gradient of all ranks in d->grad; sums over this rank's rows in its stats
+static mt_status share_gradient(mt_learner *l) {
+    device_learner *d = own(l);
+    size_t params = (size_t)l->desc.policy->sizes.params;
+    return with_server(l) ? mt_compute_reduce(d->compute, d->grad, params, d->inbox) : mt_compute_allreduce(d->compute, d->grad, params, MT_F32);
+}
+
+// the gradient of all ranks in d->grad where the optimiser is; sums over this rank's rows in its stats
 static mt_status ask_gradient(mt_learner *l, int epoch, int64_t b) {
     device_learner *d = own(l);
     int64_t p = mt_learner_rows_number(&l->rows, epoch, b), first = first_unit(l, b);
@@ -316,7 +332,7 @@ static mt_status ask_gradient(mt_learner *l, int epoch, int64_t b) {
     mt_compute_begin(d->compute);
     mt_ppo_gradient(l->desc.policy, d->compute->kernels, &d->weights, &share, &d->space, d->grad, d->there.stats + p);
     MT_TRY(mt_compute_end(d->compute));
-    return mt_compute_allreduce(d->compute, d->grad, (size_t)l->desc.policy->sizes.params, MT_F32);
+    return share_gradient(l);
 }
 
 static mt_status ask_step(mt_learner *l, int64_t p) {
@@ -325,9 +341,20 @@ static mt_status ask_step(mt_learner *l, int64_t p) {
     mt_adam adam = {.count = l->desc.policy->sizes.params, .param = d->weights.param, .m = d->m, .v = d->v, .grad = d->grad, .beta1 = 0.9f,
         .beta2 = 0.999f, .eps = (float)l->desc.config.adam_eps, .weight_decay = (float)l->desc.config.weight_decay};
     mt_compute_begin(d->compute);
-    k->adam_clipped(&adam, (float)l->desc.config.max_grad_norm, d->there.adam, d->there.norms + p);
+    if (has_optimiser(l)) k->adam_clipped(&adam, (float)l->desc.config.max_grad_norm, d->there.adam, d->there.norms + p);
+    MT_TRY(mt_compute_end(d->compute));
+    if (with_server(l)) MT_TRY(mt_compute_broadcast(d->compute, d->weights.param, sizeof(float) * (size_t)adam.count));
+    mt_compute_begin(d->compute);
     mt_weights_pack(&d->weights, l->desc.policy, k, MT_POLICY_BOTH);
     return mt_compute_end(d->compute);
+}
+
+// what the optimiser says, once all steps are asked for
+static mt_status share_outcome(mt_learner *l) {
+    device_learner *d = own(l);
+    if (!with_server(l)) return MT_OK;
+    MT_TRY(mt_compute_broadcast(d->compute, d->there.adam, sizeof *d->there.adam));
+    return mt_compute_broadcast(d->compute, d->there.norms, sizeof *d->there.norms * (size_t)d->count);
 }
 
 static mt_status clear_stats(mt_learner *l) {
@@ -347,7 +374,7 @@ static mt_status ask_update(void *context) {
             MT_TRY(ask_gradient(l, e, b));
             MT_TRY(ask_step(l, mt_learner_rows_number(&l->rows, e, b)));
         }
-    return MT_OK;
+    return share_outcome(l);
 }
 
 // The first update shows the libraries every shape; what is then captured allocates and chooses nothing.
@@ -421,6 +448,7 @@ static mt_status run_watched(mt_learner *l, mt_learner_report *report) {
             last = mt_learner_rows_number(&l->rows, e, b) + 1;
         }
     }
+    MT_TRY(share_outcome(l));
     MT_TRY(download(l, 0, last));
     MT_TRY(mt_compute_wait(d->compute));
     for (int64_t p = 0; p < last - report->stopped_early; p++)

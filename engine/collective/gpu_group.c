@@ -39,8 +39,8 @@ static mt_status open_way(mt_gpu_group *group, mt_device *device, size_t most_by
     if (meeting.without >= 0) return mt_nccl_create(group->comm, device, &meeting, &group->nccl); // says what is wrong
     if (meeting.shared[0] < 0 && !(flags & MT_GPU_THROUGH_HOST)) return mt_nccl_create(group->comm, device, &meeting, &group->nccl);
     if (mt_comm_rank(group->comm) == 0 && meeting.shared[0] >= 0)
-        mt_log_info("ranks %d and %d share the %s: gradients go through main memory and MPI, since NCCL wants a GPU of its own for "
-                    "each rank", meeting.shared[0], meeting.shared[1], meeting.where);
+        mt_log_info("ranks %d and %d share the %s: what goes between GPUs goes through main memory and MPI, since NCCL wants a GPU of "
+                    "its own for each rank", meeting.shared[0], meeting.shared[1], meeting.where);
     return open_stage(group, most_bytes);
 }
 
@@ -107,7 +107,27 @@ static mt_status run_broadcast(mt_gpu_group *group, const stage_work *work, size
     return mt_comm_broadcast(group->comm, group->stage, bytes, work->peer);
 }
 
-// one message, with MPI; after a deadline the buffer stays with it, and so does the request
+// until MPI is done with the peer, or there is a reason not to wait any longer
+static mt_status wait_for_message(const mt_gpu_group *group, MPI_Request *request, int peer) {
+    const int64_t deadline_ns = mt_deadline_after(mt_comm_timeout_ns(group->comm));
+    for (int polls = 0, done = 0;; mt_mpi_backoff(&polls)) {
+        mt_mpi_lock();
+        mt_status status = MT_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        mt_mpi_unlock();
+        if (status != MT_OK || done) return status;
+        int lost = mt_comm_lost(group->comm);
+        if (lost >= 0)
+            status = MT_FAIL(COMM, "a message with rank %d: the process of rank %d of %d has ended; its own output says why", peer, lost,
+                mt_comm_size(group->comm));
+        else if (mt_deadline_passed(deadline_ns))
+            status = MT_FAIL(DEADLINE, "a message with rank %d: deadline passed; is that rank stopped, swapping or lost?", peer);
+        if (status == MT_OK) continue;
+        mt_mpi_mark_broken();
+        return status;
+    }
+}
+
+// one message, with MPI; after a failure the buffer stays with it, and so does the request
 static mt_status run_message(mt_gpu_group *group, const stage_work *work, size_t bytes, int send) {
     MPI_Request *request = malloc(sizeof *request);
     if (!request) return MT_FAIL(NO_MEMORY, "out of memory for a message");
@@ -115,7 +135,7 @@ static mt_status run_message(mt_gpu_group *group, const stage_work *work, size_t
     mt_status status = send ? MT_MPI(MPI_Isend(group->stage, (int)bytes, MPI_BYTE, work->peer, TAG, group->comm->all, request))
                             : MT_MPI(MPI_Irecv(group->stage, (int)bytes, MPI_BYTE, work->peer, TAG, group->comm->all, request));
     mt_mpi_unlock();
-    if (status == MT_OK) status = mt_mpi_wait(request, mt_deadline_after(mt_comm_timeout_ns(group->comm)));
+    if (status == MT_OK) status = wait_for_message(group, request, work->peer);
     if (status == MT_OK) free(request);
     else group->stage = NULL; // MPI may still write there
     return status;

@@ -76,12 +76,31 @@ static void cuda_pinned_free(const mt_compute *c, void *memory) { mt_cuda_pinned
 // ---- ranks
 
 static mt_status cuda_join(mt_compute *base, mt_comm *comm, size_t most_bytes) {
-    return mt_gpu_group_create(comm, base->device, most_bytes, 0, &own(base)->group);
+    mt_cuda_compute *c = own(base);
+    c->comm = comm;
+    return mt_gpu_group_create(comm, base->device, most_bytes, 0, &c->group);
 }
 
 static mt_status cuda_allreduce(mt_compute *base, void *data, size_t count, mt_dtype dtype) {
     mt_cuda_compute *c = own(base);
     return c->group ? mt_gpu_group_allreduce(c->group, c->cuda.stream, data, count, dtype, MT_REDUCE_SUM) : MT_OK;
+}
+
+// the first rank hears the others one after the other: it has room for one
+static mt_status cuda_reduce(mt_compute *base, float *data, size_t count, float *inbox) {
+    mt_cuda_compute *c = own(base);
+    if (!c->group) return MT_OK;
+    if (mt_comm_rank(c->comm) > 0) return mt_gpu_group_send(c->group, c->cuda.stream, data, sizeof *data * count, 0);
+    for (int r = 1; r < mt_comm_size(c->comm); r++) {
+        MT_TRY(mt_gpu_group_receive(c->group, c->cuda.stream, inbox, sizeof *data * count, r));
+        MT_TRY(mt_cuda_axpy(&c->cuda, (int64_t)count, 1.0f, inbox, data));
+    }
+    return MT_OK;
+}
+
+static mt_status cuda_broadcast(mt_compute *base, void *data, size_t bytes) {
+    mt_cuda_compute *c = own(base);
+    return c->group ? mt_gpu_group_broadcast(c->group, c->cuda.stream, data, bytes, 0) : MT_OK;
 }
 
 // ---- graphs: an mt_graph is the device's
@@ -109,6 +128,8 @@ static const mt_compute_ops cuda_ops = {
     .pinned_free = cuda_pinned_free,
     .join = cuda_join,
     .allreduce = cuda_allreduce,
+    .reduce = cuda_reduce,
+    .broadcast = cuda_broadcast,
     .capturable = cuda_capturable,
     .capture = cuda_capture,
     .launch = cuda_launch,

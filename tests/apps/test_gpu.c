@@ -179,6 +179,50 @@ Test(gpu, two_ranks_on_one_gpu_go_through_main_memory) {
     cr_expect_lt(apart("apart", "together"), 1e-4);
 }
 
+// ---- three ranks: a parameter server
+
+#define THREE "--seed 5 --verbose 1 --n-workers 6 --save-interval 0 --env CartPole-v1"
+#define THREE_SMALL " -params n_envs:12 n_steps:32 batch_size:96 n_epochs:2 learning_rate:0.001 clip_range:0.2"
+
+static void train_on(int devices, int ranks, const char *name, const char *arguments) {
+    run(&r, run_folder(), 300, "MANTA_CUDA_HOST_DEVICES=%d $MPIRUN -n %d $MANTA train --run-folder %s --device cuda -n 1152 " THREE
+        " %s" THREE_SMALL, devices, ranks, name, arguments);
+    cr_assert_eq(r.exit_code, 0, "%d ranks, %s: exit %d\n%s", ranks, arguments, r.exit_code, r.output);
+}
+
+// Gradients are added in the order of the ranks: the same bits by messages between GPUs and through main memory.
+Test(gpu, a_parameter_server_gives_what_the_all_reduce_gives, .timeout = 400) {
+    static const char *const watched[] = {"", "--target-kl 0.02"};
+    char name[64], arguments[256];
+    for (int ranks = 2; ranks <= 3; ranks++)
+        for (int w = 0; w < 2; w++) {
+            char all[64], shared[64];
+            snprintf(all, sizeof all, "all%d%d", ranks, w), snprintf(name, sizeof name, "server%d%d", ranks, w);
+            snprintf(shared, sizeof shared, "shared%d%d", ranks, w);
+            snprintf(arguments, sizeof arguments, "--rollout-device cpu %s", watched[w]);
+            train_on(3, ranks, all, arguments);
+            snprintf(arguments, sizeof arguments, "--rollout-device cpu --gradients parameter_server %s", watched[w]);
+            train_on(3, ranks, name, arguments);
+            cr_expect_null(strstr(r.output, "not captured"), "%s", r.output);
+            cr_expect_lt(apart(all, name), 1e-5, "%d ranks", ranks);
+            train_on(1, ranks, shared, arguments);
+            cr_expect(strstr(r.output, "through main memory and MPI"), "%s", r.output);
+            expect_equal_digests(name, shared);
+        }
+    // Adam's moments stand on the server alone, and a checkpoint has them
+    run(&r, run_folder(), 120, "MANTA_CUDA_HOST_DEVICES=3 $MPIRUN -n 3 $MANTA train --resume server30 -n 2304");
+    expect(0, "");
+    train_on(3, 3, "whole", "--rollout-device cpu --gradients parameter_server -n 2304");
+    expect_equal_digests("server30", "whole");
+}
+
+Test(gpu, a_parameter_server_wants_gpus) {
+    manta("train --env CartPole-v1 -n 100 --device cpu --gradients parameter_server --run-folder server");
+    expect(2, "--gradients all_reduce");
+    manta("train --env CartPole-v1 -n 100 --gradients parameter_serve");
+    expect(2, "did you mean");
+}
+
 // ---- auto
 
 Test(gpu, a_large_network_is_worth_the_gpu_by_itself) {
@@ -227,16 +271,27 @@ Test(gpu, a_kernel_that_fails_ends_the_run_with_its_state_saved) {
 }
 
 // The rank whose peer is gone says so and ends by itself, in the middle of a reduction: the job is over within seconds.
-Test(gpu, a_lost_peer_ends_the_run) {
-    pid_t group = run_start(run_folder(), "$MPIRUN -n 2 bash -c 'echo $$ >pid.$OMPI_COMM_WORLD_RANK; exec $MANTA train -n 1e9 --device cuda --run-folder lost "
-        "--log-interval 1 " COMMON SMALL "' >lost.log 2>&1");
-    run(&r, run_folder(), 60, "until [ \"$(cat lost/progress.csv 2>/dev/null | wc -l)\" -gt 4 ]; do sleep 0.05; done; kill -9 $(cat pid.1)");
+static void lose(int ranks, const char *name, const char *arguments) {
+    pid_t group = run_start(run_folder(), "MANTA_CUDA_HOST_DEVICES=3 $MPIRUN -n %d bash -c 'echo $$ >%s.$OMPI_COMM_WORLD_RANK; exec $MANTA "
+        "train -n 1e9 --device cuda --run-folder %s --log-interval 1 %s' >%s.log 2>&1", ranks, name, name, arguments, name);
+    run(&r, run_folder(), 60, "until [ \"$(cat %s/progress.csv 2>/dev/null | wc -l)\" -gt 4 ]; do sleep 0.05; done; kill -9 $(cat %s.1)", name, name);
     expect(0, "");
     int code = run_wait(group, 15);
-    run_read(run_folder(), "lost.log", r.output, sizeof r.output);
+    char log[64];
+    snprintf(log, sizeof log, "%s.log", name);
+    run_read(run_folder(), log, r.output, sizeof r.output);
     cr_expect_neq(code, 0, "%s", r.output);
     cr_expect_neq(code, 124, "it did not end:\n%s", r.output);
+}
+
+Test(gpu, a_lost_peer_ends_the_run) {
+    lose(2, "lost", COMMON SMALL);
     cr_expect(strstr(r.output, "the process of rank 1 of 2 has ended"), "who is gone is not said:\n%s", r.output);
+}
+
+Test(gpu, a_lost_worker_of_a_parameter_server_ends_the_run) {
+    lose(3, "worker", "--gradients parameter_server --rollout-device cpu " THREE THREE_SMALL);
+    cr_expect(strstr(r.output, "its own output says why"), "that one is gone is not said:\n%s", r.output);
 }
 
 #endif

@@ -1,7 +1,9 @@
-// Ranks that train together on their GPUs: this program starts itself under mpirun, two ranks a job, once for each thing to see.
+// Ranks that train together on their GPUs: this program starts itself under mpirun, two or three ranks a job, once for each thing to see.
 //   reduce   the group's own way: NCCL where each rank has a GPU, else staging; host: staging, whether or not NCCL could; shared:
 //            all ranks on one GPU
 //   killed   a rank is killed before the all-reduce that another is in; stopped: it sleeps past the deadline
+//   server   a rank is killed whose gradient a parameter server waits for, while another waits for parameters; server_shared: all ranks
+//            on one GPU, messages through main memory
 // Exit status 0, 1, or 77 with the reason where there is no GPU.
 #include "engine/collective/gpu_group.h"
 
@@ -127,6 +129,39 @@ static void captures(void) {
     mt_device_free(device, captured_data);
 }
 
+// A parameter server's round in a graph, launched twice: what the others have goes to rank 0, which has room for each, and all of it
+// comes back.
+static float *slots;
+enum { SLOT = 700 };
+static mt_status record_round(void *unused) {
+    (void)unused;
+    for (int r = 1; r < size && rank == 0; r++) MT_TRY(mt_gpu_group_receive(group, stream, slots + SLOT * r, sizeof *slots * SLOT, r));
+    if (rank > 0) MT_TRY(mt_gpu_group_send(group, stream, slots + SLOT * rank, sizeof *slots * SLOT, 0));
+    return mt_gpu_group_broadcast(group, stream, slots, sizeof *slots * (size_t)(SLOT * size), 0);
+}
+static void serves(void) {
+    mt_cuda_graph *graph = NULL;
+    float *mine = calloc((size_t)(SLOT * size), sizeof *mine);
+    for (int i = 0; i < SLOT; i++) mine[SLOT * rank + i] = value(rank, (size_t)i);
+    slots = on_gpu(mine, sizeof *mine * (size_t)(SLOT * size));
+    OK(record_round(NULL)); // connections are made by then
+    OK(mt_gpu_group_wait(group, stream));
+    if (mt_gpu_group_capturable(group)) OK(mt_cuda_graph_capture(device, stream, record_round, NULL, &graph));
+    for (int turn = 0; turn < 2; turn++) {
+        OK(mt_cuda_stream_copy(device, stream, slots, mine, sizeof *mine * (size_t)(SLOT * size)));
+        OK(graph ? mt_cuda_graph_launch(graph, stream) : record_round(NULL));
+        OK(mt_gpu_group_wait(group, stream));
+        float *all = from_gpu(slots, sizeof *all * (size_t)(SLOT * size));
+        for (int r = 0; r < size; r++)
+            for (int i = 0; i < SLOT; i++)
+                CHECK(all[SLOT * r + i] == value(r, (size_t)i), "turn %d: element %d of rank %d is %g", turn, i, r, all[SLOT * r + i]);
+        free(all);
+    }
+    mt_cuda_graph_destroy(graph);
+    free(mine);
+    mt_device_free(device, slots);
+}
+
 // two at once in both directions, where NCCL is there by itself
 static void exchanges(const mt_gpu_meeting *meeting) {
     mt_nccl *nccl;
@@ -151,8 +186,16 @@ static void exchanges(const mt_gpu_meeting *meeting) {
 
 // ---- a rank that does not come
 
-static void misses(int how) {
-    float *data = on_gpu((float[1]){1}, sizeof *data);
+static float *waited_for;
+static mt_status all_reduce(void) { return mt_gpu_group_allreduce(group, stream, waited_for, 1, MT_F32, MT_REDUCE_SUM); }
+static mt_status serve(void) {
+    slots = waited_for;
+    return record_round(NULL);
+}
+
+static void misses(int how, mt_status (*operation)(void)) {
+    float *zeros = calloc((size_t)(SLOT * size), sizeof *zeros), *data = waited_for = on_gpu(zeros, sizeof *zeros * (size_t)(SLOT * size));
+    free(zeros);
     OK(mt_gpu_group_allreduce(group, stream, data, 1, MT_F32, MT_REDUCE_SUM)); // all are there
     OK(mt_gpu_group_wait(group, stream));
     OK(mt_comm_barrier(comm));
@@ -161,15 +204,16 @@ static void misses(int how) {
         mt_sleep_ns(60 * MT_SECOND_NS);
     }
     int64_t start = mt_clock_ns();
-    mt_status status = mt_gpu_group_allreduce(group, stream, data, 1, MT_F32, MT_REDUCE_SUM);
+    mt_status status = operation();
     if (status == MT_OK) status = mt_gpu_group_wait(group, stream);
     double seconds = (double)(mt_clock_ns() - start) * 1e-9;
     CHECK(status == MT_COMM || (how != SIGKILL && status == MT_DEADLINE), "status %s", mt_status_name(status));
     CHECK(seconds < (how == SIGKILL ? 5 : 13), "noticed after %.1f s", seconds);
-    printf("noticed after %.1f s: %s\n", seconds, mt_last_error());
+    printf("rank %d noticed after %.1f s: %s\n", rank, seconds, mt_last_error());
     CHECK(mt_gpu_group_allreduce(group, stream, data, 1, MT_F32, MT_REDUCE_SUM) == MT_COMM, "a broken group says so");
     mt_gpu_group_destroy(group);
     fflush(stdout);
+    if (size > 2) mt_sleep_ns(2 * MT_SECOND_NS); // the others say so, too
     mt_mpi_abort(0);
 }
 
@@ -182,15 +226,16 @@ static int be_rank(const char *mode) {
     rank = mt_mpi_rank(), size = mt_mpi_size();
     OK(mt_comm_world(&desc, &world));
     OK(mt_comm_dup(world, strcmp(mode, "stopped") == 0 ? &hasty : &desc, &comm));
-    const int on_one = strcmp(mode, "shared") == 0, through_host = strcmp(mode, "host") == 0;
+    const int on_one = strstr(mode, "shared") != NULL, through_host = strcmp(mode, "host") == 0;
     OK(mt_device_open_for_rank(on_one ? "cuda:0" : "cuda", mt_comm_node_rank(comm), mt_comm_node_size(comm), &device));
     OK(mt_cuda_stream_open(device, &stream));
     uint64_t whole = device->memory_bytes;
     OK(mt_gpu_group_create(comm, device, 100 << 10, through_host ? MT_GPU_THROUGH_HOST : 0, &group));
     if (rank == 0) printf("%s: %s, %d rank(s) on it\n", mode, device->name, device->sharers);
     CHECK(device->memory_bytes == whole / (uint64_t)device->sharers, "a part for each");
-    if (strcmp(mode, "killed") == 0) misses(SIGKILL);
-    if (strcmp(mode, "stopped") == 0) misses(0);
+    if (strcmp(mode, "killed") == 0) misses(SIGKILL, all_reduce);
+    if (strcmp(mode, "stopped") == 0) misses(0, all_reduce);
+    if (strncmp(mode, "server", 6) == 0) misses(SIGKILL, serve);
     mt_device own = *device; // whose number of sharers is set again
     OK(mt_gpu_meet(comm, &own, &meeting));
     CHECK(meeting.without == -1 && (device->sharers == 1 || meeting.shared[0] >= 0), "who is where");
@@ -201,6 +246,7 @@ static int be_rank(const char *mode) {
     reduces_other_types();
     if (size > 1) sends();
     captures();
+    serves();
     if (size > 1) exchanges(&meeting);
     mt_gpu_group_destroy(group);
     mt_cuda_stream_close(device, stream);
@@ -218,7 +264,9 @@ static int started(const char *self, int ranks, const char *mode, const char *ex
     const char *arguments[] = {mode, NULL};
     launch_mpirun(ranks, extra, self, arguments, 120, &result);
     const int missed = extra != NULL;
-    const int good = missed ? strstr(result.output, "noticed after") != NULL : result.status == 0;
+    int noticed = 0;
+    for (const char *at = result.output; (at = strstr(at, " noticed after ")); at++) noticed++;
+    const int good = missed ? noticed == ranks - 1 : result.status == 0;
     printf("%s on %d rank(s): %s after %.1f s\n%s", mode, ranks, good ? "passed" : "FAILED", result.seconds, result.output);
     return good;
 }
@@ -232,9 +280,13 @@ int main(int argc, char **argv) {
     mt_device_close(device);
     int good = started(argv[0], 1, "reduce", NULL);
     good &= started(argv[0], 2, "reduce", NULL);
+    good &= started(argv[0], 3, "reduce", NULL);
     good &= started(argv[0], 2, "host", NULL);
+    good &= started(argv[0], 3, "host", NULL);
     good &= started(argv[0], 3, "shared", NULL);
     good &= started(argv[0], 2, "killed", "--enable-recovery");
     good &= started(argv[0], 2, "stopped", "--enable-recovery");
+    good &= started(argv[0], 3, "server", "--enable-recovery");
+    good &= started(argv[0], 3, "server_shared", "--enable-recovery");
     return good ? 0 : 1;
 }
