@@ -8,6 +8,7 @@
 #include "engine/base/thread.h"
 #include "engine/device/device_arena.h"
 #include "scheduler/actor_failure.h"
+#include "scheduler/weights_link.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,7 @@ typedef struct env_runner {
     mt_compute *compute;             // owned. Nullable
     mt_device_arena device_arena;
     mt_weights device_weights;
+    mt_comm *source;                 // owned: learner 0, whose device sends the weights, and all runners. Nullable
     mt_normaliser normaliser;        // the job's, as the last collect was given it
     // the running collect
     char *news, *segments;           // views of its results
@@ -91,6 +93,7 @@ static void destroy(void *state) {
     mt_workers_destroy(r->threads);
     mt_device_arena_fini(&r->device_arena);
     mt_compute_close(r->compute);
+    mt_comm_destroy(r->source);
     mt_arena_fini(&r->arena);
     free(r->workers);
     free(r->failure);
@@ -167,24 +170,26 @@ static void collect_in_turns(void *context, int index, int thread) {
         if (r->workers[i]) end_worker(r, i);
 }
 
-// the weights for the device, once an iteration
-static mt_status send_weights(env_runner *r) {
-    MT_TRY(mt_compute_copy(r->compute, r->device_weights.param, r->weights.param, sizeof(float) * (size_t)r->setup->policy->sizes.params));
+// The weights, once an iteration: an object's, or those that learner 0's device sends to this one. Before anything of a collect can
+// fail, since then others wait for us.
+static mt_status take_weights(env_runner *r, const manta_value *parameters) {
+    size_t bytes = sizeof(float) * (size_t)r->setup->policy->sizes.params;
+    memcpy(r->weights.param, parameters->data, parameters->bytes);
+    if (!r->compute) {
+        mt_weights_pack(&r->weights, r->setup->policy, r->setup->kernels, MT_POLICY_BOTH);
+        return MT_OK;
+    }
+    MT_TRY(r->source ? mt_compute_broadcast(r->compute, r->device_weights.param, bytes)
+                     : mt_compute_copy(r->compute, r->device_weights.param, r->weights.param, bytes));
     mt_compute_begin(r->compute);
     mt_weights_pack(&r->device_weights, r->setup->policy, r->compute->kernels, MT_POLICY_BOTH);
     MT_TRY(mt_compute_end(r->compute));
     return mt_compute_wait(r->compute);
 }
 
-static mt_status run_workers(env_runner *r) {
-    if (!r->compute) {
-        mt_weights_pack(&r->weights, r->setup->policy, r->setup->kernels, MT_POLICY_BOTH);
-        mt_workers_run(r->threads, collect_worker, r, r->count);
-        return MT_OK;
-    }
-    MT_TRY(send_weights(r));
-    mt_workers_run(r->threads, collect_in_turns, r, mt_workers_count(r->threads));
-    return MT_OK;
+static void run_workers(env_runner *r) {
+    if (r->compute) mt_workers_run(r->threads, collect_in_turns, r, mt_workers_count(r->threads));
+    else mt_workers_run(r->threads, collect_worker, r, r->count);
 }
 
 static int collect(manta_context *c) {
@@ -192,14 +197,14 @@ static int collect(manta_context *c) {
     manta_value parameters = manta_argument(c, 0), moments = manta_argument(c, 1);
     int64_t began = mt_clock_ns(), news_bytes = (int64_t)r->news_bytes * r->count;
     int64_t segment_bytes = mt_rank_setup_segments_bytes(r->setup, r->number);
+    mt_status status = take_weights(r, &parameters);
+    if (status != MT_OK) return fail(c, status);
     r->news = manta_result(c, 0, MANTA_TYPE_BYTES, 1, &news_bytes);
     r->segments = manta_result(c, 1, MANTA_TYPE_BYTES, 1, &segment_bytes);
     if (!r->news || !r->segments) return manta_error(c).code;
-    memcpy(r->weights.param, parameters.data, parameters.bytes);
     mt_normaliser_load(&r->normaliser, moments.data);
     mt_normaliser_publish(&r->normaliser);
-    mt_status status = run_workers(r);
-    if (status != MT_OK) return fail(c, status);
+    run_workers(r);
     for (int i = 0; i < r->count; i++) {
         mt_worker_news *news = news_of(r, i);
         int w = r->first + i, first = mt_layout_first_env(&r->setup->layout, w);
@@ -210,6 +215,13 @@ static int collect(manta_context *c) {
         news->seconds = 1e-9 * (double)(mt_clock_ns() - began);
     }
     return MANTA_OK;
+}
+
+static int link_learner(manta_context *c) {
+    env_runner *r = manta_state(c);
+    manta_value ranks = manta_argument(c, 0);
+    mt_status status = mt_weights_link_open(r->setup, ranks.data, (int)ranks.shape[0], r->compute, &r->source);
+    return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 
 // ---- state
@@ -270,6 +282,7 @@ static int load(manta_context *c) {
 }
 
 static const manta_method methods[] = {
+    {"link", link_learner, "u32[n] ->"},
     {"collect", collect, "f32[n], f64[m] -> bytes[...], bytes[...]"},
     {"save", save, "-> bytes[...]"},
     {"load", load, "bytes[...] -> i64"},

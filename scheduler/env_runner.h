@@ -1,6 +1,8 @@
 // The environment runner: an actor that rolls out its share of the logical workers. Its methods:
 //
 //     collect   f32[n] parameters, f64[m] normaliser → bytes news (mt_worker_news and moments, one a worker), bytes segments
+//     link      u32[1+R] ranks of learner 0 and of all runners, all of which are called at the same time: from now on a collect gets no
+//               parameters, and receives learner 0's (weights_link.h)
 //     save      → bytes: state of its workers, a u64 length and the blob of each
 //     load      bytes → i64: 1 when every environment continues exactly
 //

@@ -71,6 +71,9 @@ mt_status mt_learner_update(mt_learner *learner, const mt_segment *const *segmen
 
 const mt_weights *mt_learner_weights(const mt_learner *learner);   // valid for reading between updates
 
+// The parameters (params) in the memory of the device that it computes on; NULL on the CPU. Valid for reading between updates.
+float *mt_learner_device_param(const mt_learner *learner);
+
 // The optimiser's state, for checkpoints: parameters and both moments (policy->sizes.params each), and its step count. Reading:
 // pull, then get. Setting: fill the views, then set.
 typedef struct mt_learner_state {

@@ -7,6 +7,7 @@
 #include "scheduler/actor_failure.h"
 #include "scheduler/agree.h"
 #include "scheduler/pair.h"
+#include "scheduler/weights_link.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@ typedef struct learner_actor {
     mt_workers *threads;             // owned
     mt_compute *compute;             // owned; NULL: it learns on the CPU
     mt_learner *learner;             // owned
+    mt_compute *publisher;           // owned: what sends weights to the runners' devices. Nullable
+    mt_comm *audience;               // owned: itself and the runners, behind publisher
     int *ranks;                      // owned (L): of all learners
     int *worker_envs;                // owned (W)
     mt_learner_reads reads;          // the workers whose segments it reads
@@ -25,6 +28,8 @@ typedef struct learner_actor {
     const mt_segment **pointers;     // owned: to them, or NULL
     manta_value *objects;            // owned (R)
 } learner_actor;
+
+enum { PUBLISHER_SCRATCH = 256 };   // it runs no kernels
 
 static int fail(manta_context *c, mt_status status) { return mt_actor_fail(c, status, mt_last_error()); }
 
@@ -46,6 +51,8 @@ static int create(manta_context *c) {
 
 static void destroy(void *state) {
     learner_actor *l = state;
+    mt_compute_close(l->publisher);
+    mt_comm_destroy(l->audience);
     mt_learner_destroy(l->learner);
     mt_compute_close(l->compute);
     mt_workers_destroy(l->threads);
@@ -89,6 +96,33 @@ static int connect(manta_context *c) {
     if (status != MT_OK) return fail(c, status);
     const int64_t reads[] = {l->reads.first, l->reads.count};
     return manta_return(c, manta_vector(MANTA_TYPE_I64, 2, reads));
+}
+
+// ---- weights to the runners' devices
+
+static mt_status open_publisher(learner_actor *l, const uint32_t *ranks, int count) {
+    const mt_rank_setup *s = l->setup;
+    MT_TRY(mt_compute_open(&(mt_compute_desc){.device = mt_devices_learn(&s->devices), .cpu = s->kernels, .scratch_bytes = PUBLISHER_SCRATCH},
+        &l->publisher));
+    return mt_weights_link_open(s, ranks, count, l->publisher, &l->audience);
+}
+
+static int link_runners(manta_context *c) {
+    learner_actor *l = manta_state(c);
+    manta_value ranks = manta_argument(c, 0);
+    mt_status status = open_publisher(l, ranks.data, (int)ranks.shape[0]);
+    return status == MT_OK ? MANTA_OK : fail(c, status);
+}
+
+static mt_status send_weights(learner_actor *l) {
+    size_t bytes = sizeof(float) * (size_t)l->setup->policy->sizes.params;
+    MT_TRY(mt_compute_broadcast(l->publisher, mt_learner_device_param(l->learner), bytes));
+    return mt_compute_wait(l->publisher);   // the next update writes there
+}
+
+static int publish(manta_context *c) {
+    mt_status status = send_weights(manta_state(c));
+    return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 
 // ---- updating
@@ -178,6 +212,8 @@ static int load(manta_context *c) {
 static const manta_method methods[] = {
     {"connect", connect, "u32[n] -> i64[2]"},
     {"update", update, "i64, f64, any, ... -> bytes[...], f32[?]"},
+    {"link", link_runners, "u32[n] ->"},
+    {"publish", publish, "->"},
     {"weights", weights, "-> f32[n]"},
     {"save", save, "-> f32[n], f32[n], f32[n], i64"},
     {"load", load, "f32[n], f32[n], f32[n], i64"},

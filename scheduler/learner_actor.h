@@ -5,6 +5,8 @@
 //     update    i64 iteration, f64 remaining, then either the segments of those workers' runners as values, and behind them anything
 //               else that has to be there first; or ref[R], the segments of all runners
 //               → bytes (mt_learner_news), f32[?] parameters (of learner 0; of the others none)
+//     link      u32[1+R] its own rank and the runners': from now on `publish` sends their GPUs the weights (weights_link.h); learner 0's
+//     publish   → while the runners collect
 //     weights   → f32[n] parameters
 //     save      → f32[n] parameters, f32[n] and f32[n] moments of Adam, i64 steps of Adam
 //     load      the same four →

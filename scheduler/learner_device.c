@@ -217,6 +217,8 @@ static mt_status pull(mt_learner *l) {
     return mt_compute_wait(d->compute);
 }
 
+static float *param(const mt_learner *l) { return own(l)->weights.param; }
+
 static mt_status build(mt_learner *l) {
     device_learner *d = own(l);
     // who else computes on this device is known before its memory is shared out
@@ -494,4 +496,5 @@ const mt_learner_engine mt_learner_on_device = {
     .run = run,
     .pull = pull,
     .push = push,
+    .param = param,
 };

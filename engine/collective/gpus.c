@@ -48,9 +48,9 @@ mt_status mt_gpu_meet(mt_comm *comm, mt_device *device, mt_gpu_meeting *out) {
                 snprintf(out->where, sizeof out->where, "%s at %s of %s", all[a].name, all[a].place, all[a].host);
             }
     }
-    if (sharers > 1) {
+    if (sharers > device->sharers) { // more than were met before
+        device->memory_bytes = device->memory_bytes * (uint64_t)device->sharers / (uint64_t)sharers;
         device->sharers = sharers;
-        device->memory_bytes /= (uint64_t)sharers;
     }
     free(all);
     return status;

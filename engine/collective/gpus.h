@@ -12,7 +12,7 @@ typedef struct mt_gpu_meeting {
 } mt_gpu_meeting;
 
 // Collective over comm. device: this rank's, of any kind; the number of ranks that compute on it, and this process's part of its
-// memory, are set in it, so call it once for a device.
+// memory, are set in it: of several meetings by that where most were met.
 mt_status mt_gpu_meet(mt_comm *comm, mt_device *device, mt_gpu_meeting *out);
 
 #endif

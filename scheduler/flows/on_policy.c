@@ -2,9 +2,11 @@
 #include "scheduler/flows/on_policy.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/log.h"
 #include "scheduler/actor_failure.h"
 #include "scheduler/env_runner.h"
 #include "scheduler/learner_actor.h"
+#include "scheduler/weights_link.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -27,6 +29,8 @@ struct mt_on_policy {
     manta_ref *waiting;               // owned (L or R, whichever is more): what hear_all waits for
     int *waiting_for;                 // owned, likewise: whose they are
     bool *ready;                      // owned, likewise
+    int linked;                       // weights go from learner 0's GPU to those of the runners (weights_link.h)
+    manta_ref published;              // that they do, in the running iteration
     manta_ref parameters;             // held: an object of the newest
     mt_arena arena;
     mt_weights weights;               // the same, for evaluation here
@@ -83,8 +87,9 @@ static void read_news(mt_on_policy *f, int worker, const mt_worker_news *news, m
 static void call_runners(mt_on_policy *f) {
     int doubles = mt_normaliser_doubles(&f->normaliser);
     mt_normaliser_store(&f->normaliser, f->moments);
+    if (f->linked) f->published = manta_tell(f->c, f->learners[0], "publish");
     for (int r = 0; r < f->layout.runners; r++) {
-        const manta_arg args[] = {manta_from(f->parameters), manta_vector(MANTA_TYPE_F64, doubles, f->moments)};
+        const manta_arg args[] = {f->linked ? manta_vector(MANTA_TYPE_F32, 0, NULL) : manta_from(f->parameters), manta_vector(MANTA_TYPE_F64, doubles, f->moments)};
         manta_ref results[2];
         manta_invoke(f->c, f->runners[r], "collect", args, 2, results);
         f->news[r] = results[0], f->segments[r] = results[1];
@@ -197,6 +202,7 @@ static mt_status hear_update(mt_on_policy *f, int l, void *context) {
 static mt_status hear_learners(mt_on_policy *f, mt_on_policy_report *report) {
     MT_TRY(hear_all(f, &(hearing){.refs = f->updated, .step = 2, .count = f->layout.learners, .hear = hear_update, .failed = learner_failed,
         .context = report}));
+    if (f->linked && manta_get(f->c, f->published, NULL) != MANTA_OK) return learner_failed(f, 0);
     return take_parameters(f, f->updated[1]);
 }
 
@@ -213,6 +219,7 @@ mt_status mt_on_policy_iterate(mt_on_policy *f, double remaining, mt_on_policy_r
     if (arguments_fit(f)) MT_TRY(hear_runners(f, report));
     MT_TRY(hear_learners(f, report));
 
+    if (f->linked) manta_release(f->c, f->published);
     for (int r = 0; r < f->layout.runners; r++) manta_release(f->c, f->news[r]), manta_release(f->c, f->segments[r]);
     report->iteration = ++f->iteration;
     report->steps = f->steps += mt_on_policy_steps_per_iteration(f);
@@ -332,6 +339,39 @@ static mt_status connect_learners(mt_on_policy *f) {
     return take_parameters(f, manta_tell(f->c, f->learners[0], "weights"));
 }
 
+static mt_status hear_linked(mt_on_policy *f, int r, void *context) {
+    (void)context;
+    int code = manta_get(f->c, f->news[r], NULL);
+    manta_release(f->c, f->news[r]);
+    return code == MANTA_OK ? MT_OK : runner_failed(f, r);
+}
+
+// Learner 0 and the runners meet, where weights can go from GPU to GPU.
+static mt_status link_weights(mt_on_policy *f) {
+    const mt_devices *d = &f->setup->devices;
+    int runners = f->layout.runners;
+    f->linked = mt_weights_link_wanted(f->setup, f->learner_rank[0], f->runner_rank, runners);
+    if (!f->linked) {
+        if (mt_devices_learn(d) && mt_devices_act(d) && f->layout.ranks > 1)
+            mt_log_info("weights go to environment runners through main memory, since one shares a rank with learner 0 or another: "
+                "num_learners and num_env_runners that add up to the %d ranks set them apart", f->layout.ranks);
+        return MT_OK;
+    }
+    uint32_t *ranks = malloc(sizeof *ranks * (size_t)(1 + runners));
+    if (!ranks) return MT_FAIL(NO_MEMORY, "cannot allocate a list of %d ranks", 1 + runners);
+    ranks[0] = (uint32_t)f->learner_rank[0];
+    for (int r = 0; r < runners; r++) ranks[1 + r] = (uint32_t)f->runner_rank[r];
+    manta_arg all = manta_vector(MANTA_TYPE_U32, 1 + runners, ranks);
+    manta_ref learner = manta_tell(f->c, f->learners[0], "link", all);
+    for (int r = 0; r < runners; r++) f->news[r] = manta_tell(f->c, f->runners[r], "link", all);
+    free(ranks);
+    mt_status status = hear_all(f, &(hearing){.refs = f->news, .step = 1, .count = runners, .hear = hear_linked, .failed = runner_failed});
+    if (status == MT_OK && manta_get(f->c, learner, NULL) != MANTA_OK) status = learner_failed(f, 0);
+    manta_release(f->c, learner);
+    if (status == MT_OK) mt_log_info("weights go from learner 0's GPU to those of %d environment runner%s", runners, runners > 1 ? "s" : "");
+    return status;
+}
+
 static mt_status build(mt_on_policy *f) {
     size_t runners = (size_t)f->layout.runners, learners = (size_t)f->layout.learners;
     f->runners = calloc(runners, sizeof *f->runners), f->learners = calloc(learners, sizeof *f->learners);
@@ -352,7 +392,8 @@ static mt_status build(mt_on_policy *f) {
     mt_normaliser_reset(&f->normaliser);
     MT_TRY(place(f));
     MT_TRY(create_actors(f));
-    return connect_learners(f);
+    MT_TRY(connect_learners(f));
+    return link_weights(f);
 }
 
 mt_status mt_on_policy_create(manta_context *context, const mt_rank_setup *setup, mt_on_policy **out) {

@@ -179,7 +179,7 @@ Test(gpu, two_ranks_on_one_gpu_go_through_main_memory) {
     cr_expect_lt(apart("apart", "together"), 1e-4);
 }
 
-// ---- three ranks: a parameter server
+// ---- three ranks: a parameter server, and runners apart from learners
 
 #define THREE "--seed 5 --verbose 1 --n-workers 6 --save-interval 0 --env CartPole-v1"
 #define THREE_SMALL " -params n_envs:12 n_steps:32 batch_size:96 n_epochs:2 learning_rate:0.001 clip_range:0.2"
@@ -221,6 +221,26 @@ Test(gpu, a_parameter_server_wants_gpus) {
     expect(2, "--gradients all_reduce");
     manta("train --env CartPole-v1 -n 100 --gradients parameter_serve");
     expect(2, "did you mean");
+}
+
+Test(gpu, weights_go_from_gpu_to_gpu_where_runners_stand_apart, .timeout = 400) {
+    const char *apart_from = "--rollout-device cuda --num-learners 1 --num-env-runners 2";
+    train_on(3, 1, "one", "--rollout-device cuda");
+    cr_expect_null(strstr(r.output, "weights go"), "%s", r.output);
+    train_on(3, 3, "linked", apart_from);
+    expect(0, "weights go from learner 0's GPU to those of 2 environment runners");
+    cr_expect_null(strstr(r.output, "main memory"), "%s", r.output);
+    expect_equal_digests("one", "linked");
+    train_on(1, 3, "staged", apart_from);
+    expect(0, "through main memory and MPI");
+    expect_equal_digests("one", "staged");
+    train_on(3, 3, "together", "--rollout-device cuda");
+    expect(0, "weights go to environment runners through main memory");
+    // a resumed learner publishes what it has loaded
+    run(&r, run_folder(), 120, "MANTA_CUDA_HOST_DEVICES=3 $MPIRUN -n 3 $MANTA train --resume linked -n 2304");
+    expect(0, "weights go from learner 0's GPU");
+    train_on(3, 1, "longer", "--rollout-device cuda -n 2304");
+    expect_equal_digests("linked", "longer");
 }
 
 // ---- auto
@@ -292,6 +312,12 @@ Test(gpu, a_lost_peer_ends_the_run) {
 Test(gpu, a_lost_worker_of_a_parameter_server_ends_the_run) {
     lose(3, "worker", "--gradients parameter_server --rollout-device cpu " THREE THREE_SMALL);
     cr_expect(strstr(r.output, "its own output says why"), "that one is gone is not said:\n%s", r.output);
+}
+
+Test(gpu, a_lost_runner_ends_the_run) {
+    lose(3, "runner", "--rollout-device cuda --num-learners 1 --num-env-runners 2 " THREE THREE_SMALL);
+    // between updates a runner misses it in the broadcast, in an update learner 0 its segments
+    cr_expect(strstr(r.output, "manta: environment runner ") || strstr(r.output, "was on rank 1"), "that one is gone is not said:\n%s", r.output);
 }
 
 #endif
