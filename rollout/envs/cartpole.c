@@ -1,16 +1,10 @@
-// CartPole-v1: see cartpole_step.h. Compiled once per instruction set.
+// CartPole-v1: see kernels/classic/cartpole.h. Compiled once per instruction set.
 #include "rollout/envs/builtin.h"
-#include "rollout/envs/cartpole_step.h"
+#include "rollout/envs/cartpole_view.h"
 
 enum { OBS = 4 };
 
-CLASSIC_INLINE classic_lanes physics(manta_env *env, uint32_t row, const void *action, float *obs, float *reward) {
-    return cartpole_step(env, row, action, obs, reward, 1);
-}
-
-static void observe(const manta_env *env, uint32_t row, float *obs) {
-    for (int k = 0; k < OBS; k++) obs[k] = (float)env->state[k][row];
-}
+CLASSIC_RULES(cartpole, CARTPOLE_STATES, OBS, 0)
 
 static const float high[OBS] = {CARTPOLE_X_BOUND, INFINITY, CARTPOLE_THETA_BOUND, INFINITY};
 static const float low[OBS] = {-CARTPOLE_X_BOUND, -INFINITY, -CARTPOLE_THETA_BOUND, -INFINITY};
@@ -19,12 +13,13 @@ static const manta_space action_space = CLASSIC_CHOICES(2);
 
 static const classic_kind kind = {
     .desc = &MT_ISA_NAME(mt_env_cartpole),
-    .state_count = CARTPOLE_STATE,
+    .id = MT_CLASSIC_CARTPOLE,
+    .state_count = CARTPOLE_STATES,
     .obs_count = OBS,
     .observation_space = &observation_space,
     .action_space = &action_space,
-    .param = {[SUTTON_BARTO_REWARD] = {"sutton_barto_reward", 0, 1}},
-    .begin = cartpole_begin,
+    .param = {[CARTPOLE_SUTTON_BARTO_REWARD] = {"sutton_barto_reward", 0, 1}},
+    .begin = begin,
     .observe = observe,
     .draw = cartpole_draw,
 };

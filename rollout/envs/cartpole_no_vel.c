@@ -1,18 +1,11 @@
 // CartPoleNoVel-v1: CartPole-v1 of which x and θ alone are observed, as sb3-contrib names it for its recurrent PPO (POPGym:
 // PositionOnlyCartPole). The velocities have to be remembered. Compiled once per instruction set.
 #include "rollout/envs/builtin.h"
-#include "rollout/envs/cartpole_step.h"
+#include "rollout/envs/cartpole_view.h"
 
 enum { OBS = 2 };
 
-CLASSIC_INLINE classic_lanes physics(manta_env *env, uint32_t row, const void *action, float *obs, float *reward) {
-    return cartpole_step(env, row, action, obs, reward, 0);
-}
-
-static void observe(const manta_env *env, uint32_t row, float *obs) {
-    obs[0] = (float)env->state[X][row];
-    obs[1] = (float)env->state[THETA][row];
-}
+CLASSIC_RULES(cartpole_no_vel, CARTPOLE_STATES, OBS, 0)
 
 static const float high[OBS] = {CARTPOLE_X_BOUND, CARTPOLE_THETA_BOUND};
 static const float low[OBS] = {-CARTPOLE_X_BOUND, -CARTPOLE_THETA_BOUND};
@@ -21,12 +14,13 @@ static const manta_space action_space = CLASSIC_CHOICES(2);
 
 static const classic_kind kind = {
     .desc = &MT_ISA_NAME(mt_env_cartpole_no_vel),
-    .state_count = CARTPOLE_STATE,
+    .id = MT_CLASSIC_CARTPOLE_NO_VEL,
+    .state_count = CARTPOLE_STATES,
     .obs_count = OBS,
     .observation_space = &observation_space,
     .action_space = &action_space,
-    .param = {[SUTTON_BARTO_REWARD] = {"sutton_barto_reward", 0, 1}},
-    .begin = cartpole_begin,
+    .param = {[CARTPOLE_SUTTON_BARTO_REWARD] = {"sutton_barto_reward", 0, 1}},
+    .begin = begin,
     .observe = observe,
     .draw = cartpole_draw,
 };

@@ -1,5 +1,6 @@
 // What the environments of classic control share: storage by structure of arrays, options, seeding, episode and step
-// counters, automatic reset, snapshots and state access. An environment's file adds its physics; classic_step.h the loop.
+// counters, automatic reset, snapshots and state access. An environment's file adds its physics, which stands in kernels/classic;
+// classic_step.h the loop.
 //
 // State arrays are padded to CLASSIC_PAD rows. Padding rows are stepped like the others (their outputs are dropped) and go
 // back to zeros when an episode of theirs ends.
@@ -9,9 +10,10 @@
 #ifndef MANTA_ROLLOUT_ENVS_CLASSIC_H
 #define MANTA_ROLLOUT_ENVS_CLASSIC_H
 
+#include "kernels/classic/classic.h"
 #include "rollout/manta_env.h"
 
-enum { CLASSIC_STATE_MAX = 4, CLASSIC_OBS_MAX = 6, CLASSIC_PARAM_MAX = 2, CLASSIC_PAD = 8 /* the widest vector, in doubles */ };
+enum { CLASSIC_PAD = 8 /* the widest vector, in doubles */ };
 
 typedef struct classic_kind classic_kind;
 struct mt_canvas;
@@ -29,6 +31,7 @@ struct manta_env {
 
 struct classic_kind {
     const manta_env_desc *desc;
+    mt_classic_kind id;
     uint32_t state_count, obs_count;
     const manta_space *observation_space, *action_space;
     struct classic_param {
@@ -44,6 +47,8 @@ struct classic_kind {
     // Recomputes env->cache[row] after the state was set from outside. Nullable.
     void (*refresh)(manta_env *env, uint32_t row);
     void (*draw)(const manta_env *env, uint32_t row, struct mt_canvas *canvas);
+    // Why these environments, with their options, are not stepped by the kernel classic_step; NULL: they are. Nullable.
+    const char *(*no_kernel)(const manta_env *env);
 };
 
 int classic_create(const classic_kind *kind, const manta_env_config *config, manta_env **out, char *error);

@@ -2,8 +2,8 @@
 #ifndef MANTA_ROLLOUT_ENVS_CLASSIC_STEP_H
 #define MANTA_ROLLOUT_ENVS_CLASSIC_STEP_H
 
+#include "kernels/classic/rows.h"
 #include "rollout/envs/classic.h"
-#include "rollout/envs/vec.h"
 
 // What physics makes of VD rows from `row` on. `action` points at VD actions; obs is (VD, obs_count), reward (VD).
 // Reads and writes the state arrays. Lanes set in *bad had an action outside the space.
@@ -13,6 +13,22 @@ typedef struct classic_lanes {
 typedef classic_lanes (*classic_physics)(manta_env *env, uint32_t row, const void *action, float *obs, float *reward);
 
 #define CLASSIC_INLINE static inline __attribute__((always_inline))
+
+// Physics by a move of kernels/classic, inlined. `cached`, a constant: the kind has a cache.
+CLASSIC_INLINE classic_lanes classic_moved(manta_env *env, uint32_t row, const void *action, float *obs, float *reward,
+    uint32_t state_count, uint32_t obs_count, int cached, void (*move)(const double *param, classic_rows *r)) {
+    uint32_t rest = env->num_envs - row;
+    classic_rows r = {.steps = vl_load(env->steps + row), .choice = vl_of_int32(vw_load(action)), .push = vd_from(vs_load(action)),
+        .lanes = rest < VD ? (int)rest : VD};
+    for (uint32_t k = 0; k < state_count; k++) r.state[k] = vd_load(env->state[k] + row);
+    if (cached) r.cache = vd_load(env->cache + row);
+    move(env->param, &r);
+    for (uint32_t k = 0; k < state_count; k++) vd_store(env->state[k] + row, r.state[k]);
+    if (cached) vd_store(env->cache + row, r.cache);
+    vs_store_rows(obs, r.obs, (int)obs_count);
+    vs_store(reward, r.reward);
+    return (classic_lanes){.terminated = r.terminated, .bad = r.bad};
+}
 
 // What a step returns of up to 64 rows: bit i = row i of them.
 typedef struct classic_ends {
@@ -89,6 +105,25 @@ CLASSIC_INLINE int classic_step(manta_env *env, const manta_env_batch *batch, ch
 }
 
 // ---- what a file ends in. The functions differ in what they call, and being of one file each lets physics be inlined.
+
+#define CLASSIC_BEGIN(name, state_count)                                                                               \
+    static void begin(manta_env *env, uint32_t row, const double unit[4]) {                                            \
+        double state[state_count];                                                                                     \
+        name##_begin(unit, state);                                                                                     \
+        for (int k = 0; k < state_count; k++) env->state[k][row] = state[k];                                           \
+    }
+
+// physics, begin and observe out of NAME_move, NAME_begin and NAME_observe
+#define CLASSIC_RULES(name, state_count, obs_count, cached)                                                            \
+    CLASSIC_INLINE classic_lanes physics(manta_env *env, uint32_t row, const void *action, float *obs, float *reward) { \
+        return classic_moved(env, row, action, obs, reward, state_count, obs_count, cached, name##_move);              \
+    }                                                                                                                  \
+    CLASSIC_BEGIN(name, state_count)                                                                                   \
+    static void observe(const manta_env *env, uint32_t row, float *obs) {                                              \
+        double state[state_count];                                                                                     \
+        for (int k = 0; k < state_count; k++) state[k] = env->state[k][row];                                           \
+        name##_observe(state, obs);                                                                                    \
+    }
 
 #define CLASSIC_CREATE(kind)                                                                                           \
     static int create(const manta_env_config *config, manta_env **out, char *error) {                                  \

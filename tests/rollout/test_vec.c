@@ -1,6 +1,6 @@
 // The vector sine and cosine against the C library. The widest set is tested through the environments (test_builtin.c:
 // every set gives the same bits).
-#include "rollout/envs/vec.h"
+#include "kernels/classic/vec.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
