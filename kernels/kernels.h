@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 #include "engine/base/status.h"
+#include "kernels/classic/classic.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -386,6 +387,11 @@ typedef struct mt_kernels {
     void (*philox_words)(uint64_t seed, uint64_t stream_first, const uint64_t *step, int64_t rows, int width, uint32_t *out);
     // count standard normals from count words (count even): pairs by Box–Muller
     void (*normals)(int64_t count, const uint32_t *words, float *out);
+
+    // ---- environments of classic control, as they stand in kernels/classic: one step, with the bits that rollout/envs' have
+    void (*classic_step)(const mt_classic_step *s);
+    // rows[*time] = row, of `bytes` (a multiple of 4); then *time and *step go on by one
+    void (*append_row)(int64_t bytes, const void *row, void *rows, int64_t *time, uint64_t *step);
 
     // ---- for code beside the table (plugins): where its arrays lie, and what its operations are queued on
     int on_cuda;               // 1: in the memory of an NVIDIA GPU

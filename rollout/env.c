@@ -10,6 +10,7 @@
 
 #include "engine/base/text.h"
 #include "kernels/kernels.h"
+#include "rollout/envs/builtin.h"
 
 struct mt_env {
     const manta_env_desc *desc;       // borrowed
@@ -379,5 +380,14 @@ mt_status mt_env_render(const mt_env *env, uint32_t index, char *out, size_t byt
         return MT_FAIL(INVALID_ARGUMENT, "environment %s: no environment %u among %u", env->desc->id, index, env->count);
     env->render->text(env->raw, index, out, bytes);
     out[bytes - 1] = 0;
+    return MT_OK;
+}
+
+mt_status mt_env_classic(const mt_env *env, mt_classic *out) {
+    char why[MANTA_ERROR_BYTES] = "only those of classic control are";
+    const mt_env_classic_form *form = extension(env->desc, MT_EXT_CLASSIC, sizeof *form);
+    if (!form || form->describe(env->raw, out, why) != 0)
+        return MT_FAIL(UNSUPPORTED, "environments %s are not stepped on a device: %s", env->desc->id, why);
+    if (env->action.kind == MANTA_SPACE_BOX) out->low = env->action.low[0], out->high = env->action.high[0];
     return MT_OK;
 }

@@ -17,6 +17,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/base/status.h"
+#include "kernels/classic/classic.h"
 #include "rollout/manta_env.h"
 #include "rollout/space.h"
 
@@ -80,6 +81,10 @@ mt_status mt_env_snapshot_load(mt_env *env, const void *in, size_t bytes);      
 
 // A text picture of environment `index`, zero-terminated UTF-8. MT_UNSUPPORTED when it has none.
 mt_status mt_env_render(const mt_env *env, uint32_t index, char *out, size_t bytes);
+
+// How the kernel classic_step goes on from snapshots of these environments, to the bit as they themselves. MT_UNSUPPORTED says why it
+// does not: it knows those of classic control alone.
+mt_status mt_env_classic(const mt_env *env, mt_classic *out);
 
 #ifdef __cplusplus
 }

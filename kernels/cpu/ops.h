@@ -21,7 +21,8 @@
     X(sum) X(sum_squares) X(mean_var) X(count_nonfinite) X(axpy)                                                       \
     X(gather_rows) X(sequence_rows) X(zero)                                                                            \
     X(running_update) X(normalise)                                                                                     \
-    X(philox_streams) X(philox_counters) X(philox_words) X(normals)
+    X(philox_streams) X(philox_counters) X(philox_words) X(normals)                                                    \
+    X(classic_step) X(append_row)
 
 // each function has exactly the type of its slot in mt_kernels
 #define MT_X(op) extern __typeof__(*((mt_kernels *)0)->op) MT_ISA_NAME(mt_##op);

@@ -112,6 +112,9 @@ mt_status mt_cuda_gather_rows(const mt_cuda *c, int64_t rows, int64_t row_bytes,
     void *dst);
 mt_status mt_cuda_sequence_rows(const mt_cuda *c, int64_t steps, int64_t envs, int64_t count, const int32_t *env, int32_t *row);
 
+// (append_row.cu) time and step in device memory
+mt_status mt_cuda_append_row(const mt_cuda *c, int64_t bytes, const void *row, void *rows, int64_t *time, uint64_t *step);
+
 // y (+)= x turned within each row (turn.cu). Not in place
 mt_status mt_cuda_turn(const mt_cuda *c, int64_t rows, int64_t m, int64_t n, const float *x, float *y, int accumulate);
 // (copy_columns.cu)
@@ -146,6 +149,9 @@ mt_status mt_cuda_philox_counters(const mt_cuda *c, uint64_t seed, uint64_t stre
 mt_status mt_cuda_philox_words(const mt_cuda *c, uint64_t seed, uint64_t stream_first, const uint64_t *step /* device memory */,
     int64_t rows, int width, uint32_t *out);
 mt_status mt_cuda_normals(const mt_cuda *c, int64_t count, const uint32_t *words, float *out);
+
+// ---- environments of classic control (classic.cu)
+mt_status mt_cuda_classic_step(const mt_cuda *c, const mt_classic_step *s);
 
 // ---- dense layers (dense.c): the vendor's matrix products, with what it needs to know about each shape kept.
 // weight_t is not read: there is nothing to pack.

@@ -7,25 +7,11 @@
 // its own two words: deterministic, and the bits of the CPU's. Bytes moved: 16 written a block; normals 8 read and 8
 // written a pair.
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/philox.cuh"
 #include "kernels/cuda/vmath.cuh"
 
 namespace {
 using namespace mt;
-
-__device__ __forceinline__ pack<uint32_t, 4> block_of(uint64_t seed, uint64_t stream, uint64_t counter) {
-    uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32), c2 = (uint32_t)stream,
-             c3 = (uint32_t)(stream >> 32);
-    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-#pragma unroll
-    for (int round = 0; round < 10; round++, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)p1;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)p0;
-    }
-    return {c0, c1, c2, c3};
-}
 
 constexpr int threads = 256;
 // block i of (seed, stream + i·stream_step, counter + i·counter_step)
@@ -34,7 +20,7 @@ __global__ void __launch_bounds__(threads) philox_kernel(uint64_t seed, uint64_t
     uint64_t counter, uint64_t counter_step, int64_t blocks, uint32_t *out) {
     int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x;
     if (i >= blocks) return;
-    auto words = block_of(seed, stream + (uint64_t)i * stream_step, counter + (uint64_t)i * counter_step);
+    auto words = philox_block(seed, stream + (uint64_t)i * stream_step, counter + (uint64_t)i * counter_step);
     if constexpr (Aligned)
         store<4>(out + 4 * i, words);
     else
@@ -55,7 +41,7 @@ __global__ void __launch_bounds__(threads) words_kernel(uint64_t seed, uint64_t 
     if (i >= rows * blocks) return;
     int64_t row = i / blocks;
     int block = (int)(i - row * blocks);
-    auto words = block_of(seed, stream_first + (uint64_t)row, *step * (uint64_t)blocks + (uint64_t)block);
+    auto words = philox_block(seed, stream_first + (uint64_t)row, *step * (uint64_t)blocks + (uint64_t)block);
 #pragma unroll
     for (int k = 0; k < 4; k++)
         if (4 * block + k < width) out[row * width + 4 * block + k] = words.at[k];

@@ -216,6 +216,13 @@ static void philox_words(uint64_t seed, uint64_t stream_first, const uint64_t *s
 }
 static void normals(int64_t count, const uint32_t *words, float *out) { RUN(mt_cuda_normals(CUDA, count, words, out)); }
 
+// ---- environments
+
+static void classic_step(const mt_classic_step *s) { RUN(mt_cuda_classic_step(CUDA, s)); }
+static void append_row(int64_t bytes, const void *row, void *rows, int64_t *time, uint64_t *step) {
+    RUN(mt_cuda_append_row(CUDA, bytes, row, rows, time, step));
+}
+
 static void *stream(void) { return current ? current->cuda.stream : NULL; }
 
 #define OP(name) .name = name
@@ -232,6 +239,6 @@ const mt_kernels mt_cuda_kernels = {
     OP(gae), OP(vtrace), OP(adam), OP(adam_clipped),
     OP(sum), OP(sum_squares), OP(mean_var), OP(count_nonfinite), OP(axpy),
     OP(gather_rows), OP(sequence_rows), OP(zero), OP(running_update), OP(normalise),
-    OP(philox_streams), OP(philox_counters), OP(philox_words), OP(normals),
+    OP(philox_streams), OP(philox_counters), OP(philox_words), OP(normals), OP(classic_step), OP(append_row),
     .on_cuda = 1, OP(stream),
 };

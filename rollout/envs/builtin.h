@@ -21,6 +21,14 @@ MT_ENV_BUILTIN_LIST(MT_X)
 MT_ENV_PUZZLE_LIST(MT_X)
 #undef MT_X
 
+// "manta.classic": of environments whose dynamics stand in kernels/classic.
+#define MT_EXT_CLASSIC "manta.classic"
+typedef struct mt_env_classic_form {
+    uint32_t struct_size;
+    // What the kernel classic_step steps: all but the bounds of actions. 1, and why, where it does not step these.
+    int (*describe)(const manta_env *env, mt_classic *out, char *why);
+} mt_env_classic_form;
+
 // The descriptors for one instruction set; *count says how many. NULL when this build or machine lacks the set.
 const manta_env_desc *const *mt_env_builtins(mt_isa isa, size_t *count);
 

@@ -10,6 +10,7 @@
 
 #include "engine/base/rng.h"
 #include "engine/base/text.h"
+#include "rollout/envs/builtin.h"
 #include "rollout/envs/canvas.h"
 
 static int fail(char *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -151,11 +152,7 @@ int classic_bad_action(const manta_env *env, uint32_t row, const void *action, c
 
 // ---------------------------------------------------------------- extensions
 
-typedef struct classic_record {   // one environment in a snapshot, followed by state_count doubles
-    uint64_t tag;                 // of the environment's id: a snapshot of another environment is refused
-    uint64_t seed, episode;
-    int64_t steps;
-} classic_record;
+// a snapshot of one environment: an mt_classic_record, followed by state_count doubles; of another environment it is refused
 
 static uint64_t tag_of(const manta_env *env) {   // FNV-1a of the id
     uint64_t hash = 0xcbf29ce484222325u;
@@ -163,12 +160,10 @@ static uint64_t tag_of(const manta_env *env) {   // FNV-1a of the id
     return hash;
 }
 
-static size_t snapshot_bytes(const manta_env *env) {
-    return sizeof(classic_record) + env->kind->state_count * sizeof(double);
-}
+static size_t snapshot_bytes(const manta_env *env) { return (size_t)mt_classic_record_bytes(env->kind->id); }
 
 static void snapshot_save(const manta_env *env, uint32_t row, void *out) {
-    classic_record record = {tag_of(env), env->seed[row], env->episode[row], env->steps[row]};
+    mt_classic_record record = {tag_of(env), env->seed[row], env->episode[row], env->steps[row]};
     memcpy(out, &record, sizeof record);
     double *state = (double *)((char *)out + sizeof record);
     for (uint32_t k = 0; k < env->kind->state_count; k++) memcpy(state + k, &env->state[k][row], sizeof(double));
@@ -181,7 +176,7 @@ static int check_finite(const manta_env *env, const double *state, char *error) 
 }
 
 static int snapshot_load(manta_env *env, uint32_t row, const void *in, char *error) {
-    classic_record record;
+    mt_classic_record record;
     double state[CLASSIC_STATE_MAX];
     memcpy(&record, in, sizeof record);
     memcpy(state, (const char *)in + sizeof record, env->kind->state_count * sizeof(double));
@@ -219,12 +214,22 @@ static size_t render_text(const manta_env *env, uint32_t row, char *out, size_t 
     return mt_canvas_text(&canvas, out, bytes);
 }
 
+static int describe(const manta_env *env, mt_classic *out, char *why) {
+    const char *no = env->kind->no_kernel ? env->kind->no_kernel(env) : NULL;
+    if (no) return fail(why, "%s", no);
+    *out = (mt_classic){.kind = env->kind->id, .max_steps = env->max_steps};
+    memcpy(out->param, env->param, sizeof out->param);
+    return 0;
+}
+
 const void *classic_extension(const char *name) {
     static const manta_env_render render = {sizeof render, render_text};
     static const manta_env_snapshot snapshot = {sizeof snapshot, snapshot_bytes, snapshot_save, snapshot_load};
     static const manta_env_state state = {sizeof state, state_count, state_get, state_set};
+    static const mt_env_classic_form form = {sizeof form, describe};
     if (strcmp(name, MANTA_EXT_RENDER) == 0) return &render;
     if (strcmp(name, MANTA_EXT_SNAPSHOT) == 0) return &snapshot;
     if (strcmp(name, MANTA_EXT_STATE) == 0) return &state;
+    if (strcmp(name, MT_EXT_CLASSIC) == 0) return &form;
     return NULL;
 }
