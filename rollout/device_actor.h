@@ -4,6 +4,11 @@
 //
 //     write io->obs, io->mask, io->start, *io->step;  ask;  …;  wait;  read io->action or io->choice, io->log_prob, io->value
 //
+// Environments of classic control (kernels/classic) can step there, too: then a step is the policy, the environments, and a row of what
+// both left, put down on the device, and the host hears nothing until it asks for the rows of a whole segment.
+//
+//     put_envs;  write io->obs, io->start, *io->step;  begin;  ask × T;  ask_rows;  ask_value;  wait;  read row(t), t < T, and io->value
+//
 // A step of all rows is captured as a graph when it is asked for the second time, copies included. Everything of one actor happens
 // in order; what is written for a question must stay until the wait after it. One object a thread.
 #ifndef MANTA_ROLLOUT_DEVICE_ACTOR_H
@@ -22,6 +27,8 @@ typedef struct mt_device_actor_desc {
     int64_t rows;                // N
     int masked;
     int without_graph;           // ask for every operation anew
+    const mt_classic *envs;      // borrowed during create. Nullable: the host steps them
+    int64_t steps;               // T: the most rows of a segment, with envs
 } mt_device_actor_desc;
 
 // What goes to and fro, in pinned memory.
@@ -33,6 +40,12 @@ typedef struct mt_device_actor_io {
     float *action;               // (N, A); or
     int32_t *choice;             // (N, A)
     float *log_prob, *value;     // (N)
+    // with envs, in the rows of a segment: what the step that chose action left. obs is then what comes next
+    float *reward;               // (N)
+    uint8_t *terminated, *truncated;   // (N)
+    uint8_t *bad;                // (N): 1 where the action was none
+    float *final_obs;            // (N, O): where an episode ended
+    float *final_value;          // (N): recurrent: V of final_obs
     // observations beside those: of episodes that were cut
     float *cut_obs;              // (N, O)
     int32_t *cut;                // (N): environments that they are of
@@ -52,6 +65,14 @@ mt_status mt_device_actor_ask_cut(mt_device_actor *actor, int64_t count);
 // V of obs alone: nothing is done and no state goes on.
 mt_status mt_device_actor_ask_value(mt_device_actor *actor);
 mt_status mt_device_actor_wait(mt_device_actor *actor);
+
+// With envs. Environments go on from snapshots (N records, mt_env_snapshot_save) and back to them; both wait. begin: from io->obs on
+// as row 0 of a segment. ask_rows: all that was put down since.
+mt_status mt_device_actor_put_envs(mt_device_actor *actor, const void *records);
+mt_status mt_device_actor_get_envs(mt_device_actor *actor, void *records);
+mt_status mt_device_actor_begin(mt_device_actor *actor);
+mt_status mt_device_actor_ask_rows(mt_device_actor *actor);
+mt_device_actor_io mt_device_actor_row(const mt_device_actor *actor, int64_t t);   // after the wait; fields of a step alone
 
 // Recurrent: every environment's state (N, S), in main memory. They wait.
 mt_status mt_device_actor_state_get(mt_device_actor *actor, float *state);

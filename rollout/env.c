@@ -384,10 +384,10 @@ mt_status mt_env_render(const mt_env *env, uint32_t index, char *out, size_t byt
 }
 
 mt_status mt_env_classic(const mt_env *env, mt_classic *out) {
-    char why[MANTA_ERROR_BYTES] = "only those of classic control are";
+    char why[MANTA_ERROR_BYTES] = "only the environments of classic control";
     const mt_env_classic_form *form = extension(env->desc, MT_EXT_CLASSIC, sizeof *form);
     if (!form || form->describe(env->raw, out, why) != 0)
-        return MT_FAIL(UNSUPPORTED, "environments %s are not stepped on a device: %s", env->desc->id, why);
+        return MT_FAIL(UNSUPPORTED, "a device does not step %s: %s", env->desc->id, why);
     if (env->action.kind == MANTA_SPACE_BOX) out->low = env->action.low[0], out->high = env->action.high[0];
     return MT_OK;
 }

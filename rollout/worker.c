@@ -15,6 +15,7 @@ struct mt_rollout_worker {
     mt_actor actor;              // without a device
     mt_device_actor *there;      // owned. Nullable
     mt_device_actor_io *io;      // its
+    int carried;                 // the device steps the environments, too; env has their spaces and checks their snapshots
     int64_t cuts, cut_step;      // values that it was asked for: how many, and of which step
     float *memory;               // (N, S) of its states, when they are saved
     const mt_weights *weights;   // of the running collect, without a device
@@ -92,13 +93,39 @@ static mt_status start_environments(mt_rollout_worker *w) {
     return status;
 }
 
+// whether the device can step the environments, and how
+static mt_status find_classic(const mt_rollout_worker *w, mt_classic *out) {
+    if (!w->desc.device || w->desc.host_envs) return MT_FAIL(UNSUPPORTED, "environments step on the CPU as asked for");
+    if (w->desc.normaliser->observations)
+        return MT_FAIL(UNSUPPORTED, "observations are normalised (norm_obs), and their running statistics are the CPU's");
+    return mt_env_classic(w->env, out);
+}
+
+mt_status mt_rollout_worker_carried(const mt_rollout_worker *w) {
+    mt_classic classic;
+    return find_classic(w, &classic);
+}
+
 static mt_status start_device(mt_rollout_worker *w) {
     const mt_rollout_worker_desc *d = &w->desc;
+    mt_classic classic;
+    w->carried = find_classic(w, &classic) == MT_OK;
     MT_TRY(mt_device_actor_create(&(mt_device_actor_desc){.device = d->device, .cpu = d->kernels, .precision = d->precision,
         .policy = d->policy, .weights = d->device_weights, .seed = d->seed, .first_env = d->first_env, .rows = d->envs,
-        .masked = w->segment.shape.masked}, &w->there));
+        .masked = w->segment.shape.masked, .envs = w->carried ? &classic : NULL, .steps = d->steps}, &w->there));
     w->io = mt_device_actor_io_of(w->there);
     return MT_OK;
+}
+
+// to the device, as they are here
+static mt_status send_environments(mt_rollout_worker *w) {
+    size_t bytes = mt_env_snapshot_bytes(w->env);
+    void *snapshot = malloc(bytes);
+    if (!snapshot) return MT_FAIL(NO_MEMORY, "cannot allocate %zu bytes of snapshots", bytes);
+    mt_status status = mt_env_snapshot_save(w->env, snapshot);
+    if (status == MT_OK) status = mt_device_actor_put_envs(w->there, snapshot);
+    free(snapshot);
+    return status;
 }
 
 static mt_status build(mt_rollout_worker *w) {
@@ -110,7 +137,8 @@ static mt_status build(mt_rollout_worker *w) {
     else mt_actor_begin(&w->actor);
     w->direct = w->codec.obs_is_plain && !w->desc.normaliser->observations;
     manta_env_batch batch = batch_at(w, w->raw, w->mask);
-    return mt_env_reset(w->env, &batch, NULL, NULL);
+    MT_TRY(mt_env_reset(w->env, &batch, NULL, NULL));
+    return w->carried ? send_environments(w) : MT_OK;
 }
 
 mt_status mt_rollout_worker_create(const mt_rollout_worker_desc *desc, mt_rollout_worker **out) {
@@ -187,6 +215,11 @@ static void show(mt_rollout_worker *w, int64_t t) {
 mt_status mt_rollout_worker_ask(mt_rollout_worker *w, int64_t t) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs;
+    if (w->carried) {
+        if (t == 0) show(w, t);
+        if (t == 0) MT_TRY(mt_device_actor_begin(w->there));
+        return mt_device_actor_ask(w->there, explores(w, t));
+    }
     if (s->start) memcpy(s->start + t * n, w->io->start, (size_t)n);
     show(w, t);
     return mt_device_actor_ask(w->there, explores(w, t));
@@ -312,6 +345,11 @@ mt_status mt_rollout_worker_begin(mt_rollout_worker *w) {
 mt_status mt_rollout_worker_step(mt_rollout_worker *w, int64_t t) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs;
+    if (w->carried) {
+        w->step++;
+        mt_pulse_beat(w->desc.pulse);
+        return MT_OK;
+    }
     if (w->there) MT_TRY(take(w, t));
     else act(w, t);
     MT_TRY(step(w, t));
@@ -322,10 +360,75 @@ mt_status mt_rollout_worker_step(mt_rollout_worker *w, int64_t t) {
     return MT_OK;
 }
 
+// ---- what a device that carried the environments left
+
+static mt_status check_actions(const mt_rollout_worker *w, int64_t t, const mt_device_actor_io *row) {
+    const uint8_t *bad = memchr(row->bad, 1, (size_t)w->segment.shape.envs);
+    if (!bad) return MT_OK;
+    int64_t i = bad - row->bad;
+    return MT_FAIL(ENV, "environment %s: action %g of environment %lld is not one of its action space, in step %lld of a segment; did "
+        "training diverge?", mt_env_id(w->env), row->choice ? row->choice[i] : (double)row->action[i], (long long)i, (long long)t);
+}
+
+// step t out of its row
+static void take_row(mt_rollout_worker *w, int64_t t, const mt_device_actor_io *row) {
+    mt_segment *s = &w->segment;
+    int64_t n = s->shape.envs, a = s->shape.action, o = s->shape.obs;
+    if (s->choice) memcpy(s->choice + t * n * a, row->choice, sizeof *s->choice * (size_t)(n * a));
+    else memcpy(s->action + t * n * a, row->action, sizeof *s->action * (size_t)(n * a));
+    memcpy(s->log_prob + t * n, row->log_prob, sizeof *s->log_prob * (size_t)n);
+    memcpy(s->value + t * n, row->value, sizeof *s->value * (size_t)n);
+    memcpy(s->reward + t * n, row->reward, sizeof *s->reward * (size_t)n);
+    memcpy(s->terminated + t * n, row->terminated, (size_t)n);
+    memcpy(s->truncated + t * n, row->truncated, (size_t)n);
+    memcpy(s->obs + (t + 1) * n * o, row->obs, sizeof *s->obs * (size_t)(n * o));
+    if (row->final_value) memcpy(s->final_value + t * n, row->final_value, sizeof *s->final_value * (size_t)n);
+    if (!s->start) return;
+    memcpy(s->start + t * n, w->io->start, (size_t)n);
+    for (int64_t i = 0; i < n; i++) w->io->start[i] = row->terminated[i] | row->truncated[i];
+}
+
+// V of the final observations that stand in cut_obs, for the rows of the segment in w->cut
+static mt_status take_values_of_cut(mt_rollout_worker *w) {
+    MT_TRY(mt_device_actor_ask_cut(w->there, w->cuts));
+    MT_TRY(mt_device_actor_wait(w->there));
+    for (int64_t i = 0; i < w->cuts; i++) w->segment.final_value[w->cut[i]] = w->io->cut_value[i];
+    w->cuts = 0;
+    return MT_OK;
+}
+
+// V of the final observations of step t is put off until there are N of them
+static mt_status gather_cut(mt_rollout_worker *w, int64_t t, const mt_device_actor_io *row) {
+    int64_t n = w->segment.shape.envs, o = w->segment.shape.obs;
+    for (int64_t i = 0; i < n; i++) {
+        if (!row->truncated[i] || row->terminated[i]) continue;
+        memcpy(w->io->cut_obs + w->cuts * o, row->final_obs + i * o, sizeof(float) * (size_t)o);
+        w->cut[w->cuts++] = (int32_t)(t * n + i);
+        if (w->cuts == n) MT_TRY(take_values_of_cut(w));
+    }
+    return MT_OK;
+}
+
+static mt_status take_rows(mt_rollout_worker *w) {
+    MT_TRY(mt_device_actor_ask_rows(w->there));
+    MT_TRY(mt_device_actor_ask_value(w->there));
+    MT_TRY(mt_device_actor_wait(w->there));
+    for (int64_t t = 0; t < w->segment.shape.steps; t++) {
+        mt_device_actor_io row = mt_device_actor_row(w->there, t);
+        MT_TRY(check_actions(w, t, &row));
+        take_row(w, t, &row);
+        if (account(w, t) && !row.final_value) MT_TRY(gather_cut(w, t, &row));
+    }
+    mt_segment *s = &w->segment;
+    memcpy(s->value + s->shape.steps * s->shape.envs, w->io->value, sizeof *s->value * (size_t)s->shape.envs);
+    return w->cuts ? take_values_of_cut(w) : MT_OK;
+}
+
 // the last observations' V, which on the CPU is finish's
 static mt_status last_values(mt_rollout_worker *w) {
     mt_segment *s = &w->segment;
     int64_t n = s->shape.envs, last = s->shape.steps;
+    if (w->carried) return take_rows(w);
     show(w, last);
     MT_TRY(mt_device_actor_ask_value(w->there));
     MT_TRY(mt_device_actor_wait(w->there));
@@ -390,7 +493,7 @@ mt_status mt_rollout_worker_save(mt_rollout_worker *w, mt_blob *blob) {
     uint8_t *snapshot = malloc(bytes ? bytes : 1);
     if (!snapshot) return MT_FAIL(NO_MEMORY, "cannot allocate %zu bytes of snapshots", bytes);
     float *memory = NULL;
-    mt_status status = bytes ? mt_env_snapshot_save(w->env, snapshot) : MT_OK;
+    mt_status status = !bytes ? MT_OK : w->carried ? mt_device_actor_get_envs(w->there, snapshot) : mt_env_snapshot_save(w->env, snapshot);
     if (status == MT_OK && start_flags(w)) status = memory_of(w, &memory);
     if (status != MT_OK) {
         free(snapshot);
@@ -445,5 +548,6 @@ mt_status mt_rollout_worker_load(mt_rollout_worker *w, mt_blob_reader *reader, i
     MT_TRY(reader->status);
     if (start_flags(w) && w->there) MT_TRY(mt_device_actor_state_set(w->there, memory));
     if (exact) *exact = bytes != 0;
-    return bytes ? mt_env_snapshot_load(w->env, snapshot, bytes) : start_anew(w);
+    MT_TRY(bytes ? mt_env_snapshot_load(w->env, snapshot, bytes) : start_anew(w));
+    return w->carried ? send_environments(w) : MT_OK;
 }

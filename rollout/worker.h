@@ -6,6 +6,8 @@
 // With a device the policy runs there (device_actor.h), and who drives several workers on one thread can step the environments of one
 // while the device computes for the others; collect is begin, then ask and step for every t, then end:
 //
+// Environments of classic control step on the device, too: no step then waits for anything, and end takes all that they left.
+//
 //     begin all;  ask all for step 0;  for every t: for every worker: step(t), ask(t + 1);  end all
 //
 // One thread at a time per worker; different workers run at the same time.
@@ -37,6 +39,7 @@ typedef struct mt_rollout_worker_desc {
     mt_device *device;                 // borrowed. Nullable: the policy runs on the CPU, with the weights given to collect and finish
     mt_precision precision;            // on the device
     const mt_weights *device_weights;  // borrowed: its memory, always at this place; changed between segments only
+    int host_envs;                     // 1: environments step on the CPU whatever they are
 } mt_rollout_worker_desc;
 
 // An episode that ended during the segment: undiscounted return of the environment's own rewards, and length.
@@ -65,6 +68,9 @@ mt_status mt_rollout_worker_end(mt_rollout_worker *worker);
 
 // Evaluates V where the device has not, computes advantages and returns.
 void mt_rollout_worker_finish(mt_rollout_worker *worker, const mt_weights *weights);
+
+// Whether the device steps the environments. MT_UNSUPPORTED says why it does not.
+mt_status mt_rollout_worker_carried(const mt_rollout_worker *worker);
 
 const mt_segment *mt_rollout_worker_segment(const mt_rollout_worker *worker);
 

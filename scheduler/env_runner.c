@@ -4,6 +4,7 @@
 #include "scheduler/env_runner.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/log.h"
 #include "engine/base/signal.h"
 #include "engine/base/thread.h"
 #include "engine/device/device_arena.h"
@@ -55,6 +56,17 @@ static mt_status make_workers(env_runner *r) {
     return MT_OK;
 }
 
+// once a job: where environments step while the policy is on a device
+static void tell_place(const env_runner *r) {
+    if (r->number || !r->compute) return;
+    for (int i = 0; i < r->count; i++)
+        if (r->workers[i]) {
+            if (mt_rollout_worker_carried(r->workers[i]) == MT_OK) mt_log_info("environments step on the GPU, too");
+            else mt_log_info("environments step on the CPU: %s", mt_last_error());
+            return;
+        }
+}
+
 static mt_status open_device(env_runner *r, mt_device *device) {
     r->device_arena.device = device;
     MT_TRY(mt_compute_open(&(mt_compute_desc){.device = device, .cpu = r->setup->kernels}, &r->compute));
@@ -77,7 +89,9 @@ static mt_status build(env_runner *r) {
     r->news_bytes = mt_worker_news_bytes(mt_normaliser_doubles(&r->normaliser));
     if (mt_devices_act(&s->devices)) MT_TRY(open_device(r, mt_devices_act(&s->devices)));
     MT_TRY(mt_workers_create(s->threads < r->count ? s->threads : r->count, MT_WORKERS_SPIN_AUTO, &r->threads));
-    return make_workers(r);
+    MT_TRY(make_workers(r));
+    tell_place(r);
+    return MT_OK;
 }
 
 static int create(manta_context *c) {

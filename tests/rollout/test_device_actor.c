@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,15 +88,21 @@ static void tear_down(fixture *f) {
     mt_policy_destroy(f->policy);
 }
 
-static mt_rollout_worker *start(fixture *f, mt_device *device, uint64_t env) {
+static mt_rollout_worker *start_on(fixture *f, mt_device *device, uint64_t env, int host_envs) {
     static const manta_env_option options[] = {{"max_episode_steps", "13"}};   // segments hold ends of both kinds
     mt_rollout_worker *worker;
     mt_rollout_worker_desc d = {.env = f->v->box ? &mt_env_pendulum_plain : &mt_env_cartpole_plain, .options = options, .option_count = 1,
         .policy = f->policy, .kernels = f->k, .normaliser = &f->normaliser, .first_env = env, .envs = ENVS, .steps = STEPS, .gamma = 0.99,
-        .gae_lambda = 0.95, .sde_sample_freq = 7, .seed = seed, .device = device, .device_weights = &f->device_weights};
+        .gae_lambda = 0.95, .sde_sample_freq = 7, .seed = seed, .device = device, .device_weights = &f->device_weights,
+        .host_envs = host_envs};
     cr_assert_eq(mt_rollout_worker_create(&d, &worker), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_rollout_worker_carried(worker) == MT_OK, device && !host_envs, "%s", mt_last_error());
     return worker;
 }
+
+// environments step on the device, or on the CPU
+static mt_rollout_worker *start(fixture *f, mt_device *device, uint64_t env) { return start_on(f, device, env, 0); }
+static mt_rollout_worker *start_apart(fixture *f, mt_device *device, uint64_t env) { return start_on(f, device, env, 1); }
 
 static const mt_segment *collect(fixture *f, mt_rollout_worker *worker) {
     cr_assert_eq(mt_rollout_worker_collect(worker, &f->weights), MT_OK, "%s", mt_last_error());
@@ -128,19 +135,29 @@ static void same_segments(const mt_segment *a, const mt_segment *b, const char *
     free(final);
 }
 
+static void same_episodes(const mt_rollout_worker *a, const mt_rollout_worker *b, const char *what) {
+    const mt_episode *x, *y;
+    int64_t count = mt_rollout_worker_episodes(a, &x);
+    cr_assert_eq(mt_rollout_worker_episodes(b, &y), count, "%s: episodes", what);
+    cr_expect(count > 0 && memcmp(x, y, sizeof *x * (size_t)count) == 0, "%s: what episodes were worth", what);
+}
+
 Test(device_actor, on_the_cpu_device_rollouts_have_the_cpus_bits) {
     mt_device *device;
     cr_assert_eq(mt_device_open("cpu", &device), MT_OK);
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         fixture f;
         set_up(&f, &variants[v], device);
-        mt_rollout_worker *plain = start(&f, NULL, first_env), *there = start(&f, device, first_env);
+        mt_rollout_worker *plain = start(&f, NULL, first_env), *there = start(&f, device, first_env), *apart = start_apart(&f, device, first_env);
         for (int i = 0; i < SEGMENTS; i++) {
-            const mt_segment *a = collect(&f, plain), *b = collect(&f, there);
-            same_segments(a, b, f.v->name);
+            const mt_segment *a = collect(&f, plain);
+            same_segments(a, collect(&f, there), f.v->name);
+            same_segments(a, collect(&f, apart), f.v->name);
+            same_episodes(plain, there, f.v->name);
         }
         mt_rollout_worker_destroy(plain);
         mt_rollout_worker_destroy(there);
+        mt_rollout_worker_destroy(apart);
         tear_down(&f);
     }
     mt_device_close(device);
@@ -196,11 +213,11 @@ static void check_segment(fixture *f, const mt_segment *s, uint64_t first_step, 
     for (int i = 0; i < ENVS; i++) cr_expect_float_eq(out.value[i], s->value[ROWS + i], 2e-5, "%s: V of what comes next", f->v->name);
 }
 
-static void consistent(mt_device *device) {
+static void consistent_where(mt_device *device, int host_envs) {
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         fixture f;
         set_up(&f, &variants[v], device);
-        mt_rollout_worker *worker = start(&f, device, first_env);
+        mt_rollout_worker *worker = start_on(&f, device, first_env, host_envs);
         float *state = calloc((size_t)(ENVS * f.policy->sizes.state + 1), sizeof *state);
         for (int i = 0; i < SEGMENTS; i++) {
             const mt_segment *s = collect(&f, worker);
@@ -218,17 +235,104 @@ static void consistent(mt_device *device) {
         tear_down(&f);
     }
 }
+static void consistent(mt_device *device) {
+    for (int host_envs = 0; host_envs < 2; host_envs++) consistent_where(device, host_envs);
+}
 Test(device_actor, a_segment_is_what_the_network_says_of_it) { each_device(consistent); }
+
+// ---- environments on the device
+
+// The same kernels choose the same actions, whoever steps the environments: all of a segment is the same to the bit, but V of final
+// observations, whose rows go through the network beside others.
+static void carried(mt_device *device) {
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        fixture f;
+        set_up(&f, &variants[v], device);
+        mt_rollout_worker *there = start(&f, device, first_env), *apart = start_apart(&f, device, first_env);
+        int most_cuts = 0;
+        for (int i = 0; i < SEGMENTS; i++) {
+            const mt_segment *a = collect(&f, there), *b = collect(&f, apart);
+            int cuts = 0;
+            for (int64_t r = 0; r < ROWS; r++) {
+                if (!cut_at(b, r)) continue;
+                cr_expect_float_eq(a->final_value[r], b->final_value[r], 2e-5, "%s: final value of row %d", f.v->name, (int)r);
+                cuts++;
+            }
+            most_cuts = cuts > most_cuts ? cuts : most_cuts;
+#define SAME(field, width)                                                                                             \
+    cr_expect(!a->field || memcmp(a->field, b->field, sizeof *a->field * (size_t)(width)) == 0, "%s, segment %d: " #field, f.v->name, i);
+            SAME(obs, (ROWS + ENVS) * a->shape.obs) SAME(action, ROWS) SAME(choice, ROWS) SAME(log_prob, ROWS) SAME(reward, ROWS)
+            SAME(terminated, ROWS) SAME(truncated, ROWS) SAME(value, ROWS + ENVS) SAME(start, ROWS) SAME(state, ENVS * a->shape.state)
+#undef SAME
+            same_episodes(there, apart, f.v->name);
+        }
+        cr_expect_gt(most_cuts, ENVS, "%s: never more cuts than are asked for together", f.v->name);
+        mt_rollout_worker_destroy(there);
+        mt_rollout_worker_destroy(apart);
+        tear_down(&f);
+    }
+}
+Test(device_actor, environments_on_the_device_are_those_on_the_cpu) { each_device(carried); }
+
+// saved on one side, loaded on the other
+static void moved(mt_device *device) {
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
+        for (int back = 0; back < 2; back++) {
+            fixture f;
+            set_up(&f, &variants[v], device);
+            mt_rollout_worker *from = start_on(&f, device, first_env, back), *to = start_on(&f, device, first_env, !back);
+            mt_blob blob = {0};
+            int exact = 0;
+            for (int i = 0; i < 2; i++) collect(&f, from);
+            cr_assert_eq(mt_rollout_worker_save(from, &blob), MT_OK, "%s", mt_last_error());
+            cr_assert_eq(mt_blob_finish(&blob), MT_OK);
+            mt_blob_reader reader = mt_blob_read(blob.data, blob.bytes, "test");
+            cr_assert_eq(mt_rollout_worker_load(to, &reader, &exact), MT_OK, "%s", mt_last_error());
+            cr_expect_eq(exact, 1);
+            for (int i = 0; i < 2; i++) {
+                const mt_segment *a = collect(&f, from), *b = collect(&f, to);
+                cr_expect(memcmp(a->obs, b->obs, sizeof *a->obs * (size_t)((ROWS + ENVS) * a->shape.obs)) == 0, "%s: observations", f.v->name);
+                cr_expect(memcmp(a->log_prob, b->log_prob, sizeof *a->log_prob * ROWS) == 0, "%s: probabilities", f.v->name);
+                same_episodes(from, to, f.v->name);
+            }
+            mt_blob_fini(&blob);
+            mt_rollout_worker_destroy(from);
+            mt_rollout_worker_destroy(to);
+            tear_down(&f);
+        }
+}
+Test(device_actor, environments_move_between_device_and_cpu) { each_device(moved); }
+
+// weights that are no numbers make actions that are none
+static void diverged(mt_device *device) {
+    for (int v = 1; v < 3; v++) {
+        fixture f;
+        set_up(&f, &variants[v], device);
+        for (int64_t i = 0; i < f.policy->sizes.params; i++) f.weights.param[i] = NAN;
+        cr_assert_eq(mt_compute_copy(f.compute, f.device_weights.param, f.weights.param, sizeof(float) * (size_t)f.policy->sizes.params), MT_OK);
+        mt_compute_begin(f.compute);
+        mt_weights_pack(&f.device_weights, f.policy, f.compute->kernels, MT_POLICY_BOTH);
+        cr_assert_eq(mt_compute_end(f.compute), MT_OK);
+        cr_assert_eq(mt_compute_wait(f.compute), MT_OK);
+        mt_rollout_worker *worker = start(&f, device, first_env);
+        cr_expect_eq(mt_rollout_worker_collect(worker, &f.weights), MT_ENV);
+        cr_expect(strstr(mt_last_error(), "Pendulum-v1") && strstr(mt_last_error(), "action nan of environment 0"), "%s", mt_last_error());
+        mt_rollout_worker_destroy(worker);
+        tear_down(&f);
+    }
+}
+Test(device_actor, an_action_that_is_no_number_ends_the_rollout) { each_device(diverged); }
 
 // ---- two workers on one thread
 
-static void interleaved(mt_device *device) {
+static void interleaved_where(mt_device *device, int host_envs) {
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         fixture f;
         set_up(&f, &variants[v], device);
         mt_rollout_worker *apart[2], *side_by_side[2];
         for (int i = 0; i < 2; i++)
-            apart[i] = start(&f, device, first_env + (uint64_t)(i * ENVS)), side_by_side[i] = start(&f, device, first_env + (uint64_t)(i * ENVS));
+            apart[i] = start_on(&f, device, first_env + (uint64_t)(i * ENVS), host_envs),
+            side_by_side[i] = start_on(&f, device, first_env + (uint64_t)(i * ENVS), host_envs);
         for (int segment = 0; segment < 2; segment++) {
             for (int i = 0; i < 2; i++) cr_assert_eq(mt_rollout_worker_begin(side_by_side[i]), MT_OK, "%s", mt_last_error());
             for (int i = 0; i < 2; i++) cr_assert_eq(mt_rollout_worker_ask(side_by_side[i], 0), MT_OK, "%s", mt_last_error());
@@ -247,15 +351,18 @@ static void interleaved(mt_device *device) {
         tear_down(&f);
     }
 }
+static void interleaved(mt_device *device) {
+    for (int host_envs = 0; host_envs < 2; host_envs++) interleaved_where(device, host_envs);
+}
 Test(device_actor, workers_side_by_side_do_what_they_do_apart) { each_device(interleaved); }
 
 // ---- saved and loaded
 
-static void resumed(mt_device *device) {
+static void resumed_where(mt_device *device, int host_envs) {
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         fixture f;
         set_up(&f, &variants[v], device);
-        mt_rollout_worker *worker = start(&f, device, first_env), *later = start(&f, device, first_env);
+        mt_rollout_worker *worker = start_on(&f, device, first_env, host_envs), *later = start_on(&f, device, first_env, host_envs);
         mt_blob blob = {0};
         int exact = 0;
         for (int i = 0; i < SEGMENTS; i++) collect(&f, worker);
@@ -270,6 +377,9 @@ static void resumed(mt_device *device) {
         mt_rollout_worker_destroy(later);
         tear_down(&f);
     }
+}
+static void resumed(mt_device *device) {
+    for (int host_envs = 0; host_envs < 2; host_envs++) resumed_where(device, host_envs);
 }
 Test(device_actor, a_resumed_worker_continues_exactly) { each_device(resumed); }
 
@@ -317,3 +427,51 @@ static void ways(mt_device *device) {
     }
 }
 Test(device_actor, a_graph_gives_the_bits_of_its_operations) { each_device(ways); }
+
+// whole segments of an actor with its environments: with a graph, and without one
+static void carried_ways(mt_device *device) {
+    for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
+        enum { N = 21, T = 6 };
+        fixture f;
+        set_up(&f, &variants[v], device);
+        mt_classic classic = {.kind = f.v->box ? MT_CLASSIC_PENDULUM : MT_CLASSIC_CARTPOLE, .max_steps = 4, .param = {f.v->box ? 10 : 0}, .low = -2, .high = 2};
+        size_t bytes = (size_t)mt_classic_record_bytes(classic.kind), width = sizeof(float) * (size_t)(N * f.policy->desc.obs);
+        char *records = calloc(N, bytes), *after[2];
+        mt_device_actor *a[2];
+        for (size_t i = 0; i < N; i++) {
+            uint64_t stream = 5 + i;
+            memcpy(records + i * bytes + offsetof(mt_classic_record, seed), &stream, sizeof stream);
+        }
+        for (int i = 0; i < 2; i++) {
+            cr_assert_eq(mt_device_actor_create(&(mt_device_actor_desc){.device = device, .cpu = f.k, .policy = f.policy, .weights = &f.device_weights,
+                .seed = seed, .first_env = first_env, .rows = N, .without_graph = i, .envs = &classic, .steps = T}, &a[i]), MT_OK, "%s", mt_last_error());
+            cr_assert_eq(mt_device_actor_put_envs(a[i], records), MT_OK, "%s", mt_last_error());
+            after[i] = calloc(N, bytes);
+        }
+        for (int segment = 0; segment < 3; segment++) {
+            for (int i = 0; i < 2; i++) {
+                mt_device_actor_io *io = mt_device_actor_io_of(a[i]);
+                if (segment) memcpy(io->obs, mt_device_actor_row(a[i], T - 1).obs, width);
+                *io->step = (uint64_t)(segment * T);
+                for (int n = 0; io->start && n < N; n++) io->start[n] = segment == 0 || mt_device_actor_row(a[i], T - 1).truncated[n];
+                cr_assert_eq(mt_device_actor_begin(a[i]), MT_OK, "%s", mt_last_error());
+                for (int t = 0; t < T; t++) cr_assert_eq(mt_device_actor_ask(a[i], t == 0), MT_OK, "%s", mt_last_error());
+                cr_assert_eq(mt_device_actor_ask_rows(a[i]), MT_OK, "%s", mt_last_error());
+                cr_assert_eq(mt_device_actor_wait(a[i]), MT_OK, "%s", mt_last_error());
+            }
+            for (int t = 0; t < T; t++) {
+                mt_device_actor_io x = mt_device_actor_row(a[0], t), y = mt_device_actor_row(a[1], t);
+                cr_expect(memcmp(x.obs, y.obs, width) == 0 && memcmp(x.log_prob, y.log_prob, sizeof(float) * N) == 0 &&
+                    memcmp(x.value, y.value, sizeof(float) * N) == 0, "%s, segment %d, step %d", f.v->name, segment, t);
+                int cut = (segment * T + t + 1) % 4 == 0;
+                if (f.v->box) for (int n = 0; n < N; n++) cr_expect_eq(x.truncated[n], cut, "%s: cuts of step %d", f.v->name, t);
+            }
+        }
+        for (int i = 0; i < 2; i++) cr_assert_eq(mt_device_actor_get_envs(a[i], after[i]), MT_OK, "%s", mt_last_error());
+        cr_expect(memcmp(after[0], after[1], bytes * N) == 0 && memcmp(after[0], records, bytes * N) != 0, "%s: environments", f.v->name);
+        for (int i = 0; i < 2; i++) mt_device_actor_destroy(a[i]), free(after[i]);
+        free(records);
+        tear_down(&f);
+    }
+}
+Test(device_actor, a_graph_carries_environments_as_its_operations_do) { each_device(carried_ways); }
