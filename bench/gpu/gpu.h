@@ -34,5 +34,6 @@ void bench_dense(void);       // dense.c
 double gpu_product_rate(mt_cuda_dense *of); // dense.c: TFLOP/s of a product of 8192 × 8192 matrices
 void bench_dnn(void);         // dnn.c
 void bench_launches(void);    // launch.c
+void bench_envs(void);        // envs.c
 
 #endif

@@ -6,6 +6,7 @@
 //   dense     forward and backward by shape: flop a second, against the vendor's product of 8192 × 8192 matrices
 //   dnn       convolutions against the same product; recurrent layers by steps, as a graph, and by the vendor's library
 //   launch    microseconds of a short kernel: launched one by one, and as a CUDA graph
+//   envs      environments of classic control: steps a second by their number, against one core of the CPU
 //
 // Exit status 77 where there is no GPU.
 #include "bench/gpu/gpu.h"
@@ -115,6 +116,7 @@ int main(int argc, char **argv) {
     bench_dense();
     bench_dnn();
     bench_launches();
+    bench_envs();
     gpu_close();
     return bench_close();
 }
