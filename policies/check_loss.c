@@ -234,52 +234,86 @@ static int read_only(batch *b) {
     return failed || found;
 }
 
-// the last row of all is the same alone, and the sums are sums
+// what a call wrote
+typedef struct loss_outputs {
+    float array[SUMS - D_HEAD][HEAD_MAX * ROWS];   // d_head, d_value, d_log_std
+    double sums[MANTA_LOSS_SUMS];
+} loss_outputs;
+
+static void keep(const batch *b, loss_outputs *out) {
+    for (int a = D_HEAD; a < SUMS; a++)
+        if (b->array[a].map) memcpy(out->array[a - D_HEAD], b->array[a].start, b->array[a].bytes);
+    memcpy(out->sums, b->array[SUMS].start, sizeof out->sums);
+}
+
+static void window(batch *b, int64_t row) {
+    manta_loss_batch *one = &b->given;
+    int64_t head = one->action->head, components = one->action->components;
+    one->rows = 1, one->head += row * head, one->value += row, one->old_log_prob += row, one->advantage += row, one->returns += row,
+    one->old_value += row;
+    if (one->choice) one->choice += row * components;
+    if (one->taken) one->taken += row * components;
+    if (one->mask) one->mask += row * head;
+    if (b->log_std_rows) one->log_std += row * components;
+}
+
+// outputs of a row stand at their beginnings when it is alone
+static int row_differs(const batch *b, const loss_outputs *all, int64_t row) {
+    for (int a = D_HEAD; a < SUMS; a++) {
+        size_t width = b->array[a].bytes / ROWS / sizeof(float);
+        if (!b->array[a].map || (a == D_LOG_STD && !b->log_std_rows)) continue;   // a shared one is a sum
+        if (memcmp(all->array[a - D_HEAD] + width * (size_t)row, b->array[a].start, sizeof(float) * width) != 0)
+            return say(b, "rows",
+                "%s of a row alone has other bits than among others; a row's gradient depends on that row and inv_rows", names[a]);
+    }
+    return 0;
+}
+
+static int sums_differ(const batch *b, const loss_outputs *all, const double *sums, const double *log_std, const double *size) {
+    static const char *const sum_names[MANTA_LOSS_SUMS] = {"sums[MANTA_LOSS_TOTAL]", "sums[MANTA_LOSS_VALUE]",
+        "sums[MANTA_LOSS_ENTROPY]", "sums[MANTA_LOSS_APPROX_KL]", "sums[MANTA_LOSS_CLIPPED]"};
+    for (int k = 0; k < MANTA_LOSS_SUMS; k++)
+        if (fabs(sums[k] - all->sums[k]) > 1e-4 * (fabs(all->sums[k]) + 1))
+            return say(b, "rows", "%s of rows one by one does not add up to that of all; sums are over rows, undivided", sum_names[k]);
+    if (b->array[D_LOG_STD].map && !b->log_std_rows)
+        for (int64_t i = 0; i < mt_check_count(&b->array[D_LOG_STD]); i++)
+            if (fabs(log_std[i] - (double)all->array[D_LOG_STD - D_HEAD][i]) > 1e-4 * (size[i] + 1e-6))
+                return say(b, "rows", "%s of rows one by one does not add up to that of all; it is a sum over rows, with inv_rows",
+                    names[D_LOG_STD]);
+    return 0;
+}
+
+// each row is the same alone, and the sums are sums
 static int rows_apart(batch *b) {
-    double sum = 0, whole = total(b);
-    float head[HEAD_MAX], value[ROWS];
-    int64_t k = b->loss->asked->action.head;
-    memcpy(value, b->array[D_VALUE].start, sizeof value);
-    memcpy(head, mt_check_floats(&b->array[D_HEAD]) + (ROWS - 1) * k, sizeof *head * (size_t)k);
-    manta_loss_batch all = b->given;
+    double sums[MANTA_LOSS_SUMS] = {0}, log_std[HEAD_MAX] = {0}, size[HEAD_MAX] = {0};
+    int64_t shared = b->log_std_rows ? 0 : mt_check_count(&b->array[D_LOG_STD]);
+    loss_outputs all;
+    manta_loss_batch given = b->given;
+    keep(b, &all);
     int failed = 0;
     for (int64_t r = 0; r < ROWS && !failed; r++) {
-        // a window of one row into the arrays; outputs at their beginnings
-        manta_loss_batch one = all;
-        int64_t components = all.action->components;
-        one.rows = 1, one.head += r * k, one.value += r, one.old_log_prob += r, one.advantage += r, one.returns += r,
-        one.old_value += r;
-        if (one.choice) one.choice += r * components;
-        if (one.taken) one.taken += r * components;
-        if (one.mask) one.mask += r * k;
-        if (b->log_std_rows) one.log_std += r * components;
-        b->given = one;
-        failed = call(b);
-        sum += total(b);
-        if (!failed && mt_check_floats(&b->array[D_VALUE])[0] != value[r])
-            failed = say(b, "rows",
-                "%s of a row alone has other bits than among others; a row's gradient depends on that row and inv_rows", "d_value");
+        window(b, r);
+        failed = call(b) || row_differs(b, &all, r);
+        b->given = given;
+        for (int k = 0; k < MANTA_LOSS_SUMS; k++) sums[k] += ((const double *)b->array[SUMS].start)[k];
+        for (int64_t i = 0; i < shared; i++) {
+            double d = (double)mt_check_floats(&b->array[D_LOG_STD])[i];
+            log_std[i] += d, size[i] += fabs(d);
+        }
     }
-    if (!failed && memcmp(head, b->array[D_HEAD].start, sizeof *head * (size_t)k) != 0)
-        failed = say(b, "rows",
-            "%s of a row alone has other bits than among others; a row's gradient depends on that row and inv_rows", "d_head");
-    if (!failed && fabs(sum - whole) > 1e-4 * (fabs(whole) + 1))
-        failed = say(b, "rows", "%s of rows one by one does not add up to that of all; sums are over rows, undivided",
-            "sums[MANTA_LOSS_TOTAL]");
-    b->given = all;
-    return failed;
+    return failed || sums_differ(b, &all, sums, log_std, size);
 }
 
 static int reproducible(batch *b) {
-    char first[HEAD_MAX * ROWS * sizeof(float)];
-    size_t bytes = b->array[D_HEAD].bytes;
+    static const char words[] = "the same numbers gave other bits in %s the second time; compute from the arguments alone";
+    loss_outputs first;
     if (call(b)) return 1;
-    double before = total(b);
-    memcpy(first, b->array[D_HEAD].start, bytes);
+    keep(b, &first);
     if (call(b)) return 1;
-    if (memcmp(first, b->array[D_HEAD].start, bytes) == 0 && before == total(b)) return 0;
-    return say(b, "reproducible", "the same numbers gave other bits in %s the second time; compute from the arguments alone",
-        "d_head or the total");
+    for (int a = D_HEAD; a < SUMS; a++)
+        if (b->array[a].map && memcmp(first.array[a - D_HEAD], b->array[a].start, b->array[a].bytes) != 0)
+            return say(b, "reproducible", words, names[a]);
+    return memcmp(first.sums, b->array[SUMS].start, sizeof first.sums) == 0 ? 0 : say(b, "reproducible", words, names[SUMS]);
 }
 
 void mt_check_loss_contract(mt_check_loss *l) {

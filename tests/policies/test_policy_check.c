@@ -89,6 +89,22 @@ Test(policy_check, wrong_values) {
     fails_for("mean", "rows", "does not add up");
 }
 
+// what every output of a loss is compared by
+Test(policy_check, a_losss_outputs) {
+    static const char row[] = "of a row alone has other bits", sum[] = "of rows one by one does not add up", again[] = "the second time";
+    static const struct {
+        const char *fault, *check, *of, *words;
+    } cases[] = {{"head_rows", "rows", "d_head", row}, {"log_std_rows", "rows", "d_log_std", row}, {"log_std_mean", "rows", "d_log_std", sum},
+        {"clipped_mean", "rows", "sums[MANTA_LOSS_CLIPPED]", sum}, {"loss_static_head", "reproducible", "bits in d_head", again},
+        {"loss_static_value", "reproducible", "bits in d_value", again}, {"loss_static_log_std", "reproducible", "bits in d_log_std", again},
+        {"loss_static_sums", "reproducible", "bits in sums", again}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char words[128];
+        snprintf(words, sizeof words, "%s %s", cases[i].of, cases[i].words);
+        fails_for(cases[i].fault, cases[i].check, words);
+    }
+}
+
 Test(policy_check, states) {
     fails_for("start", "start", "`start` 1 means that the state is zero");
     fails_for("state", "steps", "y of step 1 has other bits when the steps are run one by one");

@@ -174,6 +174,35 @@ static void loss_gradient(const manta_loss *l, const manta_loss_batch *b) {
 #ifdef FAULT_MEAN
     b->sums[MANTA_LOSS_TOTAL] /= (double)b->rows;
 #endif
+#ifdef FAULT_CLIPPED_MEAN
+    b->sums[MANTA_LOSS_CLIPPED] /= (double)b->rows;
+#endif
+    // too little for finite differences to see, and nothing in the last row
+#ifdef FAULT_HEAD_ROWS
+    for (int64_t i = 0; i < b->rows; i++) b->d_head[i * b->action->head] += 1e-6f * (float)(b->rows - 1 - i);
+#endif
+#ifdef FAULT_LOG_STD_ROWS
+    for (int64_t i = 0; b->log_std_rows && i < b->rows; i++) b->d_log_std[i * b->action->components] += 1e-6f * (float)(b->rows - 1 - i);
+#endif
+#ifdef FAULT_LOG_STD_MEAN
+    for (uint32_t i = 0; b->d_log_std && !b->log_std_rows && i < b->action->components; i++) b->d_log_std[i] /= (float)b->rows;
+#endif
+#if defined FAULT_LOSS_STATIC_HEAD || defined FAULT_LOSS_STATIC_VALUE || defined FAULT_LOSS_STATIC_LOG_STD || defined FAULT_LOSS_STATIC_SUMS
+    static int calls;
+    calls++;
+#endif
+#ifdef FAULT_LOSS_STATIC_HEAD
+    b->d_head[0] += 1e-6f * (float)calls;
+#endif
+#ifdef FAULT_LOSS_STATIC_VALUE
+    b->d_value[0] += 1e-6f * (float)calls;
+#endif
+#ifdef FAULT_LOSS_STATIC_LOG_STD
+    if (b->d_log_std) b->d_log_std[0] += 1e-6f * (float)calls;
+#endif
+#ifdef FAULT_LOSS_STATIC_SUMS
+    b->sums[MANTA_LOSS_ENTROPY] += 1e-6 * calls;
+#endif
 }
 
 // ---- the tables
