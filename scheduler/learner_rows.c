@@ -93,8 +93,14 @@ static void advantage_moments(const mt_learner_rows *r, const mt_learner_share *
     const float *advantage = w->segment->advantage;
     for (int64_t b = 0; b < r->minibatches; b++) {
         double sum = 0, squares = 0;
-        for (int64_t i = mt_learner_rows_start(r, w->envs, b), end = mt_learner_rows_start(r, w->envs, b + 1); i < end; i++) {
-            // a row, or the steps of an environment, which lie N rows apart
+        int64_t i = mt_learner_rows_start(r, w->envs, b), end = mt_learner_rows_start(r, w->envs, b + 1);
+        // rows, in a loop without another inside it
+        for (; r->unit == 1 && i < end; i++) {
+            double a = advantage[order[i]];
+            sum += a, squares += a * a;
+        }
+        // or the steps of environments, which lie N rows apart
+        for (; i < end; i++) {
             for (int64_t t = 0; t < r->unit; t++) {
                 double a = advantage[t * w->envs + order[i]];
                 sum += a, squares += a * a;
