@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ROWS_PART = 32 };         // of a device's memory: what a segment's steps may leave there
+
 struct mt_rollout_worker {
     mt_rollout_worker_desc desc;
     mt_env *env;                 // owned
@@ -98,6 +100,11 @@ static mt_status find_classic(const mt_rollout_worker *w, mt_classic *out) {
     if (!w->desc.device || w->desc.host_envs) return MT_FAIL(UNSUPPORTED, "environments step on the CPU as asked for");
     if (w->desc.normaliser->observations)
         return MT_FAIL(UNSUPPORTED, "observations are normalised (norm_obs), and their running statistics are the CPU's");
+    // a rank has several workers, and their rows stand beside activations and whatever learns there
+    double bytes = 4.0 * (2 * w->codec.obs + 4) * w->desc.envs * w->desc.steps, most = (double)w->desc.device->memory_bytes / ROWS_PART;
+    if (bytes > most)
+        return MT_FAIL(UNSUPPORTED, "what %d steps of %d of them leave takes %.0f MiB of the GPU's memory, and %.0f are for it; fewer n_steps "
+            "or more n_workers", w->desc.steps, w->desc.envs, bytes / (1 << 20), most / (1 << 20));
     return mt_env_classic(w->env, out);
 }
 

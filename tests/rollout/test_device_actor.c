@@ -274,6 +274,25 @@ static void carried(mt_device *device) {
 }
 Test(device_actor, environments_on_the_device_are_those_on_the_cpu) { each_device(carried); }
 
+// what has no room there steps on the CPU
+static void without_room(mt_device *device) {
+    fixture f;
+    set_up(&f, &variants[0], device);
+    uint64_t all = device->memory_bytes;
+    device->memory_bytes = 1 << 17;   // 5.6 KiB would be left, 4 KiB are for it
+    mt_rollout_worker *small;
+    mt_rollout_worker_desc d = {.env = &mt_env_cartpole_plain, .policy = f.policy, .kernels = f.k, .normaliser = &f.normaliser, .envs = ENVS,
+        .steps = STEPS, .gamma = 0.99, .gae_lambda = 0.95, .seed = seed, .device = device, .device_weights = &f.device_weights};
+    cr_assert_eq(mt_rollout_worker_create(&d, &small), MT_OK, "%s", mt_last_error());
+    cr_expect_eq(mt_rollout_worker_carried(small), MT_UNSUPPORTED);
+    cr_expect(strstr(mt_last_error(), "24 steps of 5"), "%s", mt_last_error());
+    collect(&f, small);
+    device->memory_bytes = all;
+    mt_rollout_worker_destroy(small);
+    tear_down(&f);
+}
+Test(device_actor, rows_that_have_no_room_leave_environments_on_the_cpu) { each_device(without_room); }
+
 // saved on one side, loaded on the other
 static void moved(mt_device *device) {
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++)
