@@ -6,6 +6,7 @@
 #include "engine/collective/mpi.h"
 #include "scheduler/agree.h"
 #include "scheduler/environment.h"
+#include "scheduler/run_options.h"
 #include "scheduler/train.h"
 
 #include <stdio.h>
@@ -59,7 +60,7 @@ static mt_status check_algorithm(const char *name) {
     return MT_FAIL(CONFIG, "unknown algorithm \"%s\"; this version has: ppo", name);
 }
 
-// --resume takes everything from the run's own config.yml; flags still override it
+// --resume takes everything from the run's own config.yml; flags override what may change under way
 static mt_status apply_resume(train_command *c) {
     char path[MT_PATH_BYTES];
     if (strcmp(c->train.resume, "last") == 0) {
@@ -67,9 +68,7 @@ static mt_status apply_resume(train_command *c) {
         if (strlen(path) >= sizeof c->train.resume) return MT_FAIL(CONFIG, "the path %s is too long", path);
         snprintf(c->train.resume, sizeof c->train.resume, "%.*s", (int)sizeof c->train.resume - 1, path);
     }
-    MT_TRY(mt_run_folder_check(c->train.resume));
-    MT_TRY(mt_path_join(path, sizeof path, c->train.resume, MT_RUN_CONFIG));
-    return mt_conf_file_apply(&c->options, path, NULL);
+    return mt_run_options_resume(&c->options, &c->train, c->train.resume);
 }
 
 static mt_status configure(train_command *c) {

@@ -15,6 +15,7 @@
 #include "scheduler/learner_actor.h"
 #include "scheduler/rank_setup.h"
 #include "scheduler/report/reporter.h"
+#include "scheduler/run_options.h"
 #include "scheduler/train_checkpoint.h"
 #include "scheduler/weights_file.h"
 
@@ -27,6 +28,8 @@
 
 // A job's end that not all ranks reach is told by rank 0, after it has waited for them and for its own threads (2 s each, node.c).
 #define HEAD_SPEAKS_NS (5 * MT_SECOND_NS)
+
+enum { INFO_BYTES = 1 << 20 };       // a run.json
 
 typedef struct training {
     const mt_train_desc *desc;
@@ -44,6 +47,7 @@ typedef struct training {
     char checkpoints[MT_RUN_PATH_BYTES + 32];
     mt_reporter *reporter;           // owned
     mt_train_progress progress;
+    int complete;                    // resumed with all its steps: nothing is left to do
     int64_t began_ns, saved_ns, saved_steps, first_step;
     double seconds_before;           // of earlier sessions
     // since the last row
@@ -89,6 +93,7 @@ static mt_status agree_on_job(training *t) {
     MT_TRY(mt_devices_open(&s->devices, t->comm, t->train, t->ppo, s->policy, s->loss, (int)least[0]));
     int groups = (int)least[0] * (s->devices.acts ? MT_ROLLOUT_GROUPS : 1);
     MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, groups));
+    if (t->train->n_workers == s->layout.workers) return MT_OK;   // and its origin stays
     char workers[32];
     snprintf(workers, sizeof workers, "%d", s->layout.workers);
     return mt_options_set_text(t->desc->options, "n_workers", workers, MT_FROM_COMMAND_LINE, "chosen at the start");
@@ -191,10 +196,13 @@ static mt_status open_reports(training *t) {
 
 // --init-weights: the parameters, and the moments of observations where these are normalised; optimiser and counts are new
 static mt_status load_initial_weights(training *t) {
-    char path[MT_PATH_BYTES];
+    char path[MT_PATH_BYTES], folder[MT_PATH_BYTES];
     mt_learner_state state;
     snprintf(path, sizeof path, "%s", t->train->init_weights);
     if (mt_file_is_folder(path)) MT_TRY(mt_path_join(path, sizeof path, t->train->init_weights, MT_RUN_WEIGHTS));
+    MT_TRY(mt_path_parent(folder, sizeof folder, path));
+    // weights that lie alone say nothing of their options
+    if (mt_run_folder_check(folder) == MT_OK) MT_TRY(mt_run_options_same_network(t->desc->options, t->ppo, folder));
     MT_TRY(mt_on_policy_learner_state(t->flow, &state));
     MT_TRY(mt_weights_file_load(path, t->setup.policy, state.param, mt_on_policy_normaliser(t->flow)));
     return mt_on_policy_set_learner_state(t->flow, &state);
@@ -219,8 +227,10 @@ static mt_status set_up_driver(training *t, manta_context *context) {
     if (*t->train->resume) MT_TRY(load_checkpoint(t));
     t->seconds_before = t->progress.seconds;
     t->first_step = t->saved_steps = t->progress.steps;
+    t->result->steps = t->progress.steps;
     t->began_ns = t->saved_ns = mt_clock_ns();
-    return open_reports(t);
+    t->complete = *t->train->resume && t->progress.steps >= t->train->n_timesteps;
+    return t->complete ? MT_OK : open_reports(t);
 }
 
 static void tear_down_driver(training *t) {
@@ -325,10 +335,7 @@ static mt_status report(training *t, const mt_on_policy_report *r, int64_t steps
 static mt_status train_loop(training *t) {
     const mt_train_config *c = t->train;
     mt_on_policy_report r = {0};
-    int stop = t->progress.steps >= c->n_timesteps;
-    if (stop)
-        mt_log(MT_LOG_INFO, "this run has its %lld steps already; a larger -n continues it", (long long)c->n_timesteps);
-    while (!stop) {
+    for (int stop = 0; !stop;) {
         int64_t before = t->progress.steps, after = before + mt_on_policy_steps_per_iteration(t->flow);
         int due = c->save_interval > 0 && 1e-9 * (double)(mt_clock_ns() - t->saved_ns) >= c->save_interval;
         double remaining = 1 - (double)after / (double)c->n_timesteps;
@@ -351,13 +358,41 @@ static mt_status train_loop(training *t) {
     return MT_OK;
 }
 
-static void finish(training *t, mt_status status) {
+static void digest_weights(training *t) {
     const float *param = mt_on_policy_weights(t->flow)->param;
     t->result->weights_digest = mt_digest64_of(param, sizeof(float) * (size_t)t->setup.policy->sizes.params);
+}
+
+static void finish(training *t, mt_status status) {
+    digest_weights(t);
     const char *verb = status == MT_INTERRUPTED ? "stopped at" : status == MT_OK ? "trained" : "failed after";
     mt_reporter_finish(t->reporter, t->progress.steps, verb);
     const char *outcome = status == MT_OK ? "done" : status == MT_INTERRUPTED ? "interrupted" : "failed";
     if (write_run_info(t, outcome) != MT_OK) mt_log(MT_LOG_WARN, "%s", mt_last_error());
+}
+
+// A resume that trains nothing changes nothing: neither options nor weights. The outcome alone is written again, in the same words,
+// since a launcher asks whether its last attempt came to the end (launch/verdict.c); and a run that was killed after
+// its last checkpoint gets what it still lacks.
+static mt_status leave_complete(training *t) {
+    char path[MT_RUN_PATH_BYTES], *text = NULL;
+    size_t bytes = 0;
+    mt_log(MT_LOG_INFO, "this run has %lld steps already, and -n is %lld: nothing is trained or changed; a larger -n continues it",
+        (long long)t->progress.steps, (long long)t->train->n_timesteps);
+    MT_TRY(mt_run_folder_file(&t->folder, MT_RUN_INFO, path, sizeof path));
+    mt_status status = mt_file_read(path, INFO_BYTES, &text, &bytes);
+    json_t *info = status == MT_OK ? json_loadb(text, bytes, 0, NULL) : NULL;
+    const char *outcome = json_string_value(json_object_get(info, "outcome"));
+    if (outcome && strcmp(outcome, "done") == 0) {
+        status = mt_file_write_atomic(path, text, bytes, MT_FILE_PUBLIC);
+    } else {
+        status = save_weights(t, MT_RUN_WEIGHTS);
+        digest_weights(t);
+        if (status == MT_OK) status = write_run_info(t, "done");
+    }
+    json_decref(info);
+    free(text);
+    return status;
 }
 
 // the setup that the actors see is a part of it
@@ -367,11 +402,11 @@ static training *training_of(mt_rank_setup *setup) { return (training *)(void *)
 static int driver(manta_context *context) {
     training *t = training_of(manta_user(context));
     t->status = set_up_driver(t, context);
-    if (t->status == MT_OK) {
-        t->status = train_loop(t);
-        snprintf(t->message, sizeof t->message, "%s", mt_last_error());
-        finish(t, t->status);
-    } else snprintf(t->message, sizeof t->message, "%s", mt_last_error());
+    int loop = t->status == MT_OK && !t->complete;
+    if (loop) t->status = train_loop(t);
+    else if (t->status == MT_OK) t->status = leave_complete(t);
+    snprintf(t->message, sizeof t->message, "%s", mt_last_error());
+    if (loop) finish(t, t->status);
     tear_down_driver(t);
     return MANTA_OK;
 }

@@ -215,6 +215,11 @@ mt_status mt_options_set_text(mt_options *options, const char *key, const char *
     return set_key(options, options->section_count, &name, &node, from, where);
 }
 
+void mt_options_mark(mt_options *options, const char *key, const char *where) {
+    size_t index = mt_options_index(options, key);
+    if (index < options->count) set_origin(&options->origins[index], options->origins[index].from, where);
+}
+
 mt_status mt_options_get_text(const mt_options *options, const char *key, mt_text *out) {
     size_t index = mt_options_index(options, key);
     if (index == options->count) return unknown_key(options, NULL, key);

@@ -158,6 +158,10 @@ mt_status mt_options_parse_args(mt_options *options, int argc, char *const *argv
 const mt_option *mt_options_find(const mt_options *options, const char *key);   // by name or alias; NULL when unknown
 // Where the present value of an option came from; NULL when unknown.
 const mt_option_origin *mt_options_origin(const mt_options *options, const char *key);
+// Says anew where the present value came from; the rank of that place in precedence stays. Unknown keys: nothing happens.
+void mt_options_mark(mt_options *options, const char *key, const char *where);
+// For values that a file of mt_options_dump_yaml gave, `text` being that file: their origins become those that stand in it.
+void mt_options_read_origins(mt_options *options, const char *text);
 // Appends the present value as text that set_text reads back to the same value.
 mt_status mt_options_get_text(const mt_options *options, const char *key, mt_text *out);
 

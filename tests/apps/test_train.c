@@ -358,6 +358,9 @@ Test(train, initial_weights_bring_the_normaliser_along) {
     cr_expect_float_eq(second - first, 512 + 8, 1e-3, "%g after %g", second, first);   // and those that its episodes began with
     train(folder, 1, "none", "--env Pendulum-v1 " COMMON " " KEEP " normalize:false");
     run(&r, folder, 60, "$MANTA train --init-weights none --run-folder third --env Pendulum-v1 -n 512 -params normalize:true");
+    cr_expect(r.exit_code == 2 && strstr(r.output, "normalize false"), "%s", r.output);
+    run(&r, folder, 60, "cp none/policy.safetensors . && $MANTA train --init-weights policy.safetensors --run-folder third --env Pendulum-v1 "
+        "-n 512 -params normalize:true");
     cr_expect(r.exit_code == 3 && strstr(r.output, "obs_rms.mean"), "%s", r.output);
 }
 
@@ -365,7 +368,7 @@ Test(train, initial_weights_that_do_not_fit_leave_no_run_behind) {
     const char *folder = run_folder();
     static run_result r;
     train(folder, 1, "first", "-n 1024 " CARTPOLE);
-    run(&r, folder, 60, "$MANTA train --init-weights first --env Acrobot-v1 --run-folder second -n 512");
+    run(&r, folder, 60, "$MANTA train --init-weights first --env Acrobot-v1 --no-normalize --run-folder second -n 512");
     cr_expect_eq(r.exit_code, 2, "%s", r.output);
     cr_expect(strstr(r.output, "mlp_extractor.policy_net.0.weight"), "%s", r.output);
     run(&r, folder, 60, "$MPIRUN -n 2 $MANTA train --init-weights nothing.safetensors --env CartPole-v1 --run-folder second");
