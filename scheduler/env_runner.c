@@ -234,7 +234,7 @@ static int collect(manta_context *c) {
 static int link_learner(manta_context *c) {
     env_runner *r = manta_state(c);
     manta_value ranks = manta_argument(c, 0);
-    mt_status status = mt_weights_link_open(r->setup, ranks.data, (int)ranks.shape[0], r->compute, &r->source);
+    mt_status status = mt_weights_link_open(r->setup, ranks.data, (int)ranks.shape[0], &r->compute, &r->source);
     return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 

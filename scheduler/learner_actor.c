@@ -29,8 +29,6 @@ typedef struct learner_actor {
     manta_value *objects;            // owned (R)
 } learner_actor;
 
-enum { PUBLISHER_SCRATCH = 256 };   // it runs no kernels
-
 static int fail(manta_context *c, mt_status status) { return mt_actor_fail(c, status, mt_last_error()); }
 
 static int create(manta_context *c) {
@@ -100,17 +98,10 @@ static int connect(manta_context *c) {
 
 // ---- weights to the runners' devices
 
-static mt_status open_publisher(learner_actor *l, const uint32_t *ranks, int count) {
-    const mt_rank_setup *s = l->setup;
-    MT_TRY(mt_compute_open(&(mt_compute_desc){.device = mt_devices_learn(&s->devices), .cpu = s->kernels, .scratch_bytes = PUBLISHER_SCRATCH},
-        &l->publisher));
-    return mt_weights_link_open(s, ranks, count, l->publisher, &l->audience);
-}
-
 static int link_runners(manta_context *c) {
     learner_actor *l = manta_state(c);
     manta_value ranks = manta_argument(c, 0);
-    mt_status status = open_publisher(l, ranks.data, (int)ranks.shape[0]);
+    mt_status status = mt_weights_link_open(l->setup, ranks.data, (int)ranks.shape[0], &l->publisher, &l->audience);
     return status == MT_OK ? MANTA_OK : fail(c, status);
 }
 

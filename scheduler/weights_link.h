@@ -16,8 +16,8 @@
 // Whether there is one between these ranks, in a job that computes like this.
 int mt_weights_link_wanted(const mt_rank_setup *setup, int learner_rank, const int *runner_rank, int runners);
 
-// Collective over `ranks` (count), learner 0's first: from then on mt_compute_broadcast of compute goes from it to all. *comm: owned by
-// the caller, and destroyed after compute is closed.
-mt_status mt_weights_link_open(const mt_rank_setup *setup, const uint32_t *ranks, int count, mt_compute *compute, mt_comm **comm);
+// Collective over `ranks` (count), learner 0's first: from then on mt_compute_broadcast of *compute goes from it to all. *compute NULL:
+// one is opened for that alone. Both are the caller's; *comm is destroyed after *compute is closed. What one cannot have, all learn.
+mt_status mt_weights_link_open(const mt_rank_setup *setup, const uint32_t *ranks, int count, mt_compute **compute, mt_comm **comm);
 
 #endif

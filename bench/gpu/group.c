@@ -1,4 +1,4 @@
-// All-reduce and broadcast of device memory between GPUs: bus bandwidth by NCCL, and by way of main memory and MPI, beside the rate
+// All-reduce, broadcast and a parameter server's round of device memory between GPUs: bus bandwidth by NCCL, and by way of main memory and MPI, beside the rate
 // at which a GPU copies its own memory, measured in the same run.
 //
 //     mpirun -n 2 bench_gpu_group [--csv FILE]
@@ -30,6 +30,13 @@ static mt_status one_allreduce(size_t bytes) {
     return mt_gpu_group_allreduce(group, stream, data, bytes / sizeof *data, MT_F32, MT_REDUCE_SUM);
 }
 static mt_status one_broadcast(size_t bytes) { return mt_gpu_group_broadcast(group, stream, data, bytes, 0); }
+// what the others have goes to rank 0, one after the other, and what rank 0 has comes back
+static mt_status one_round(size_t bytes) {
+    const int rank = mt_comm_rank(comm);
+    for (int r = 1; r < mt_comm_size(comm) && rank == 0; r++) MT_TRY(mt_gpu_group_receive(group, stream, other, bytes, r));
+    if (rank > 0) MT_TRY(mt_gpu_group_send(group, stream, data, bytes, 0));
+    return one_broadcast(bytes);
+}
 static mt_status one_copy(size_t bytes) { return mt_cuda_stream_copy(device, stream, other, data, bytes); }
 
 // seconds of a call on the slowest rank
@@ -51,7 +58,7 @@ static void rows(const char *way, double copy_rate) {
     const int size = mt_comm_size(comm);
     for (size_t bytes = 1 << 12; bytes <= LARGEST; bytes *= 8) {
         char name[96];
-        double reduce = seconds(one_allreduce, bytes), cast = seconds(one_broadcast, bytes);
+        double reduce = seconds(one_allreduce, bytes), cast = seconds(one_broadcast, bytes), round = seconds(one_round, bytes);
         if (mt_comm_rank(comm) != 0) continue;
         snprintf(name, sizeof name, "all-reduce of %zu KiB over %d ranks, %s: bus bandwidth", bytes >> 10, size, way);
         bench_row(name, 2.0 * (size - 1) / size * (double)bytes / reduce * 1e-9, "GB/s", "device-to-device copy", copy_rate);
@@ -59,6 +66,8 @@ static void rows(const char *way, double copy_rate) {
         bench_row(name, (double)bytes / cast * 1e-9, "GB/s", "device-to-device copy", copy_rate);
         snprintf(name, sizeof name, "all-reduce of %zu KiB over %d ranks, %s", bytes >> 10, size, way);
         bench_row(name, reduce * 1e6, "us", NULL, 0);
+        snprintf(name, sizeof name, "parameter server's round of %zu KiB over %d ranks, %s", bytes >> 10, size, way);
+        bench_row(name, round * 1e6, "us", "all-reduce", reduce * 1e6);
     }
 }
 

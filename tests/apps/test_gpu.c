@@ -314,6 +314,14 @@ Test(gpu, a_lost_worker_of_a_parameter_server_ends_the_run) {
     cr_expect(strstr(r.output, "its own output says why"), "that one is gone is not said:\n%s", r.output);
 }
 
+// learner 0 cannot open what publishes; the runners do not wait for it
+Test(gpu, a_link_that_one_cannot_make_ends_the_run) {
+    run(&r, run_folder(), 30, "MANTA_CUDA_HOST_DEVICES=3 $MPIRUN -n 3 bash -c '[ $OMPI_COMM_WORLD_RANK = 0 ] && export MANTA_CUDA_HOST_FAIL=cublasLtCreate:2; "
+        "exec $MANTA train -n 1152 --run-folder link --device cuda --rollout-device cuda --num-learners 1 --num-env-runners 2 " THREE THREE_SMALL "'");
+    cr_expect_neq(r.exit_code, 0, "%s", r.output);
+    cr_expect(strstr(r.output, "EnvRunner.link: rank 0: cuBLASLt"), "%s", r.output);
+}
+
 Test(gpu, a_lost_runner_ends_the_run) {
     lose(3, "runner", "--rollout-device cuda --num-learners 1 --num-env-runners 2 " THREE THREE_SMALL);
     // between updates a runner misses it in the broadcast, in an update learner 0 its segments
