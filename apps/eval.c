@@ -1,6 +1,7 @@
 // manta eval: plays episodes with a run's weights and says how well they went.
 #include "apps/app.h"
 
+#include "engine/collective/mpi.h"
 #include "scheduler/saved_run.h"
 
 #include <inttypes.h>
@@ -74,7 +75,10 @@ static mt_status run(int argc, char **argv) {
     size_t count = 0;
     int done = 0;
     mt_status status = mt_app_parse(&mt_app_eval, &options, list, sections(list), argc, argv, &folder, 1, &count, &done);
-    if (status == MT_OK && !done)
+    // one process plays all episodes; the other ranks of an mpirun leave them to it
+    if (status == MT_OK && !done && mt_mpi_size() > 1 && mt_mpi_rank() == 0)
+        fprintf(stderr, "manta: eval plays on rank 0 alone; mpirun is not needed\n");
+    if (status == MT_OK && !done && mt_mpi_rank() == 0)
         status = count ? evaluate(folder) : MT_FAIL(CONFIG, "which run? give its folder: manta eval logs/ppo/CartPole-v1_1");
     mt_options_fini(&options);
     return status;
@@ -86,6 +90,7 @@ const mt_app mt_app_eval = {
     .usage = "manta eval RUN_FOLDER [--n-episodes N] [--json] [--render] [options]",
     .details = "Plays whole episodes with the most probable action and prints mean and standard deviation of the returns. A weights "
                "file inside a run folder may stand for the folder.",
+    .uses_mpi = 1,
     .run = run,
     .sections = sections,
 };

@@ -1,6 +1,8 @@
 // Who does what in a training job. Pure functions.
 #include "scheduler/layout.h"
 
+#include <stdio.h>
+
 static int greatest_common_divisor(int a, int b) { return b ? greatest_common_divisor(b, a % b) : a; }
 
 // W: n_workers; else 4 with --deterministic wherever a layout can have it, so that 1, 2 and 4 ranks and 1 + 3 agree without being
@@ -16,6 +18,31 @@ static int choose_workers(const mt_layout *l, const mt_train_config *train, cons
     return workers;
 }
 
+// "1, 2 or 4": what divides the workers
+static const char *list_divisors(int workers, char out[96]) {
+    size_t used = 0, last = 0;
+    for (int d = 1; d <= workers && used < 80; d++) {
+        if (workers % d) continue;
+        last = used;
+        used += (size_t)snprintf(out + used, 96 - used, "%s%d", used ? ", " : "", d);
+    }
+    char tail[96];
+    snprintf(tail, sizeof tail, "%s", out + last + 2);
+    if (last) snprintf(out + last, 96 - last, " or %s", tail);
+    return out;
+}
+
+// A resumed run keeps its workers: the ranks have to fit.
+static mt_status refuse_uneven(const mt_layout *l, const mt_train_config *train) {
+    char divisors[96];
+    const char *what = train->num_learners ? "learners" : "ranks";
+    if (*train->resume)
+        return MT_FAIL(CONFIG, "n_workers %d over %d %s: each has the same number of logical workers, and a run keeps its own; resume it on %s %s",
+            l->workers, l->learners, what, list_divisors(l->workers, divisors), what);
+    return MT_FAIL(CONFIG, "n_workers %d over %d %s: each has the same number of logical workers; use a multiple of %d",
+        l->workers, l->learners, what, l->learners);
+}
+
 mt_status mt_layout_init(mt_layout *l, const mt_train_config *train, const mt_ppo_config *ppo, int ranks, int threads) {
     *l = (mt_layout){.ranks = ranks, .envs = ppo->n_envs};
     l->learners = train->num_learners ? train->num_learners : ranks;
@@ -24,9 +51,7 @@ mt_status mt_layout_init(mt_layout *l, const mt_train_config *train, const mt_pp
         return MT_FAIL(CONFIG, "num_learners %d on %d rank%s: learners sum their gradients between ranks, one on each at most; use "
             "more ranks (mpirun -n) or fewer num_learners", l->learners, ranks, ranks > 1 ? "s" : "");
     l->workers = choose_workers(l, train, ppo, threads);
-    if (l->workers % l->learners)
-        return MT_FAIL(CONFIG, "n_workers %d over %d %s: each has the same number of logical workers; use a multiple of %d",
-            l->workers, l->learners, train->num_learners ? "learners" : "ranks", l->learners);
+    if (l->workers % l->learners) return refuse_uneven(l, train);
     if (l->workers < l->runners)
         return MT_FAIL(CONFIG, "n_workers %d for %d environment runners: each has at least one; use more n_workers or fewer "
             "num_env_runners", l->workers, l->runners);

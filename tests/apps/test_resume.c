@@ -123,3 +123,19 @@ Test(resume, initial_weights_need_the_network_they_are_of) {
     run(&r, run_folder(), 60, "cp run/policy.safetensors . && $MANTA train -n 128 --init-weights policy.safetensors --run-folder d " SMALL " --activation-fn relu");
     EXPECT(0, "");
 }
+
+Test(resume, ranks_that_do_not_fit_are_told_which_do) {
+    make_run("run", "--n-workers 4");
+    run(&r, run_folder(), 60, "$MPIRUN -n 3 $MANTA train --resume run -n 512");
+    EXPECT(2, "n_workers 4 over 3 ranks", "resume it on 1, 2 or 4 ranks");
+    run(&r, run_folder(), 60, "$MPIRUN -n 3 $MANTA train --env CartPole-v1 --n-workers 4 --run-folder new");
+    EXPECT(2, "use a multiple of 3");
+}
+
+Test(resume, evaluation_under_mpirun_plays_and_prints_once) {
+    make_run("run", "");
+    run(&r, run_folder(), 60, "$MANTA eval run --json --n-episodes 5 > alone 2> /dev/null; $MPIRUN -n 3 $MANTA eval run --json --n-episodes 5 > all && cmp alone all");
+    EXPECT(0, "mpirun is not needed");
+    run(&r, run_folder(), 60, "$MPIRUN -n 2 $MANTA eval nowhere");
+    EXPECT(3, "nowhere");
+}
