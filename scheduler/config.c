@@ -206,11 +206,31 @@ mt_status mt_preset_apply(mt_options *options, const char *algo, const char *env
     return status;
 }
 
+// RL Zoo's form without the environment that was asked for: nothing but mappings under names that are no options.
+static mt_status check_environment(const mt_options *options, const mt_yaml_node *root, const char *env) {
+    mt_text names = {0};
+    int zoo = root->kind == MT_YAML_MAPPING && root->count > 0;
+    for (size_t i = 0; zoo && i < root->count; i++) {
+        const char *key = root->keys[i]->text;
+        zoo = root->items[i]->kind == MT_YAML_MAPPING && !mt_options_find(options, key);
+        for (size_t s = 0; s < options->section_count; s++) zoo = zoo && !(options->sections[s].nest && mt_text_equal_fold(options->sections[s].nest, key));
+        if (i < 6) mt_text_printf(&names, "%s%.60s", i ? ", " : "", key);
+        else if (i == 6) mt_text_append(&names, ", ...");
+    }
+    mt_status status = MT_OK;
+    if (zoo)
+        status = mt_yaml_fail(root->keys[0], "nothing in it for %s; it has %s: say --env %s", *env ? env : "a run without --env",
+            mt_text_str(&names), root->keys[0]->text);
+    mt_text_fini(&names);
+    return status;
+}
+
 mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *env) {
     mt_yaml *doc = NULL;
     MT_TRY(mt_yaml_load_file(path, NULL, &doc));
     const mt_yaml_node *root = mt_yaml_root(doc), *entry = env && *env ? mt_yaml_find(root, env) : NULL;
-    mt_status status = mt_options_set_yaml(options, entry ? entry : root, MT_FROM_FILE);
+    mt_status status = entry || !env ? MT_OK : check_environment(options, root, env);
+    if (status == MT_OK) status = mt_options_set_yaml(options, entry ? entry : root, MT_FROM_FILE);
     mt_yaml_destroy(doc);
     return status;
 }

@@ -75,9 +75,26 @@ static bool looks_like_flag(const char *word) {
     return word[0] == '-' && word[1] && !isdigit((unsigned char)word[1]) && word[1] != '.';
 }
 
+// "--switch false": a switch takes no word after it, and this one can have been meant for nothing else.
+static mt_status check_switch(const arg_reader *r, const char *flag, const mt_option *row) {
+    static const char *const words[] = {"true", "false", "yes", "no", "on", "off"};
+    const char *word = peek(r);
+    char name[NAME_BYTES];
+    for (size_t i = 0; word && i < MT_COUNT(words); i++)
+        if (mt_text_equal_fold(word, words[i])) {
+            flag_name(row->name, name);
+            return MT_FAIL(CONFIG, "%s: %s is a switch and takes no word after it: write %s for on, --no-%s for off (or %s=%s)", here, flag, name,
+                name + 2, name, word);
+        }
+    return MT_OK;
+}
+
 // key: an option's name or a nest; value: what follows '=', or NULL
 static mt_status take_flag(arg_reader *r, const char *flag, const char *key, const mt_option *row, const char *value) {
-    if (row && row->type == MT_OPT_BOOL && !value) value = "true";
+    if (row && row->type == MT_OPT_BOOL && !value) {
+        MT_TRY(check_switch(r, flag, row));
+        value = "true";
+    }
     if (row && row->type == MT_OPT_PAIRS && !value) return take_pairs(r, flag, row);
     if (!value) {
         value = peek(r);

@@ -73,6 +73,10 @@ Test(faults, bad_files_are_named_with_line) {
     EXPECT(2, "key.yml:2", "gama", "gamma");
     run(&r, run_folder(), 60, "printf 'env: CartPole-v1\\ngamma: 0.9\\ngamma: 0.8\\n' > twice.yml; $MANTA train -f twice.yml");
     EXPECT(2, "twice.yml:3", "gamma");
+    run(&r, run_folder(), 60, "printf 'Acrobot-v1:\\n  gamma: 0.9\\nPendulum-v1:\\n  gamma: 0.8\\n' > zoo.yml; $MANTA train -f zoo.yml --env CartPole-v1");
+    EXPECT(2, "zoo.yml:1", "nothing in it for CartPole-v1; it has Acrobot-v1, Pendulum-v1: say --env Acrobot-v1");
+    manta("train -f zoo.yml");
+    EXPECT(2, "zoo.yml:1", "without --env", "say --env Acrobot-v1");
     manta("train -f nowhere.yml --env CartPole-v1");
     EXPECT(3, "nowhere.yml");
     manta("train --env CartPole-v1 --resume nowhere");

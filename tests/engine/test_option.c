@@ -279,6 +279,8 @@ Test(option, bad_command_lines) {
     REFUSE("--env-kwargs needs key:value", "--env-kwargs", "--gamma=1");
     REFUSE("did you mean \"n_steps\"?", "--hyperparams", "nsteps:3");
     REFUSE("takes no value", "--no-normalize=true");
+    REFUSE("--no-normalize for off", "--normalize", "False");
+    REFUSE("--normalize for on", "--normalize", "true");
     REFUSE("unknown flag --no-gamma", "--no-gamma");
     REFUSE("unexpected \"c\"", "a", "b", "c");
     REFUSE("neither true nor false", "--normalize=maybe");
