@@ -113,6 +113,9 @@ static mt_status train(train_command *c, int argc, char **argv, int *abandoned) 
     if (status == MT_OK && !done)
         status = mt_train(&(mt_train_desc){.train = &c->train, .ppo = &c->ppo, .options = &c->options, .comm = comm,
             .command_line = c->command_line, .preset_found = c->preset_found, .out = stdout}, &result);
+    // ranks are gone, and no launcher starts the job again
+    if ((status == MT_COMM || status == MT_DEADLINE) && *result.run_folder && !getenv("MANTA_PULSE"))
+        mt_fail(status, __FILE__, __LINE__, "%s; it goes on from its newest checkpoint with: manta train --resume %s", mt_last_error(), result.run_folder);
     *abandoned = result.abandoned;
     if (!result.abandoned) mt_comm_destroy(comm);
     if (status == MT_OK && !done && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);

@@ -204,8 +204,8 @@ static mt_status parse_offsets(
         return MT_FAIL(CORRUPT, "%s: tensor \"%s\": \"data_offsets\" must be two integers", d->source, name);
     json_int_t begin = json_integer_value(first), end = json_integer_value(last);
     if (begin < 0 || end < begin || (uint64_t)end > d->data_bytes)
-        return MT_FAIL(CORRUPT, "%s: tensor \"%s\": bytes %lld to %lld lie outside the file's %" PRIu64, d->source,
-            name, (long long)begin, (long long)end, d->data_bytes);
+        return MT_FAIL(CORRUPT, "%s: tensor \"%s\": bytes %lld to %lld lie outside the file's %" PRIu64 "%s", d->source,
+            name, (long long)begin, (long long)end, d->data_bytes, begin >= 0 && end >= begin ? "; the file is cut short" : "");
     if ((uint64_t)(end - begin) != bytes)
         return MT_FAIL(CORRUPT, "%s: tensor \"%s\": its shape needs %" PRIu64 " bytes, its offsets give %lld",
             d->source, name, bytes, (long long)(end - begin));

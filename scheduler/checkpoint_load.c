@@ -48,7 +48,7 @@ void mt_checkpoint_close(mt_checkpoint *checkpoint) {
 
 // ---- the newest that verifies ----
 
-// Goes down the list to the first good one. Every bad one gets a line in `skipped` and on the log.
+// Goes down the list to the first good one. Every bad one gets a line in `skipped`.
 static mt_status open_first_good(const char *folder, const uint64_t *list, size_t count, mt_text *skipped,
     mt_checkpoint **out) {
     mt_status status = MT_CORRUPT;
@@ -58,7 +58,6 @@ static mt_status open_first_good(const char *folder, const uint64_t *list, size_
         if (status == MT_NO_MEMORY) return status;   // says nothing about the generation
         if (status == MT_OK) break;
         mt_generation_name("", list[i], name);
-        mt_log_warn("checkpoint %s does not verify and is passed over: %s", name, mt_last_error());
         mt_text_printf(skipped, "%s%s: %s", skipped->length ? "\n" : "", name, mt_last_error());
     }
     return status;
@@ -76,6 +75,15 @@ static mt_status try_open(const char *folder, mt_text *skipped, uint64_t *newest
     return status;
 }
 
+// Those that were passed over for a good one; when none is good, the failure says the same.
+static void warn_of(const char *skipped) {
+    for (const char *line = skipped; *line;) {
+        size_t length = strcspn(line, "\n"), name = strcspn(line, ":");
+        mt_log_warn("checkpoint %.*s does not verify and is passed over%.*s", (int)name, line, (int)(length - name), line + name);
+        line += length + (line[length] == '\n');
+    }
+}
+
 mt_status mt_checkpoint_open_newest(const char *folder, mt_checkpoint **out) {
     mt_text skipped = {0};
     mt_status status = MT_CORRUPT;
@@ -88,6 +96,7 @@ mt_status mt_checkpoint_open_newest(const char *folder, mt_checkpoint **out) {
         status = try_open(folder, &skipped, &newest, out);
     }
     if (status == MT_OK && skipped.length) {
+        warn_of(mt_text_str(&skipped));
         char *lines = strdup(mt_text_str(&skipped));
         if (lines) free((*out)->skipped), (*out)->skipped = lines;
     } else if (status != MT_OK && status != MT_NO_MEMORY && skipped.length) {

@@ -1,7 +1,9 @@
 // Weight files. One thread; allocates, so never in a training loop but between iterations.
 #include "scheduler/weights_file.h"
 
+#include "engine/base/file.h"
 #include "policies/state_dict.h"
+#include "scheduler/report/run_folder.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -32,11 +34,16 @@ static mt_status add_one(void *context, const char *name, const mt_tensor *tenso
     return mt_tensor_list_add(v->list, v->prefix, name, tensor);
 }
 
+// A tensor that is missing is of the same kind as one of another shape: the weights are of something else.
+static mt_status of_another(mt_status status, const char *question) {
+    return status == MT_NOT_FOUND ? MT_FAIL(CONFIG, "%s; %s", mt_last_error(), question) : status;
+}
+
 static mt_status read_one(void *context, const char *name, const mt_tensor *tensor) {
     slab_visit *v = context;
     char full[2 * MT_TENSOR_NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", v->prefix, name);
-    return mt_state_dict_read(v->file, full, tensor);
+    return of_another(mt_state_dict_read(v->file, full, tensor), "were the weights trained with another network or environment?");
 }
 
 mt_status mt_tensor_list_add_slab(mt_tensor_list *list, const mt_policy *policy, float *slab, const char *prefix) {
@@ -102,7 +109,7 @@ static mt_status read_count(const mt_safetensors *file, mt_normaliser *n) {
 static mt_status read_normaliser(const mt_safetensors *file, mt_normaliser *n) {
     mt_tensor t = {.dtype = MT_F64, .ndim = 1, .shape = {n->obs.columns}};
     t.data = n->obs.mean;
-    MT_TRY(mt_safetensors_read(file, "obs_rms.mean", &t));
+    MT_TRY(of_another(mt_safetensors_read(file, "obs_rms.mean", &t), "were the weights trained without normalize? Then say --no-normalize"));
     t.data = n->obs.m2;
     MT_TRY(mt_safetensors_read(file, "obs_rms.var", &t));
     n->obs.count = 1;   // so that m2 is the variance, and the scale that of the run to the bit
@@ -110,9 +117,21 @@ static mt_status read_normaliser(const mt_safetensors *file, mt_normaliser *n) {
     return read_count(file, n);
 }
 
+// A damaged file of a run: its checkpoints hold the same weights, with digests, and are written one after another.
+static mt_status with_advice(mt_status status, const char *path) {
+    char folder[MT_PATH_BYTES], checkpoints[MT_PATH_BYTES];
+    char message[1024];
+    if (status != MT_CORRUPT) return status;
+    snprintf(message, sizeof message, "%s", mt_last_error());
+    MT_TRY(mt_path_parent(folder, sizeof folder, path));
+    MT_TRY(mt_path_join(checkpoints, sizeof checkpoints, folder, MT_RUN_CHECKPOINTS));
+    if (!mt_file_is_folder(checkpoints)) return mt_fail(status, __FILE__, __LINE__, "%s", message);
+    return mt_fail(status, __FILE__, __LINE__, "%s. %s/gen-*/%s may be whole: copy the newest over it", message, checkpoints, MT_RUN_WEIGHTS);
+}
+
 mt_status mt_weights_file_load(const char *path, const mt_policy *policy, float *param, mt_normaliser *normaliser) {
     mt_safetensors file;
-    MT_TRY(mt_safetensors_load(path, &file));
+    MT_TRY(with_advice(mt_safetensors_load(path, &file), path));
     mt_status status = mt_weights_file_read_slab(&file, policy, param, "");
     if (status == MT_OK && normaliser && normaliser->observations) status = read_normaliser(&file, normaliser);
     mt_safetensors_fini(&file);

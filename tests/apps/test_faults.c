@@ -133,6 +133,16 @@ Test(faults, a_damaged_checkpoint_falls_back_to_an_older_one_and_names_the_file)
     run(&r, run_folder(), 60, "for d in v/checkpoints/gen-*; do rm $d/manifest.json; done; $MANTA train --resume v -n 2048");
     cr_expect_neq(r.exit_code, 0, "%s", r.output);
     EXPECT(6, "manifest.json");
+    cr_expect_null(strstr(r.output, "passed over"), "each is named once, in the error:\n%s", r.output);
+}
+
+Test(faults, weights_cut_short_are_told_so_and_where_whole_ones_may_be) {
+    make_run("w");
+    run(&r, run_folder(), 60, "truncate -s 20000 w/policy.safetensors; $MANTA eval w");
+    EXPECT(6, "cut short", "w/checkpoints/gen-*/policy.safetensors");
+    run(&r, run_folder(), 60, "cp w/policy.safetensors . && $MANTA train --env CartPole-v1 --init-weights policy.safetensors --run-folder x");
+    EXPECT(6, "cut short");
+    cr_expect_null(strstr(r.output, "checkpoints"), "%s", r.output);
 }
 
 // A newer generation of a run, in which one file has other bytes (NULL: is not there), and every digest is right.
@@ -350,4 +360,19 @@ Test(faults, an_instruction_set_that_is_none) {
 Test(faults, more_ranks_than_environments_still_train) {
     run(&r, run_folder(), 60, "$MPIRUN -n 4 $MANTA train --env CartPole-v1 --run-folder k -n 512 --verbose 0 -params n_envs:2 n_steps:32 batch_size:32");
     EXPECT(0, "");
+}
+
+// mpirun may end the others before they have spoken; whoever speaks says how to go on
+Test(faults, a_rank_left_behind_says_how_to_go_on) {
+    int spoken = 0;
+    for (int i = 0; i < 6 && !spoken; i++) {
+        run(&r, run_folder(), 60, "$MPIRUN -n 2 $MANTA train --env CartPole-v1 -n 1e9 --verbose 0 --run-folder left%d & "
+            "until [ -d left%d/checkpoints ]; do sleep 0.1; done; sleep 0.5; "
+            "for p in $(pgrep -f 'run-folder left%d$'); do grep -qz OMPI_COMM_WORLD_RANK=1 /proc/$p/environ && kill -9 $p; done; wait", i, i, i);
+        const char *line = strstr(r.output, "manta: ");
+        if (!line) continue;
+        spoken = 1;
+        cr_expect(strstr(line, "manta train --resume left"), "%s", r.output);
+    }
+    cr_expect(spoken, "%s", r.output);
 }
