@@ -79,7 +79,8 @@ static mt_status configure(train_command *c) {
     MT_TRY(check_algorithm(c->train.algo));
     MT_TRY(mt_preset_apply(&c->options, c->train.algo, c->train.env, &c->preset_found));
     MT_TRY(mt_ppo_follow(&c->options, &c->ppo));
-    return mt_environment_make_absolute(&c->train);
+    // a run's own paths are absolute, and the weights that it began with may be gone by now
+    return *c->train.resume ? MT_OK : mt_environment_make_absolute(&c->train);
 }
 
 // What a rank does by itself before it meets the others.

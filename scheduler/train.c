@@ -177,6 +177,14 @@ static void announce(const training *t) {
     fflush(t->desc->out);
 }
 
+// What is reserved need not be what is used.
+static void tell_idle_gpu(const training *t) {
+    const mt_train_config *c = t->train;
+    if (c->num_gpus_per_learner > 0 && strcmp(c->device, "auto") == 0 && !t->setup.devices.learns)
+        mt_log(MT_LOG_INFO, "learners reserve GPUs (num_gpus_per_learner %g) and compute on the CPU: --device auto takes a GPU where there is one and "
+            "network and minibatch are large enough to gain from it; --device cuda takes it in any case", c->num_gpus_per_learner);
+}
+
 static mt_status open_reports(training *t) {
     const mt_train_config *c = t->train;
     MT_TRY(write_config(t));
@@ -191,6 +199,7 @@ static mt_status open_reports(training *t) {
             .mode = c->progress ? MT_PROGRESS_LIVE : MT_PROGRESS_AUTO},
     }, &t->reporter));
     mt_log_start(&(mt_log_desc){.level = MT_LOG_INFO, .rank = t->rank, .size = t->ranks, .write = print_log_line, .context = t->reporter});
+    tell_idle_gpu(t);
     return write_run_info(t, "running");
 }
 

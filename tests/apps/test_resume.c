@@ -139,3 +139,19 @@ Test(resume, evaluation_under_mpirun_plays_and_prints_once) {
     run(&r, run_folder(), 60, "$MPIRUN -n 2 $MANTA eval nowhere");
     EXPECT(3, "nowhere");
 }
+
+Test(resume, the_weights_that_a_run_began_with_may_be_gone) {
+    make_run("first", "");
+    make_run("run", "--init-weights first");
+    run(&r, run_folder(), 60, "rm -r first && $MANTA train --resume run -n 512 --verbose 0 && grep -c 'first.*command line' run/config.yml");
+    EXPECT(0, "1");
+    run(&r, run_folder(), 60, "rm -r run/checkpoints/* && $MANTA train --resume run -n 512 --verbose 0");
+    EXPECT(3, "first");
+}
+
+Test(resume, a_gpu_that_is_reserved_and_not_used_is_told) {
+    make_run("run", "--resources gpu=1 --num-gpus-per-learner 1");
+    EXPECT(0, "learners reserve GPUs", "--device cuda");
+    make_run("other", "--resources gpu=1 --num-gpus-per-learner 1 --device cpu");
+    cr_expect_null(strstr(r.output, "learners reserve GPUs"), "%s", r.output);
+}
