@@ -20,6 +20,8 @@ static void cpu_begin(mt_compute *c) { (void)c; }
 static mt_status cpu_end(mt_compute *c) { return (void)c, MT_OK; }
 static mt_status cpu_wait(mt_compute *c) { return (void)c, MT_OK; }
 
+static void cpu_watch(mt_compute *c, const mt_progress *progress) { (void)c, (void)progress; }
+
 static mt_status cpu_copy(mt_compute *c, void *to, const void *from, size_t bytes) {
     (void)c;
     memmove(to, from, bytes);
@@ -58,6 +60,7 @@ static const mt_compute_ops cpu_ops = {
     .end = cpu_end,
     .copy = cpu_copy,
     .wait = cpu_wait,
+    .watch = cpu_watch,
     .pinned_alloc = cpu_pinned_alloc,
     .pinned_free = cpu_pinned_free,
     .join = cpu_join,
@@ -97,6 +100,7 @@ mt_status mt_compute_copy(mt_compute *c, void *to, const void *from, size_t byte
 }
 
 mt_status mt_compute_wait(mt_compute *c) { return c->ops->wait(c); }
+void mt_compute_watch(mt_compute *c, const mt_progress *progress) { c->ops->watch(c, progress); }
 
 mt_status mt_compute_pinned_alloc(const mt_compute *c, size_t bytes, void **out) {
     *out = NULL;

@@ -16,6 +16,7 @@
 #define MANTA_KERNELS_COMPUTE_H
 
 #include <stddef.h>
+#include "engine/base/pulse.h"
 #include "engine/collective/collective.h"
 #include "engine/device/device.h"
 #include "kernels/kernels.h"
@@ -46,6 +47,7 @@ typedef struct mt_compute_ops {
     mt_status (*end)(mt_compute *c);
     mt_status (*copy)(mt_compute *c, void *to, const void *from, size_t bytes);
     mt_status (*wait)(mt_compute *c);
+    void (*watch)(mt_compute *c, const mt_progress *progress);
     mt_status (*pinned_alloc)(const mt_compute *c, size_t bytes, void **out);
     void (*pinned_free)(const mt_compute *c, void *memory);
     mt_status (*join)(mt_compute *c, mt_comm *comm, size_t most_bytes);
@@ -71,6 +73,9 @@ mt_status mt_compute_copy(mt_compute *compute, void *to, const void *from, size_
 
 // Until all that was asked for is done. MT_COMM where a rank that it works with is gone.
 mt_status mt_compute_wait(mt_compute *compute);
+
+// From now on a wait looks whether progress is made: it beats, and the deadline of work with other ranks begins anew.
+void mt_compute_watch(mt_compute *compute, const mt_progress *progress);
 
 // Host memory that a device reads and writes by itself; zeroed, 64-byte aligned.
 mt_status mt_compute_pinned_alloc(const mt_compute *compute, size_t bytes, void **out);   // 0 bytes: NULL

@@ -4,6 +4,7 @@
 #include "engine/base/log.h"
 #include "policies/policy_plugin.h"
 #include "scheduler/agree.h"
+#include "scheduler/layout.h"
 
 #include <string.h>
 
@@ -26,30 +27,27 @@ static int learning_pays(const mt_train_config *t, const mt_ppo_config *p, const
     return 3 * mt_policy_products(policy) * rows >= LEARNING_PAYS;
 }
 
+// by the environments that step together in the layout that there would be
 static int acting_pays(const mt_train_config *t, const mt_ppo_config *p, const mt_policy *policy, int ranks, int threads) {
-    int64_t groups = (int64_t)(t->num_env_runners ? t->num_env_runners : ranks) * at_least_one(threads) * MT_ROLLOUT_GROUPS;
-    return mt_policy_products(policy) * (p->n_envs / groups) >= ACTING_PAYS;
+    mt_layout layout;
+    if (mt_layout_init(&layout, t, p, ranks, threads * MT_ROLLOUT_GROUPS) != MT_OK) return 0;   // told when it is made
+    return mt_policy_products(policy) * at_least_one(layout.envs / layout.workers) >= ACTING_PAYS;
 }
 
-// What is wished for: learning and acting on a GPU, and whether it must be there.
-typedef struct wish {
-    int learns, acts, must;
-    const char *spec;
-} wish;
-
-static wish wish_of(const mt_train_config *t, const mt_ppo_config *p, const mt_policy *policy, const mt_plugin_loss *loss, int ranks,
-    int threads) {
-    int chosen = strcmp(t->device, "auto") == 0, cpu = strcmp(t->device, "cpu") == 0, fits = fits_gpu(policy, loss);
-    wish w = {.spec = chosen || cpu ? "cuda" : t->device};
-    w.learns = chosen ? fits && learning_pays(t, p, policy, ranks) : !cpu;
-    if (t->rollout_device == MT_ROLLOUT_AUTO) w.acts = !cpu && fits && acting_pays(t, p, policy, ranks, threads);
-    else w.acts = t->rollout_device == MT_ROLLOUT_CUDA;
-    w.must = (!chosen && !cpu) || t->rollout_device == MT_ROLLOUT_CUDA;
-    return w;
+mt_devices_choice mt_devices_choose(const mt_train_config *t, const mt_ppo_config *p, const mt_policy *policy, const mt_plugin_loss *loss,
+    int ranks, int threads) {
+    const int chosen = strcmp(t->device, "auto") == 0, cpu = strcmp(t->device, "cpu") == 0;
+    const int fits = fits_gpu(policy, loss), may = fits && !t->deterministic;
+    mt_devices_choice c = {.spec = chosen || cpu ? "cuda" : t->device};
+    c.learns = chosen ? may && learning_pays(t, p, policy, ranks) : !cpu;
+    if (t->rollout_device == MT_ROLLOUT_AUTO) c.acts = !cpu && may && acting_pays(t, p, policy, ranks, threads);
+    else c.acts = t->rollout_device == MT_ROLLOUT_CUDA;
+    c.must = (!chosen && !cpu) || t->rollout_device == MT_ROLLOUT_CUDA;
+    return c;
 }
 
 // Everybody has one or nobody. Where it must be there, whoever has none says why.
-static mt_status open_gpu(mt_devices *d, mt_comm *comm, const wish *w) {
+static mt_status open_gpu(mt_devices *d, mt_comm *comm, const mt_devices_choice *w) {
     mt_status status = mt_device_open_for_rank(w->must ? w->spec : "auto", mt_comm_node_rank(comm), mt_comm_node_size(comm), &d->gpu);
     MT_TRY(mt_agree(comm, status));
     int64_t all = d->gpu->kind != MT_DEVICE_CPU;
@@ -60,17 +58,26 @@ static mt_status open_gpu(mt_devices *d, mt_comm *comm, const wish *w) {
     return MT_OK;
 }
 
+// What a user may have expected otherwise.
+static void tell(const mt_devices *d, const mt_train_config *t) {
+    if (d->gpu)
+        mt_log_info("%s: %s%s%s", d->gpu->name, d->learns ? "learners" : "", d->learns && d->acts ? " and " : "",
+            d->acts ? "the policy of rollouts" : "");
+    if (d->gpu && t->deterministic)
+        mt_log_warn("--deterministic with a GPU: reruns on the same ranks give the same bits, other numbers of ranks do not (docs/gpu.md)");
+    if (!d->learns && t->num_gpus_per_learner > 0 && strcmp(t->device, "auto") == 0)
+        mt_log_info("num_gpus_per_learner reserves GPUs, and learners compute on the CPU: %s; --device cuda computes there all the same",
+            t->deterministic ? "--deterministic asks for bits that do not depend on the ranks" : "the network is small for one");
+}
+
 mt_status mt_devices_open(mt_devices *d, mt_comm *comm, const mt_train_config *train, const mt_ppo_config *ppo, const mt_policy *policy,
     const mt_plugin_loss *loss, int threads) {
     *d = (mt_devices){0};
-    wish w = wish_of(train, ppo, policy, loss, mt_comm_size(comm), threads);
+    mt_devices_choice c = mt_devices_choose(train, ppo, policy, loss, mt_comm_size(comm), threads);
     MT_TRY(mt_agree(comm, mt_device_open("cpu", &d->cpu)));
-    if (!w.learns && !w.acts) return MT_OK;
-    MT_TRY(open_gpu(d, comm, &w));
-    d->learns = d->gpu && w.learns, d->acts = d->gpu && w.acts;
-    if (d->gpu && mt_comm_rank(comm) == 0)
-        mt_log_info("%s: %s%s%s", d->gpu->name, d->learns ? "learners" : "", d->learns && d->acts ? " and " : "",
-            d->acts ? "the policy of rollouts" : "");
+    if (c.learns || c.acts) MT_TRY(open_gpu(d, comm, &c));
+    d->learns = d->gpu && c.learns, d->acts = d->gpu && c.acts;
+    if (mt_comm_rank(comm) == 0) tell(d, train);
     return MT_OK;
 }
 

@@ -133,6 +133,8 @@ mt_status mt_learner_update(mt_learner *l, const mt_segment *const *segments, ui
 
 const mt_weights *mt_learner_weights(const mt_learner *l) { return &l->weights; }
 
+int mt_learner_graphed(const mt_learner *l) { return l->engine->graphed ? l->engine->graphed(l) : 0; }
+
 float *mt_learner_device_param(const mt_learner *l) { return l->engine->param ? l->engine->param(l) : NULL; }
 
 mt_learner_reads mt_learner_reads_of(const mt_learner *l) {

@@ -47,7 +47,7 @@ typedef struct mt_learner_desc {
 typedef struct mt_learner_report {
     double policy_loss, value_loss, entropy, approx_kl, clip_fraction, loss, grad_norm;
     double explained_variance, learning_rate, clip_range, clip_range_vf, std;
-    double allreduce_seconds;
+    double allreduce_seconds;     // NaN on a GPU, whose sums stand between kernels
     int stopped_early;            // by target_kl
     int64_t updates;              // optimiser steps of this update
     int epochs;                   // passes begun over the segments
@@ -73,6 +73,8 @@ const mt_weights *mt_learner_weights(const mt_learner *learner);   // valid for 
 
 // The parameters (params) in the memory of the device that it computes on; NULL on the CPU. Valid for reading between updates.
 float *mt_learner_device_param(const mt_learner *learner);
+
+int mt_learner_graphed(const mt_learner *learner);   // whether its updates are one graph by now, launched as a whole
 
 // The optimiser's state, for checkpoints: parameters and both moments (policy->sizes.params each), and its step count. Reading:
 // pull, then get. Setting: fill the views, then set.

@@ -22,12 +22,14 @@
 #include "policies/policy_plugin.h"
 #include "scheduler/agree.h"
 
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     GRAPH_MINIBATCHES = 8192,   // of an update that is captured, at most: a graph of half a million nodes takes seconds to make
+    MARK_EVERY = 16,            // minibatches from one sign of life to the next
     MEMORY_PART = 8             // of the device's memory that activations may take: longer minibatches go in pieces
 };
 
@@ -38,23 +40,24 @@ enum {
     READS_returns = 1
 };
 
-// What travels, in memory of one kind: the device's, or pinned memory of the host's.
-typedef struct travelling {
+// What goes to the device or comes from it, in memory of one kind: the device's, or pinned memory of the host's.
+typedef struct exchange {
     mt_segment segment;      // (T, N) of all environments here; of what has T + 1 steps the last is not there
     int32_t *index;          // (epochs, units here): minibatch after minibatch
     mt_ppo_scalars *scalars; // (epochs, minibatches)
     mt_adam_scalars *adam;   // (1)
     mt_ppo_stats *stats;     // (epochs, minibatches)
     float *norms;            // (epochs, minibatches)
+    int64_t *number;         // (epochs, minibatches): 1, 2, 3, …
     float *param;            // (params)
-} travelling;
+} exchange;
 
 typedef struct device_learner {
     mt_compute *compute;     // borrowed
     mt_device_arena arena;   // the device's memory
     mt_arena pinned;         // its plan; the block is pinned
     void *pinned_block;      // owned
-    travelling there, here;  // on the device; on the host
+    exchange device, host;
     mt_weights weights;
     float *m, *v, *grad;     // (params); m, v: where the optimiser is
     float *inbox;            // (params) on a parameter server: another's gradient
@@ -63,6 +66,7 @@ typedef struct device_learner {
     int64_t envs, units;     // here
     int64_t count;           // minibatches of an update
     mt_graph *graph;         // owned. Nullable
+    int64_t *done;           // pinned: the number of the last minibatch that is known to be done
     int updates;             // run so far
 } device_learner;
 
@@ -117,7 +121,7 @@ static mt_status reserve(mt_learner *l, mt_arena *arena) {
 
 static int64_t steps_read(int64_t steps, int64_t rows) { return rows < steps ? rows : steps; }
 
-static void register_travelling(mt_learner *l, travelling *t, mt_arena *arena) {
+static void register_exchange(mt_learner *l, exchange *t, mt_arena *arena) {
     const device_learner *d = own(l);
     mt_segment_shape shape = l->desc.shape, *s = &shape;
     shape.envs = d->envs;
@@ -132,6 +136,7 @@ static void register_travelling(mt_learner *l, travelling *t, mt_arena *arena) {
     MT_ARENA_ADD(arena, t->adam, 1);
     MT_ARENA_ADD(arena, t->stats, d->count);
     MT_ARENA_ADD(arena, t->norms, d->count);
+    MT_ARENA_ADD(arena, t->number, d->count);
 }
 
 // The rows that go through the network together: all of a minibatch, or as many as their activations have room.
@@ -160,7 +165,7 @@ static void register_device(mt_learner *l, mt_device_budget *budget) {
     const mt_policy *policy = l->desc.policy;
     const mt_kernels *k = d->compute->kernels;
     mt_arena *arena = mt_device_arena_plan(&d->arena);
-    register_travelling(l, &d->there, arena);
+    register_exchange(l, &d->device, arena);
     mt_device_budget_add(budget, "segments and their order", arena->block_bytes);
     size_t before = arena->block_bytes;
     mt_weights_register(&d->weights, policy, arena);
@@ -190,11 +195,15 @@ static mt_status take_memory(mt_learner *l) {
     MT_TRY(mt_arena_failed(&d->arena.plan));
     MT_TRY(tell_budget(l, &budget));
     MT_TRY(mt_device_arena_commit(&d->arena));
-    register_travelling(l, &d->here, &d->pinned);
-    MT_ARENA_ADD(&d->pinned, d->here.param, l->desc.policy->sizes.params);
+    register_exchange(l, &d->host, &d->pinned);
+    MT_ARENA_ADD(&d->pinned, d->host.param, l->desc.policy->sizes.params);
+    MT_ARENA_ADD(&d->pinned, d->done, 1);
     MT_TRY(mt_arena_failed(&d->pinned));
     MT_TRY(mt_compute_pinned_alloc(d->compute, d->pinned.block_bytes, &d->pinned_block));
-    return mt_arena_place(&d->pinned, d->pinned_block);
+    MT_TRY(mt_arena_place(&d->pinned, d->pinned_block));
+    mt_compute_watch(d->compute, &(mt_progress){.count = d->done, .pulse = l->desc.pulse});
+    for (int64_t p = 0; p < d->count; p++) d->host.number[p] = p + 1;
+    return mt_compute_copy(d->compute, d->device.number, d->host.number, sizeof *d->host.number * (size_t)d->count);
 }
 
 static mt_status push(mt_learner *l) {
@@ -218,6 +227,7 @@ static mt_status pull(mt_learner *l) {
 }
 
 static float *param(const mt_learner *l) { return own(l)->weights.param; }
+static int graphed(const mt_learner *l) { return own(l)->graph != NULL; }
 
 static mt_status build(mt_learner *l) {
     device_learner *d = own(l);
@@ -253,29 +263,29 @@ static void stage_worker(void *context, int index, int thread) {
         for (int64_t t = 0; t < s->steps; t++) memcpy(to + stride * (size_t)t, from + row * (size_t)t, row);
 }
 
-static mt_status upload_field(mt_learner *l, size_t field, int64_t steps, size_t width, void *here, void *there) {
+static mt_status upload_field(mt_learner *l, size_t field, int64_t steps, size_t width, void *host, void *device) {
     device_learner *d = own(l);
-    if (!here) return MT_OK;
-    staging s = {.l = l, .field = field, .steps = steps, .width = width, .to = here};
+    if (!host) return MT_OK;
+    staging s = {.l = l, .field = field, .steps = steps, .width = width, .to = host};
     mt_workers_run(l->desc.threads, stage_worker, &s, l->rows.shares);
     // goes while the next field is staged
-    return mt_compute_copy(d->compute, there, here, width * (size_t)(steps * d->envs));
+    return mt_compute_copy(d->compute, device, host, width * (size_t)(steps * d->envs));
 }
 
 static mt_status upload_segments(mt_learner *l) {
     device_learner *d = own(l);
-    const mt_segment_shape *s = &d->here.segment.shape;
+    const mt_segment_shape *s = &d->host.segment.shape;
 #define MT_X(field, type, rows, width)                                                                                                 \
     if (READS_##field)                                                                                                                 \
         MT_TRY(upload_field(l, offsetof(mt_segment, field), steps_read(s->steps, rows), sizeof(type) * (size_t)(width),                \
-            d->here.segment.field, d->there.segment.field));
+            d->host.segment.field, d->device.segment.field));
     MT_SEGMENT_FIELDS(MT_X)
 #undef MT_X
     return MT_OK;
 }
 
 // A worker's units of a minibatch as rows, or environments, of all here.
-static int32_t *deal(const mt_learner *l, int share, int epoch, int64_t b, int32_t *to) {
+static int32_t *share_order(const mt_learner *l, int share, int epoch, int64_t b, int32_t *to) {
     const device_learner *d = own(l);
     const mt_learner_share *w = &l->rows.share[share];
     const int32_t *order = w->order + w->units * epoch;
@@ -288,22 +298,22 @@ static int32_t *deal(const mt_learner *l, int share, int epoch, int64_t b, int32
 
 static mt_status upload_order(mt_learner *l) {
     device_learner *d = own(l);
-    int32_t *to = d->here.index;
+    int32_t *to = d->host.index;
     for (int e = 0; e < l->desc.config.n_epochs; e++)
         for (int64_t b = 0; b < l->rows.minibatches; b++)
-            for (int i = 0; i < l->rows.shares; i++) to = deal(l, i, e, b, to);
-    MT_ASSERT(to - d->here.index == l->desc.config.n_epochs * d->units);
-    return mt_compute_copy(d->compute, d->there.index, d->here.index, sizeof *to * (size_t)(to - d->here.index));
+            for (int i = 0; i < l->rows.shares; i++) to = share_order(l, i, e, b, to);
+    MT_ASSERT(to - d->host.index == l->desc.config.n_epochs * d->units);
+    return mt_compute_copy(d->compute, d->device.index, d->host.index, sizeof *to * (size_t)(to - d->host.index));
 }
 
 static mt_status upload(mt_learner *l, double learning_rate) {
     device_learner *d = own(l);
     MT_TRY(upload_segments(l));
     MT_TRY(upload_order(l));
-    memcpy(d->here.scalars, l->rows.scalars, sizeof *d->here.scalars * (size_t)d->count);
-    *d->here.adam = (mt_adam_scalars){.step = l->step, .lr = (float)learning_rate};
-    MT_TRY(mt_compute_copy(d->compute, d->there.scalars, d->here.scalars, sizeof *d->here.scalars * (size_t)d->count));
-    return mt_compute_copy(d->compute, d->there.adam, d->here.adam, sizeof *d->here.adam);
+    memcpy(d->host.scalars, l->rows.scalars, sizeof *d->host.scalars * (size_t)d->count);
+    *d->host.adam = (mt_adam_scalars){.step = l->step, .lr = (float)learning_rate};
+    MT_TRY(mt_compute_copy(d->compute, d->device.scalars, d->host.scalars, sizeof *d->host.scalars * (size_t)d->count));
+    return mt_compute_copy(d->compute, d->device.adam, d->host.adam, sizeof *d->host.adam);
 }
 
 // ---- the minibatches
@@ -327,14 +337,21 @@ static mt_status ask_gradient(mt_learner *l, int epoch, int64_t b) {
     int64_t p = mt_learner_rows_number(&l->rows, epoch, b), first = first_unit(l, b);
     const mt_ppo_scalars *host = &l->rows.scalars[p];
     mt_ppo_share share = {
-        .parts = MT_POLICY_BOTH, .segment = &d->there.segment, .index = d->there.index + d->units * epoch + first,
-        .count = first_unit(l, b + 1) - first, .inv_rows = (float)(1.0 / (double)l->rows.whole[b]), .scalars = d->there.scalars + p,
+        .parts = MT_POLICY_BOTH, .segment = &d->device.segment, .index = d->device.index + d->units * epoch + first,
+        .count = first_unit(l, b + 1) - first, .inv_rows = (float)(1.0 / (double)l->rows.whole[b]), .scalars = d->device.scalars + p,
         .host_scalars = host, .clips_value = host->clip_range_vf >= 0, .loss = l->desc.loss,
     };
     mt_compute_begin(d->compute);
-    mt_ppo_gradient(l->desc.policy, d->compute->kernels, &d->weights, &share, &d->space, d->grad, d->there.stats + p);
+    mt_ppo_gradient(l->desc.policy, d->compute->kernels, &d->weights, &share, &d->space, d->grad, d->device.stats + p);
     MT_TRY(mt_compute_end(d->compute));
     return share_gradient(l);
+}
+
+// An update may take minutes, in which the host only waits: so it sees that there is life (pulse.h, and the deadline of sums over ranks).
+static mt_status mark_done(mt_learner *l, int64_t p) {
+    device_learner *d = own(l);
+    mt_pulse_beat(l->desc.pulse);   // where each operation is asked for when the one before is done
+    return p % MARK_EVERY ? MT_OK : mt_compute_copy(d->compute, d->done, d->device.number + p, sizeof *d->done);
 }
 
 static mt_status ask_step(mt_learner *l, int64_t p) {
@@ -343,26 +360,27 @@ static mt_status ask_step(mt_learner *l, int64_t p) {
     mt_adam adam = {.count = l->desc.policy->sizes.params, .param = d->weights.param, .m = d->m, .v = d->v, .grad = d->grad, .beta1 = 0.9f,
         .beta2 = 0.999f, .eps = (float)l->desc.config.adam_eps, .weight_decay = (float)l->desc.config.weight_decay};
     mt_compute_begin(d->compute);
-    if (has_optimiser(l)) k->adam_clipped(&adam, (float)l->desc.config.max_grad_norm, d->there.adam, d->there.norms + p);
+    if (has_optimiser(l)) k->adam_clipped(&adam, (float)l->desc.config.max_grad_norm, d->device.adam, d->device.norms + p);
     MT_TRY(mt_compute_end(d->compute));
     if (with_server(l)) MT_TRY(mt_compute_broadcast(d->compute, d->weights.param, sizeof(float) * (size_t)adam.count));
     mt_compute_begin(d->compute);
     mt_weights_pack(&d->weights, l->desc.policy, k, MT_POLICY_BOTH);
-    return mt_compute_end(d->compute);
+    MT_TRY(mt_compute_end(d->compute));
+    return mark_done(l, p);
 }
 
 // what the optimiser says, once all steps are asked for
 static mt_status share_outcome(mt_learner *l) {
     device_learner *d = own(l);
     if (!with_server(l)) return MT_OK;
-    MT_TRY(mt_compute_broadcast(d->compute, d->there.adam, sizeof *d->there.adam));
-    return mt_compute_broadcast(d->compute, d->there.norms, sizeof *d->there.norms * (size_t)d->count);
+    MT_TRY(mt_compute_broadcast(d->compute, d->device.adam, sizeof *d->device.adam));
+    return mt_compute_broadcast(d->compute, d->device.norms, sizeof *d->device.norms * (size_t)d->count);
 }
 
 static mt_status clear_stats(mt_learner *l) {
     device_learner *d = own(l);
     mt_compute_begin(d->compute);
-    d->compute->kernels->zero((int64_t)sizeof *d->there.stats * d->count, d->there.stats);
+    d->compute->kernels->zero((int64_t)sizeof *d->device.stats * d->count, d->device.stats);
     return mt_compute_end(d->compute);
 }
 
@@ -379,12 +397,20 @@ static mt_status ask_update(void *context) {
     return share_outcome(l);
 }
 
+// On all learners or none: sums over ranks that some make in a graph and others do not, never meet.
+static void capture(mt_learner *l) {
+    device_learner *d = own(l);
+    if (mt_agree(l->desc.comm, mt_compute_capture(d->compute, ask_update, l, &d->graph)) == MT_OK) return;
+    if (mt_comm_rank(l->desc.comm) == 0) mt_log_warn("updates are not captured as a graph and take longer: %s", mt_last_error());
+    mt_compute_graph_destroy(d->compute, d->graph);
+    d->graph = NULL;
+}
+
 // The first update shows the libraries every shape; what is then captured allocates and chooses nothing.
 static mt_status run_unwatched(mt_learner *l) {
     device_learner *d = own(l);
     int wanted = !l->desc.without_graph && !l->desc.loss && d->count <= GRAPH_MINIBATCHES && mt_compute_capturable(d->compute);
-    if (wanted && d->updates == 1 && mt_compute_capture(d->compute, ask_update, l, &d->graph) != MT_OK)
-        mt_log_warn("updates are not captured as a graph and take longer: %s", mt_last_error());
+    if (wanted && d->updates == 1) capture(l);
     return d->graph ? mt_compute_launch(d->compute, d->graph) : ask_update(l);
 }
 
@@ -393,14 +419,14 @@ static mt_status run_unwatched(mt_learner *l) {
 // stats of minibatches [first, first + count), and the rest once
 static mt_status download(mt_learner *l, int64_t first, int64_t count) {
     device_learner *d = own(l);
-    MT_TRY(mt_compute_copy(d->compute, d->here.stats + first, d->there.stats + first, sizeof *d->here.stats * (size_t)count));
-    MT_TRY(mt_compute_copy(d->compute, d->here.norms + first, d->there.norms + first, sizeof *d->here.norms * (size_t)count));
-    return mt_compute_copy(d->compute, d->here.adam, d->there.adam, sizeof *d->here.adam);
+    MT_TRY(mt_compute_copy(d->compute, d->host.stats + first, d->device.stats + first, sizeof *d->host.stats * (size_t)count));
+    MT_TRY(mt_compute_copy(d->compute, d->host.norms + first, d->device.norms + first, sizeof *d->host.norms * (size_t)count));
+    return mt_compute_copy(d->compute, d->host.adam, d->device.adam, sizeof *d->host.adam);
 }
 
 static void add_minibatch(const mt_learner *l, int epoch, int64_t b, mt_learner_report *report) {
     const device_learner *d = own(l);
-    const mt_ppo_stats *s = &d->here.stats[mt_learner_rows_number(&l->rows, epoch, b)];
+    const mt_ppo_stats *s = &d->host.stats[mt_learner_rows_number(&l->rows, epoch, b)];
     mt_learner_add(l, epoch, b, &(mt_learner_sums){.policy_loss = s->policy_loss, .value_loss = s->value_loss, .entropy = s->entropy,
         .approx_kl = s->approx_kl, .clipped = s->clipped}, report);
 }
@@ -408,16 +434,16 @@ static void add_minibatch(const mt_learner *l, int epoch, int64_t b, mt_learner_
 static mt_status report_update(mt_learner *l, mt_learner_report *report) {
     device_learner *d = own(l);
     int64_t before_epoch = 0;
-    size_t doubles = sizeof *d->here.stats / sizeof(double) * (size_t)d->count;
+    size_t doubles = sizeof *d->host.stats / sizeof(double) * (size_t)d->count;
     MT_TRY(download(l, 0, d->count));
     MT_TRY(mt_compute_wait(d->compute));
-    MT_TRY(mt_comm_allreduce(l->desc.comm, d->here.stats, d->here.stats, doubles, MT_F64, MT_REDUCE_SUM, MT_REDUCE_ORDERED));
+    MT_TRY(mt_comm_allreduce(l->desc.comm, d->host.stats, d->host.stats, doubles, MT_F64, MT_REDUCE_SUM, MT_REDUCE_ORDERED));
     for (int e = 0; e < l->desc.config.n_epochs; e++) {
         mt_learner_begin_epoch(report, &before_epoch);
         for (int64_t b = 0; b < l->rows.minibatches; b++) {
             if (!l->rows.whole[b]) continue;
             add_minibatch(l, e, b, report);
-            report->grad_norm += d->here.norms[mt_learner_rows_number(&l->rows, e, b)];
+            report->grad_norm += d->host.norms[mt_learner_rows_number(&l->rows, e, b)];
         }
     }
     mt_learner_end_epochs(report, before_epoch);
@@ -430,12 +456,12 @@ static mt_status watch_minibatch(mt_learner *l, int epoch, int64_t b, mt_learner
     device_learner *d = own(l);
     int64_t p = mt_learner_rows_number(&l->rows, epoch, b);
     MT_TRY(ask_gradient(l, epoch, b));
-    MT_TRY(mt_compute_allreduce(d->compute, d->there.stats + p, sizeof *d->there.stats / sizeof(double), MT_F64));
+    MT_TRY(mt_compute_allreduce(d->compute, d->device.stats + p, sizeof *d->device.stats / sizeof(double), MT_F64));
     MT_TRY(download(l, p, 1));
     MT_TRY(mt_compute_wait(d->compute));
     mt_pulse_beat(l->desc.pulse);
     add_minibatch(l, epoch, b, report);
-    report->stopped_early = mt_learner_stops(l, b, d->here.stats[p].approx_kl);
+    report->stopped_early = mt_learner_stops(l, b, d->host.stats[p].approx_kl);
     return report->stopped_early ? MT_OK : ask_step(l, p);
 }
 
@@ -454,7 +480,7 @@ static mt_status run_watched(mt_learner *l, mt_learner_report *report) {
     MT_TRY(download(l, 0, last));
     MT_TRY(mt_compute_wait(d->compute));
     for (int64_t p = 0; p < last - report->stopped_early; p++)
-        if (l->rows.whole[p % l->rows.minibatches]) report->grad_norm += d->here.norms[p];
+        if (l->rows.whole[p % l->rows.minibatches]) report->grad_norm += d->host.norms[p];
     mt_learner_end_epochs(report, before_epoch);
     return MT_OK;
 }
@@ -464,17 +490,18 @@ static mt_status run_watched(mt_learner *l, mt_learner_report *report) {
 static mt_status take_parameters(mt_learner *l) {
     device_learner *d = own(l);
     size_t bytes = sizeof(float) * (size_t)l->desc.policy->sizes.params;
-    MT_TRY(mt_compute_copy(d->compute, d->here.param, d->weights.param, bytes));
+    MT_TRY(mt_compute_copy(d->compute, d->host.param, d->weights.param, bytes));
     MT_TRY(mt_compute_wait(d->compute));
-    memcpy(l->weights.param, d->here.param, bytes);
+    memcpy(l->weights.param, d->host.param, bytes);
     mt_weights_pack(&l->weights, l->desc.policy, l->desc.kernels, MT_POLICY_BOTH);
-    l->weights.version += (uint64_t)(d->here.adam->step - l->step);
-    l->step = d->here.adam->step;
+    l->weights.version += (uint64_t)(d->host.adam->step - l->step);
+    l->step = d->host.adam->step;
     return MT_OK;
 }
 
 static mt_status run(mt_learner *l, mt_learner_report *report) {
     device_learner *d = own(l);
+    report->allreduce_seconds = NAN;   // they run between kernels, where no clock of the host's is looked at
     MT_TRY(upload(l, report->learning_rate));
     if (l->desc.config.target_kl > 0) {
         MT_TRY(run_watched(l, report));
@@ -485,7 +512,7 @@ static mt_status run(mt_learner *l, mt_learner_report *report) {
     d->updates++;
     mt_pulse_beat(l->desc.pulse);
     MT_TRY(take_parameters(l));
-    return d->here.adam->halted ? mt_learner_not_finite(l->step) : MT_OK;
+    return d->host.adam->halted ? mt_learner_not_finite(l->step) : MT_OK;
 }
 
 const mt_learner_engine mt_learner_on_device = {
@@ -497,4 +524,5 @@ const mt_learner_engine mt_learner_on_device = {
     .pull = pull,
     .push = push,
     .param = param,
+    .graphed = graphed,
 };

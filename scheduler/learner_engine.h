@@ -19,6 +19,7 @@ typedef struct mt_learner_engine {
     mt_status (*pull)(mt_learner *l);                           // Nullable: the host's moments are always there
     mt_status (*push)(mt_learner *l);                           // after the host's parameters, moments and step were set. Nullable
     float *(*param)(const mt_learner *l);                       // on the device. Nullable: the host's are all there are
+    int (*graphed)(const mt_learner *l);                        // Nullable: never
 } mt_learner_engine;
 
 extern const mt_learner_engine mt_learner_on_cpu, mt_learner_on_device;

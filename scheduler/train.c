@@ -128,15 +128,18 @@ static mt_status write_config(training *t) {
     return status;
 }
 
+static const char *place_name(const mt_device *gpu) { return gpu ? gpu->name : "cpu"; }
+
 static mt_status write_run_info(training *t, const char *outcome) {
     char path[MT_RUN_PATH_BYTES], host[256] = "", digest[32] = "";
     gethostname(host, sizeof host - 1);
     if (t->result->weights_digest)
         snprintf(digest, sizeof digest, "%016llx", (unsigned long long)t->result->weights_digest);
     MT_TRY(mt_run_folder_file(&t->folder, MT_RUN_INFO, path, sizeof path));
-    json_t *info = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:I, s:f, s:s, s:s}", "program", "manta " MANTA_VERSION,
+    json_t *info = json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:s, s:s, s:s, s:s, s:I, s:f, s:s, s:s}", "program", "manta " MANTA_VERSION,
         "command", t->desc->command_line, "host", host, "ranks", t->ranks, "threads_per_rank", mt_layout_threads(&t->setup.layout, t->setup.threads),
-        "workers", t->setup.layout.workers, "kernels", t->setup.kernels->name, "env", t->setup.environment.desc->id, "steps", (json_int_t)t->result->steps,
+        "workers", t->setup.layout.workers, "kernels", t->setup.kernels->name, "learners_on",
+        place_name(mt_devices_learn(&t->setup.devices)), "rollouts_on", place_name(mt_devices_act(&t->setup.devices)), "env", t->setup.environment.desc->id, "steps", (json_int_t)t->result->steps,
         "seconds", seconds_now(t), "outcome", outcome, "weights_xxh3", digest);
     char *text = info ? json_dumps(info, JSON_INDENT(2)) : NULL;
     mt_status status = text ? mt_file_write_atomic(path, text, strlen(text), MT_FILE_PUBLIC)

@@ -2,7 +2,7 @@
 # Every test: installs what is missing, then
 #
 #   tests   builds with warnings as errors and runs the whole suite
-#   cuda    the CUDA back end and training on it, by a CPU that acts as a GPU (where the vendor's headers are)
+#   cuda    the CUDA back end: compiled by nvcc, tested and trained with by a CPU that acts as a GPU (where the toolkit is)
 #   asan    the suite again under the address and undefined-behaviour sanitizers; a leak fails, too
 #   tsan    the programs that look for races, under the thread sanitizer
 #   fuzz    each fuzz target for FUZZ_SECONDS (default 60)
@@ -102,18 +102,36 @@ part_tests() {
     end_part tests
 }
 
-# A test's name is its program's. Without the vendor's headers CMake builds for the CPU, and no test has the label.
+# names of the tests that ctest's options choose: a test's name is its program's
+tests_of() { ctest --test-dir "$1" -N "${@:2}" 2>/dev/null | sed -n 's/^ *Test *#[0-9]*: *\([^ ]*\).*/\1/p'; }
+
+skip_cuda() {
+    say "$1"
+    ran_skipped=$((ran_skipped + 1))
+    left_out+=("cuda: $1")
+}
+
+# What CMake leaves out, since something of the vendor's is not there, has no tests.
 part_cuda() {
-    local programs=()
+    local programs=() seed
     start_part cuda
-    configure build-cuda-host --preset cuda-host -DBUILD_TESTING=ON
-    mapfile -t programs < <(ctest --test-dir build-cuda-host -N -L '^cuda$' 2>/dev/null | sed -n 's/^ *Test *#[0-9]*: *//p' | awk '{print $1}')
-    if [ ${#programs[@]} -eq 0 ]; then
-        say "the headers of the CUDA toolkit, cuDNN or NCCL are not there: the CUDA back end is not tested"
-        ran_skipped=1
-        left_out+=("cuda: all of it: the headers of the CUDA toolkit, cuDNN or NCCL are not there")
+    configure build-cuda --preset cuda -DBUILD_TESTING=ON -DMANTA_WERROR=ON '-DCMAKE_CUDA_ARCHITECTURES=75;120'
+    if [ -z "$(tests_of build-cuda -R '^test_kernels_cuda$')" ]; then
+        skip_cuda "nvcc, cuDNN or NCCL is not there: the CUDA back end is not compiled for GPUs"
+    elif ! build cuda build-cuda manta test_kernels_cuda; then
+        ran_failed=1
+    fi
+    configure build-cuda-host --preset cuda-host -DBUILD_TESTING=ON -DMANTA_WERROR=ON
+    mapfile -t programs < <(tests_of build-cuda-host -L '^cuda$')
+    if [ -z "$(tests_of build-cuda-host -R '^test_cuda_host_')" ]; then
+        skip_cuda "the headers of the CUDA toolkit, cuDNN or NCCL are not there: the CUDA back end is not tested"
     elif build cuda build-cuda-host "${programs[@]}"; then
         run_ctest cuda build-cuda-host -L '^cuda$'
+        # other orders of streams, blocks and threads
+        for seed in 2 3; do
+            say "MANTA_CUDA_HOST_SEED=$seed"
+            MANTA_CUDA_HOST_SEED=$seed run_ctest cuda build-cuda-host -R '^test_(learner_device|rollout_device_actor|kernels_cuda_dnn)$'
+        done
     else
         ran_failed=1
     fi

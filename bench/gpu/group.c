@@ -46,7 +46,7 @@ static double seconds(one_fn *fn, size_t bytes) {
         must(mt_comm_barrier(comm));
         int64_t start = mt_clock_ns();
         for (int i = 0; i < CALLS; i++) must(fn(bytes));
-        must(mt_gpu_group_wait(group, stream));
+        must(mt_gpu_group_wait(group, stream, NULL));
         double took = (double)(mt_clock_ns() - start) * 1e-9 / CALLS, slowest;
         must(mt_comm_allreduce(comm, &took, &slowest, 1, MT_F64, MT_REDUCE_MAX, 0));
         if (s >= 0) times[s] = slowest;

@@ -67,6 +67,14 @@ void mt_pulse_beat(mt_pulse *pulse) {
     atomic_store_explicit(&pulse->next_ns, mt_deadline_after(pulse->interval_ns), memory_order_release);
 }
 
+int mt_progress_made(mt_progress *p) {
+    int64_t count = p ? __atomic_load_n(p->count, __ATOMIC_RELAXED) : 0;
+    if (!p || count == p->seen) return 0;
+    p->seen = count;
+    mt_pulse_beat(p->pulse);
+    return 1;
+}
+
 mt_status mt_pulse_read(const char *path, char out[MT_PULSE_BYTES]) {
     out[0] = '\0';
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);

@@ -34,6 +34,16 @@ void mt_pulse_destroy(mt_pulse *pulse);   // Nullable; the file stays
 
 void mt_pulse_beat(mt_pulse *pulse);   // Nullable. Any thread
 
+// Work that goes on elsewhere, on a GPU, while somebody waits for it here: a count that it changes as it gets on.
+typedef struct mt_progress {
+    const int64_t *count;      // in memory that the work writes
+    int64_t seen;
+    mt_pulse *pulse;           // Nullable
+} mt_progress;
+
+// Has the count changed since the last look? Then it beats. Nullable: 0. The thread that waits
+int mt_progress_made(mt_progress *progress);
+
 // What the file holds; MT_NOT_FOUND before it is made.
 mt_status mt_pulse_read(const char *path, char out[MT_PULSE_BYTES]);
 

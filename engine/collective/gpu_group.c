@@ -182,6 +182,6 @@ mt_status mt_gpu_group_receive(mt_gpu_group *group, mt_stream stream, void *data
     return staged(group, stream, data, bytes, TO_DEVICE, &work);
 }
 
-mt_status mt_gpu_group_wait(mt_gpu_group *group, mt_stream stream) {
-    return group->nccl ? mt_nccl_wait(group->nccl, stream, 0) : mt_cuda_stream_sync(group->device, stream);
+mt_status mt_gpu_group_wait(mt_gpu_group *group, mt_stream stream, mt_progress *progress) {
+    return group->nccl ? mt_nccl_wait(group->nccl, stream, progress) : mt_cuda_stream_wait(group->device, stream, progress);
 }

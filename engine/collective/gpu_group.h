@@ -37,7 +37,8 @@ mt_status mt_gpu_group_broadcast(mt_gpu_group *group, mt_stream stream, void *da
 mt_status mt_gpu_group_send(mt_gpu_group *group, mt_stream stream, const void *data, size_t bytes, int to);
 mt_status mt_gpu_group_receive(mt_gpu_group *group, mt_stream stream, void *data, size_t bytes, int from);
 
-// Until the stream has got through all that is queued, watching for ranks that are gone.
-mt_status mt_gpu_group_wait(mt_gpu_group *group, mt_stream stream);
+// Until the stream has got through all that is queued, watching for ranks that are gone. The comm's timeout begins anew whenever
+// progress is made (Nullable).
+mt_status mt_gpu_group_wait(mt_gpu_group *group, mt_stream stream, mt_progress *progress);
 
 #endif

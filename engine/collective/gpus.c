@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "engine/collective/agree.h"
 
 // One GPU has one place in one machine. A machine is known by the name of its kernel's boot, which containers on it share, and
 // called by its own name.
@@ -35,9 +36,11 @@ mt_status mt_gpu_meet(mt_comm *comm, mt_device *device, mt_gpu_meeting *out) {
     const int size = mt_comm_size(comm), rank = mt_comm_rank(comm);
     *out = (mt_gpu_meeting){.without = -1, .shared = {-1, -1}};
     seat *all = calloc((size_t)size, sizeof *all);
-    if (!all) return MT_FAIL(NO_MEMORY, "out of memory for the GPUs of %d ranks", size);
-    take_seat(&all[rank], device);
-    mt_status status = mt_comm_allgather(comm, &all[rank], all, sizeof *all);
+    mt_status status = mt_comm_agree(comm, all ? MT_OK : MT_FAIL(NO_MEMORY, "out of memory for the GPUs of %d ranks", size));
+    if (status == MT_OK) {
+        take_seat(&all[rank], device);
+        status = mt_comm_allgather(comm, &all[rank], all, sizeof *all);
+    }
     int sharers = 0;
     for (int a = 0; a < size && status == MT_OK; a++) {
         if (!all[a].gpu && out->without < 0) out->without = a;

@@ -226,15 +226,16 @@ mt_status mt_nccl_end(mt_nccl *nccl) {
 
 // ---- waiting
 
-mt_status mt_nccl_wait(mt_nccl *nccl, mt_stream stream, int64_t deadline_ns) {
+mt_status mt_nccl_wait(mt_nccl *nccl, mt_stream stream, mt_progress *progress) {
     int several, done = 0;
+    int64_t deadline_ns = mt_deadline_after(mt_comm_timeout_ns(nccl->ranks));
     MT_TRY(ready(nccl, &several));
-    if (!several) return mt_cuda_stream_sync(nccl->device, stream);
-    if (deadline_ns == 0) deadline_ns = mt_deadline_after(mt_comm_timeout_ns(nccl->ranks));
+    if (!several) return mt_cuda_stream_wait(nccl->device, stream, progress);
     for (int polls = 0;;) {
         mt_status status = mt_cuda_stream_done(nccl->device, stream, &done);
         if (status != MT_OK) break_off(nccl); // this GPU is in trouble: nobody should wait for it
         if (status != MT_OK || done) return status;
+        if (mt_progress_made(progress)) deadline_ns = mt_deadline_after(mt_comm_timeout_ns(nccl->ranks));
         MT_TRY(look(nccl, "NCCL", deadline_ns));
         mt_mpi_backoff(&polls);
     }

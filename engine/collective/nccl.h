@@ -32,7 +32,8 @@ mt_status mt_nccl_receive(mt_nccl *nccl, mt_stream stream, void *data, size_t by
 mt_status mt_nccl_begin(mt_nccl *nccl);
 mt_status mt_nccl_end(mt_nccl *nccl);
 
-// Until the stream has got through all that is queued, or deadline_ns (absolute; MT_NEVER: none; 0: the comm's timeout from now).
-mt_status mt_nccl_wait(mt_nccl *nccl, mt_stream stream, int64_t deadline_ns);
+// Until the stream has got through all that is queued, or nothing happens for the comm's timeout: it begins anew whenever progress is
+// made (Nullable: one timeout for all).
+mt_status mt_nccl_wait(mt_nccl *nccl, mt_stream stream, mt_progress *progress);
 
 #endif

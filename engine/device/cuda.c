@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "engine/base/clock.h"
 
-enum { COMPUTE_LEAST = 75 }; // what nvcc 13 still compiles for: Turing
+enum { COMPUTE_LEAST = 75, // what nvcc 13 still compiles for: Turing
+    POLL_NS = 100000 };
 
 // ---- codes
 
@@ -207,6 +209,16 @@ mt_status mt_cuda_stream_sync(const mt_device *device, mt_stream stream) {
     MT_TRY(mt_cuda_use(device));
     MT_CUDA(cudaStreamSynchronize(stream));
     return MT_OK;
+}
+
+mt_status mt_cuda_stream_wait(const mt_device *device, mt_stream stream, mt_progress *progress) {
+    if (!progress || !progress->pulse) return mt_cuda_stream_sync(device, stream);   // nobody looks
+    for (int done = 0;;) {
+        MT_TRY(mt_cuda_stream_done(device, stream, &done));
+        mt_progress_made(progress);
+        if (done) return MT_OK;
+        mt_sleep_ns(POLL_NS);
+    }
 }
 
 mt_status mt_cuda_stream_done(const mt_device *device, mt_stream stream, int *done) {

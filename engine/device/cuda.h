@@ -7,6 +7,7 @@
 #ifndef MANTA_ENGINE_DEVICE_CUDA_H
 #define MANTA_ENGINE_DEVICE_CUDA_H
 
+#include "engine/base/pulse.h"
 #include "engine/device/device.h"
 
 #ifdef __cplusplus
@@ -33,6 +34,7 @@ mt_status mt_cuda_peer_open(const mt_device *device, const mt_device *other, int
 // Work of one stream runs in order; streams of this kind wait for no other, the default stream included.
 mt_status mt_cuda_stream_open(const mt_device *device, mt_stream *out);
 mt_status mt_cuda_stream_sync(const mt_device *device, mt_stream stream);
+mt_status mt_cuda_stream_wait(const mt_device *device, mt_stream stream, mt_progress *progress);   // likewise, and beats. Nullable: progress
 mt_status mt_cuda_stream_done(const mt_device *device, mt_stream stream, int *done);   // without waiting
 void mt_cuda_stream_close(const mt_device *device, mt_stream stream);   // Nullable: stream
 

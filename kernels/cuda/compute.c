@@ -65,8 +65,11 @@ static mt_status cuda_copy(mt_compute *base, void *to, const void *from, size_t 
 
 static mt_status cuda_wait(mt_compute *base) {
     mt_cuda_compute *c = own(base);
-    return c->group ? mt_gpu_group_wait(c->group, c->cuda.stream) : mt_cuda_sync(&c->cuda);
+    mt_progress *progress = c->progress.count ? &c->progress : NULL;
+    return c->group ? mt_gpu_group_wait(c->group, c->cuda.stream, progress) : mt_cuda_stream_wait(base->device, c->cuda.stream, progress);
 }
+
+static void cuda_watch(mt_compute *base, const mt_progress *progress) { own(base)->progress = *progress; }
 
 static mt_status cuda_pinned_alloc(const mt_compute *c, size_t bytes, void **out) {
     return mt_cuda_pinned_alloc(c->device, bytes, out);
@@ -124,6 +127,7 @@ static const mt_compute_ops cuda_ops = {
     .end = cuda_end,
     .copy = cuda_copy,
     .wait = cuda_wait,
+    .watch = cuda_watch,
     .pinned_alloc = cuda_pinned_alloc,
     .pinned_free = cuda_pinned_free,
     .join = cuda_join,

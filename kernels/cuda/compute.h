@@ -13,6 +13,7 @@ typedef struct mt_cuda_compute {
     mt_cuda_dnn *dnn;                // owned
     struct mt_gpu_group *group;      // owned. Nullable
     mt_comm *comm;                   // borrowed: the group's
+    mt_progress progress;            // of what is waited for
     double *results;                 // owned, device memory (2): what an operation returns as a number
     int32_t *nvec;                   // owned, device memory (most components): of the last categorical with several
     int32_t *host_nvec;              // owned: what stands there

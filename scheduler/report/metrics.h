@@ -35,7 +35,7 @@ extern "C" {
     X(UPDATE_SECONDS, "time/update_seconds", SECONDS, "s",                                                             \
       "the iterations' wall time since the last row less time/rollout_seconds: gradient steps, and what goes between") \
     X(ALLREDUCE_SECONDS, "time/allreduce_seconds", SECONDS, "s",                                                       \
-      "learner 0's time in sums of gradients over the learners since the last row, waiting for the others included")   \
+      "learner 0's time in sums of gradients over the learners since the last row, waiting for the others included; empty on a GPU")   \
     X(APPROX_KL, "train/approx_kl", GENERAL, "nats",                                                                   \
       "mean of (ratio - 1) - log(ratio) in the last epoch: the low-variance estimate of KL(old policy || new policy)") \
     X(CLIP_FRACTION, "train/clip_fraction", GENERAL, "fraction",                                                       \

@@ -23,6 +23,7 @@ typedef enum mt_host_seat_state {
 // what a rank believes the collective to be that it puts a part of
 typedef struct mt_host_meeting {
     int32_t what, type, op, root;
+    int32_t captured;                // launched in a graph: all ranks or none
     uint64_t count;
 } mt_host_meeting;
 

@@ -13,7 +13,7 @@
 typedef struct group {
     mt_host_operation operation;
     mt_host_comm *comm; // a reference
-    int count;
+    int count, captured;
     mt_host_transfer transfers[];
 } group;
 
@@ -45,9 +45,13 @@ static int all_have(const mt_host_comm *c, size_t offset, uint64_t part) {
     return 1;
 }
 
-static void check_meeting(const mt_host_comm *c, const mt_host_transfer *t) {
+// NCCL's guide, "Using NCCL with CUDA Graphs": capture must be uniform over all ranks that take part
+static void check_meeting(const mt_host_comm *c, const mt_host_transfer *t, int captured) {
     for (int r = 0; r < c->size; r++) {
         const mt_host_meeting *m = &c->hall->seats[r].meeting;
+        if (m->captured != captured)
+            mt_host_fatal("%s: rank %d launches it in a graph and rank %d does not; all do or none", names[t->what], captured ? c->rank : r,
+                captured ? r : c->rank);
         if (m->what == (int)t->what && m->type == (int)t->type && m->op == (int)t->op && m->root == t->peer &&
             m->count == t->count)
             continue;
@@ -86,20 +90,20 @@ static void reduce_part(const mt_host_comm *c, const mt_host_transfer *t, char *
 }
 
 // ours into the hall, then, when all are there, theirs out of it
-static mt_host_step collective(mt_host_comm *c, const mt_host_transfer *t, progress *p) {
+static mt_host_step collective(mt_host_comm *c, const mt_host_transfer *t, int captured, progress *p) {
     size_t left = all_bytes(t) - p->bytes, bytes = left < MT_HOST_PART_BYTES ? left : MT_HOST_PART_BYTES;
     uint64_t part = c->parts + 1;
     mt_host_seat *seat = &c->hall->seats[c->rank];
     if (!p->put) {
         if (!all_have(c, offsetof(mt_host_seat, taken), part - 1)) return MT_HOST_BLOCKED;
-        seat->meeting = (mt_host_meeting){(int)t->what, (int)t->type, (int)t->op, t->peer, t->count};
+        seat->meeting = (mt_host_meeting){(int)t->what, (int)t->type, (int)t->op, t->peer, captured, t->count};
         if (t->what == MT_HOST_ALLREDUCE || t->peer == c->rank)
             memcpy(c->hall->parts[c->rank], (const char *)t->from + p->bytes, bytes);
         atomic_store_explicit(&seat->put, part, memory_order_release);
         p->put = 1;
     }
     if (!all_have(c, offsetof(mt_host_seat, put), part)) return MT_HOST_BLOCKED;
-    check_meeting(c, t);
+    check_meeting(c, t, captured);
     if (t->what == MT_HOST_ALLREDUCE)
         reduce_part(c, t, (char *)t->to + p->bytes, bytes);
     else
@@ -176,9 +180,10 @@ static int turn(const group *g, const progress *p, int i) {
     return !p[i].done;
 }
 
-static mt_host_step one_step(mt_host_comm *c, const mt_host_transfer *t, progress *p) {
+static mt_host_step one_step(const group *g, const mt_host_transfer *t, progress *p) {
+    mt_host_comm *c = g->comm;
     if (t->what == MT_HOST_SEND) return send(c, t, p);
-    return t->what == MT_HOST_RECEIVE ? receive(c, t, p) : collective(c, t, p);
+    return t->what == MT_HOST_RECEIVE ? receive(c, t, p) : collective(c, t, g->captured, p);
 }
 
 static mt_host_step group_run(mt_host_operation *o, void **state) {
@@ -195,7 +200,7 @@ static mt_host_step group_run(mt_host_operation *o, void **state) {
     if (g->comm->aborted) give_up(g);
     for (int i = 0; i < g->count && !g->comm->aborted; i++) {
         if (turn(g, p, i)) {
-            mt_host_step one = one_step(g->comm, &g->transfers[i], &p[i]);
+            mt_host_step one = one_step(g, &g->transfers[i], &p[i]);
             if (one != MT_HOST_BLOCKED) how = MT_HOST_AGAIN;
         }
         left += !p[i].done;
@@ -225,6 +230,7 @@ cudaError_t mt_host_comm_submit(mt_host_comm *c) {
     mt_host_work *w;
     if (!o) return cudaSuccess;
     c->prepared = NULL;
+    ((group *)o)->captured = c->prepared_stream->capture != NULL;
     cudaError_t code = mt_host_submit(c->prepared_stream, o, &c->last, c->last != NULL, &w);
     if (code != cudaSuccess || !w) return code; // captured
     mt_host_work_release(c->last);

@@ -1,6 +1,7 @@
 // Ranks that train together on their GPUs: this program starts itself under mpirun, two or three ranks a job, once for each thing to see.
 //   reduce   the group's own way: NCCL where each rank has a GPU, else staging; host: staging, whether or not NCCL could; shared:
 //            all ranks on one GPU
+//   slow     work of several deadlines' length that goes on all the time: progress is seen
 //   killed   a rank is killed before the all-reduce that another is in; stopped: it sleeps past the deadline
 //   server   a rank is killed whose gradient a parameter server waits for, while another waits for parameters; server_shared: all ranks
 //            on one GPU, messages through main memory
@@ -44,7 +45,7 @@ static void reduces(size_t count) {
     mine[count] = 77; // behind the end
     float *data = on_gpu(mine, sizeof *mine * (count + 1));
     OK(mt_gpu_group_allreduce(group, stream, data, count, MT_F32, MT_REDUCE_SUM));
-    OK(mt_gpu_group_wait(group, stream));
+    OK(mt_gpu_group_wait(group, stream, NULL));
     float *sum = from_gpu(data, sizeof *sum * (count + 1));
     for (size_t i = 0; i < count; i++) {
         float want = 0;
@@ -94,12 +95,12 @@ static void sends(void) {
             OK(mt_gpu_group_send(group, stream, data, sizeof(float) * COUNT, r));
         } else if (rank == r) {
             OK(mt_gpu_group_send(group, stream, data, sizeof(float) * COUNT, 0));
-            OK(mt_gpu_group_wait(group, stream));
+            OK(mt_gpu_group_wait(group, stream, NULL));
             OK(mt_device_fill(device, data, 0, 4)); // of the default stream: it and ours wait for each other by hand
             OK(mt_device_sync(device));
             OK(mt_gpu_group_receive(group, stream, data, sizeof(float) * COUNT, 0));
         }
-    OK(mt_gpu_group_wait(group, stream));
+    OK(mt_gpu_group_wait(group, stream, NULL));
     float *back = from_gpu(data, sizeof(float) * COUNT);
     if (rank) CHECK(back[0] == value(rank, 0) && back[COUNT - 1] == value(rank, COUNT - 1), "what came back");
     free(back), free(mine);
@@ -121,7 +122,7 @@ static void captures(void) {
     OK(mt_cuda_stream_sync(device, stream));
     OK(mt_cuda_graph_capture(device, stream, record, NULL, &graph));
     for (int i = 0; i < 2; i++) OK(mt_cuda_graph_launch(graph, stream));
-    OK(mt_gpu_group_wait(group, stream));
+    OK(mt_gpu_group_wait(group, stream, NULL));
     float *sum = from_gpu(captured_data, sizeof ones);
     for (int i = 0; i < 1000; i++) CHECK(sum[i] == (float)(size * size), "element %d is %g", i, sum[i]);
     free(sum);
@@ -145,12 +146,12 @@ static void serves(void) {
     for (int i = 0; i < SLOT; i++) mine[SLOT * rank + i] = value(rank, (size_t)i);
     slots = on_gpu(mine, sizeof *mine * (size_t)(SLOT * size));
     OK(record_round(NULL)); // connections are made by then
-    OK(mt_gpu_group_wait(group, stream));
+    OK(mt_gpu_group_wait(group, stream, NULL));
     if (mt_gpu_group_capturable(group)) OK(mt_cuda_graph_capture(device, stream, record_round, NULL, &graph));
     for (int turn = 0; turn < 2; turn++) {
         OK(mt_cuda_stream_copy(device, stream, slots, mine, sizeof *mine * (size_t)(SLOT * size)));
         OK(graph ? mt_cuda_graph_launch(graph, stream) : record_round(NULL));
-        OK(mt_gpu_group_wait(group, stream));
+        OK(mt_gpu_group_wait(group, stream, NULL));
         float *all = from_gpu(slots, sizeof *all * (size_t)(SLOT * size));
         for (int r = 0; r < size; r++)
             for (int i = 0; i < SLOT; i++)
@@ -176,12 +177,37 @@ static void exchanges(const mt_gpu_meeting *meeting) {
     OK(mt_nccl_send(nccl, stream, there, sizeof mine, (rank + 1) % size));
     OK(mt_nccl_receive(nccl, stream, here, sizeof mine, (rank + size - 1) % size));
     OK(mt_nccl_end(nccl));
-    OK(mt_nccl_wait(nccl, stream, 0));
+    OK(mt_nccl_wait(nccl, stream, NULL));
     int32_t *got = from_gpu(here, sizeof mine);
     CHECK(*got == 100 + (rank + size - 1) % size, "%d", *got);
     free(got);
     mt_device_free(device, there), mt_device_free(device, here);
     mt_nccl_destroy(nccl);
+}
+
+// ---- work that takes its time
+
+// rank 1 is late for each sum, but never by a deadline
+static void takes_long(void) {
+    enum { SUMS = 4 };
+    const int64_t numbers[SUMS] = {1, 2, 3, 4};
+    float zero = 0, *data = on_gpu(&zero, sizeof zero);
+    int64_t *there = on_gpu(numbers, sizeof numbers), *done;
+    OK(mt_cuda_stream_sync(device, stream));
+    OK(mt_cuda_pinned_alloc(device, sizeof *done, (void **)&done));
+    *done = 0;
+    int64_t start = mt_clock_ns();
+    for (int i = 0; i < SUMS; i++) {
+        if (rank == 1) mt_sleep_ns(2 * MT_SECOND_NS);
+        OK(mt_gpu_group_allreduce(group, stream, data, 1, MT_F32, MT_REDUCE_SUM));
+        OK(mt_cuda_stream_copy(device, stream, done, there + i, sizeof *done));
+        if (rank == 1) OK(mt_gpu_group_wait(group, stream, NULL));
+    }
+    OK(mt_gpu_group_wait(group, stream, &(mt_progress){.count = done}));
+    CHECK(mt_clock_ns() - start > mt_comm_timeout_ns(comm), "it was too fast to prove anything");
+    CHECK(*done == SUMS, "%d", (int)*done);
+    mt_cuda_pinned_free(device, done);
+    mt_device_free(device, there), mt_device_free(device, data);
 }
 
 // ---- a rank that does not come
@@ -197,7 +223,7 @@ static void misses(int how, mt_status (*operation)(void)) {
     float *zeros = calloc((size_t)(SLOT * size), sizeof *zeros), *data = waited_for = on_gpu(zeros, sizeof *zeros * (size_t)(SLOT * size));
     free(zeros);
     OK(mt_gpu_group_allreduce(group, stream, data, 1, MT_F32, MT_REDUCE_SUM)); // all are there
-    OK(mt_gpu_group_wait(group, stream));
+    OK(mt_gpu_group_wait(group, stream, NULL));
     OK(mt_comm_barrier(comm));
     if (rank == 1) {
         if (how == SIGKILL) raise(how);
@@ -205,7 +231,7 @@ static void misses(int how, mt_status (*operation)(void)) {
     }
     int64_t start = mt_clock_ns();
     mt_status status = operation();
-    if (status == MT_OK) status = mt_gpu_group_wait(group, stream);
+    if (status == MT_OK) status = mt_gpu_group_wait(group, stream, NULL);
     double seconds = (double)(mt_clock_ns() - start) * 1e-9;
     CHECK(status == MT_COMM || (how != SIGKILL && status == MT_DEADLINE), "status %s", mt_status_name(status));
     CHECK(seconds < (how == SIGKILL ? 5 : 13), "noticed after %.1f s", seconds);
@@ -219,13 +245,14 @@ static void misses(int how, mt_status (*operation)(void)) {
 
 static int be_rank(const char *mode) {
     // the short deadline is of a communicator that is made when both are there already
-    mt_comm_desc desc = {.timeout_ns = 60 * MT_SECOND_NS}, hasty = {.timeout_ns = 8 * MT_SECOND_NS};
+    mt_comm_desc desc = {.timeout_ns = 60 * MT_SECOND_NS}, hasty = {.timeout_ns = 8 * MT_SECOND_NS}, brisk = {.timeout_ns = 5 * MT_SECOND_NS};
     mt_comm *world;
     mt_gpu_meeting meeting;
     OK(mt_mpi_init(NULL, NULL));
     rank = mt_mpi_rank(), size = mt_mpi_size();
     OK(mt_comm_world(&desc, &world));
-    OK(mt_comm_dup(world, strcmp(mode, "stopped") == 0 ? &hasty : &desc, &comm));
+    const int slow = strcmp(mode, "slow") == 0;
+    OK(mt_comm_dup(world, strcmp(mode, "stopped") == 0 ? &hasty : slow ? &brisk : &desc, &comm));
     const int on_one = strstr(mode, "shared") != NULL, through_host = strcmp(mode, "host") == 0;
     OK(mt_device_open_for_rank(on_one ? "cuda:0" : "cuda", mt_comm_node_rank(comm), mt_comm_node_size(comm), &device));
     OK(mt_cuda_stream_open(device, &stream));
@@ -242,6 +269,7 @@ static int be_rank(const char *mode) {
     CHECK(mt_gpu_group_capturable(group) == (size == 1 || !(through_host || meeting.shared[0] >= 0)), "staging in a graph");
     CHECK(!on_one || device->sharers == size, "all on one GPU, and %d known", device->sharers);
     const size_t counts[] = {1, 3, 1000, 25600, 300007}; // staging takes 100 KiB at a time
+    if (slow) takes_long();
     for (int i = 0; i < 5; i++) reduces(counts[i]);
     reduces_other_types();
     if (size > 1) sends();
@@ -284,6 +312,7 @@ int main(int argc, char **argv) {
     good &= started(argv[0], 2, "host", NULL);
     good &= started(argv[0], 3, "host", NULL);
     good &= started(argv[0], 3, "shared", NULL);
+    good &= started(argv[0], 2, "slow", NULL);
     good &= started(argv[0], 2, "killed", "--enable-recovery");
     good &= started(argv[0], 2, "stopped", "--enable-recovery");
     good &= started(argv[0], 3, "server", "--enable-recovery");

@@ -103,3 +103,22 @@ Test(pulse, is_there_when_somebody_watches) {
     cr_expect_eq(access(path, F_OK), 0);
     mt_pulse_destroy(pulse);
 }
+
+Test(pulse, progress_beats_once_for_each_change) {
+    char before[MT_PULSE_BYTES], after[MT_PULSE_BYTES];
+    int64_t count = 0;
+    mt_pulse *pulse;
+    cr_assert_eq(mt_pulse_create(path, 0, &pulse), MT_OK);
+    mt_progress p = {.count = &count, .pulse = pulse};
+    mt_pulse_read(path, before);
+    cr_expect_not(mt_progress_made(&p));
+    mt_pulse_read(path, after);
+    cr_expect_str_eq(before, after, "it beats without progress");
+    count = 16;
+    cr_expect(mt_progress_made(&p));
+    mt_pulse_read(path, after);
+    cr_expect_str_neq(before, after, "it does not beat");
+    cr_expect_not(mt_progress_made(&p));
+    cr_expect_not(mt_progress_made(NULL));
+    mt_pulse_destroy(pulse);
+}
