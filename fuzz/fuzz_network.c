@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     mt_slab_sizes sizes = {0};
     memset(&desc, 0, sizeof desc);
     int several = bytes == 0 || data[0] % 2;
-    mt_status status = mt_network_text_add(&desc, text, inputs, several ? 3 : 0, OBS, "features_extractor.", NULL);
+    mt_status status = mt_network_text_add(&desc, &(mt_network_text){.layers = text}, inputs, several ? 3 : 0, OBS, "features_extractor.", NULL);
     if (status == MT_OK) status = mt_network_compile(&net, &desc, OBS, &sizes);
     FUZZ_CHECK(status == MT_OK || status == MT_CONFIG);
     if (status == MT_OK) {

@@ -242,7 +242,7 @@ static void use_layer(const manta_layer_desc *desc, double number) {
     registry.of[MT_PLUGIN_LAYER].entries = &entry, registry.of[MT_PLUGIN_LAYER].count = 1;
     memset(&d, 0, sizeof d);
     snprintf(text, sizeof text, "a = %s\ndense 3 relu\nb = %s %.6f\nconcat from a, b\n%s", desc->name, desc->name, number, desc->name);
-    mt_status status = mt_network_text_add(&d, text, NULL, 0, 5, "f.", &registry);
+    mt_status status = mt_network_text_add(&d, &(mt_network_text){.layers = text}, NULL, 0, 5, "f.", &registry);
     if (status == MT_OK) status = mt_network_compile(&net, &d, 5, &sizes);
     FUZZ_CHECK(status == MT_OK || status == MT_PLUGIN || status == MT_CONFIG);
     if (status != MT_OK) return;

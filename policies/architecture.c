@@ -156,7 +156,8 @@ static void add_combined(mt_network_desc *d, const mt_policy_desc *p, const char
 static mt_status add_features(mt_network_desc *d, const mt_policy_desc *p, const char *prefix) {
     int features = p->features ? p->features : p->input_count > 1 ? COMBINED_FEATURES : p->extractor == MT_EXTRACTOR_NATURE ? NATURE_FEATURES
         : IMPALA_FEATURES;
-    if (p->extractor == MT_EXTRACTOR_LAYERS) return mt_network_text_add(d, p->layers, p->inputs, p->input_count, p->obs, prefix, p->plugins);
+    const mt_network_text text = {.layers = p->layers, .file = p->layers_file, .file_line = p->layers_line};
+    if (p->extractor == MT_EXTRACTOR_LAYERS) return mt_network_text_add(d, &text, p->inputs, p->input_count, p->obs, prefix, p->plugins);
     if (p->extractor == MT_EXTRACTOR_FLATTEN && count_indices(p) == 0 && is_in_order(p)) {
         add_whole(d, p->obs);
         return MT_OK;

@@ -28,9 +28,17 @@ static int64_t take(int64_t *counter, int64_t floats) {
 
 static int is_image(const mt_layer *l) { return l->height * l->width > 1; }
 
-// "layer 3 (conv2d features_extractor.cnn.2)" is how messages name one
-#define LAYER_FORMAT "layer %d (%s%s%s)"
-#define LAYER_ARGS(i, l) (i), (l)->desc.plugin ? (l)->desc.plugin->name : kind_names[(l)->desc.kind], *(l)->desc.name ? " " : "", (l)->desc.name
+const char *mt_layer_kind_name(const mt_layer_desc *l) { return l->plugin ? l->plugin->name : kind_names[l->kind]; }
+
+// How messages name a layer: "layer 3 (conv2d features_extractor.cnn.2)", or as its author knows it: "layers, line 2 (conv2d)".
+enum { LAYER_TEXT_BYTES = 320 };
+#define LAYER_FORMAT "%s"
+#define LAYER_ARGS(i, l) layer_text((char[LAYER_TEXT_BYTES]){0}, i, &(l)->desc)
+static const char *layer_text(char *out, int i, const mt_layer_desc *l) {
+    if (*l->place) snprintf(out, LAYER_TEXT_BYTES, "%s (%s)", l->place, mt_layer_kind_name(l));
+    else snprintf(out, LAYER_TEXT_BYTES, "layer %d (%s%s%s)", i, mt_layer_kind_name(l), *l->name ? " " : "", l->name);
+    return out;
+}
 
 // ---- shapes
 
@@ -72,7 +80,11 @@ static mt_status shape_window(mt_network *net, int i, const mt_layer *from) {
             LAYER_ARGS(i, l), d->kernel, d->stride, d->padding);
     if (d->kernel > MT_KERNEL_MAX || d->stride > MT_KERNEL_MAX)
         return MT_FAIL(CONFIG, LAYER_FORMAT ": kernel %d, stride %d; at most %d are supported", LAYER_ARGS(i, l), d->kernel, d->stride, MT_KERNEL_MAX);
-    if (from->height + 2 * d->padding < d->kernel || from->width + 2 * d->padding < d->kernel)
+    int fits = from->height + 2 * d->padding >= d->kernel && from->width + 2 * d->padding >= d->kernel;
+    if (!fits && !is_image(from) && *d->place)
+        return MT_FAIL(CONFIG, LAYER_FORMAT " reads a vector of %d and needs an image; put it before flatten and dense, or use dense",
+            LAYER_ARGS(i, l), from->size);
+    if (!fits)
         return MT_FAIL(CONFIG, LAYER_FORMAT ": a kernel of %d × %d on an image of %d × %d pixels (padding %d); the observation is too small "
             "for this network, or is it no image? (MlpPolicy takes any)", LAYER_ARGS(i, l), d->kernel, d->kernel, from->height, from->width,
             d->padding);
@@ -324,13 +336,17 @@ mt_status mt_network_visit(const mt_network *net, float *param, mt_tensor_visit 
     return MT_OK;
 }
 
+int64_t mt_layer_parameters(const mt_network *net, int layer) {
+    int64_t count = 0;
+    tensor_shape shape[MT_LAYER_TENSORS];
+    tensor_shapes(net, &net->layer[layer], shape);
+    for (int t = 0; t < MT_LAYER_TENSORS; t++) count += shape[t].rows ? floats_of(shape[t]) : 0;
+    return count;
+}
+
 int64_t mt_network_parameter_count(const mt_network *net) {
     int64_t count = 0;
-    for (int i = 0; i < net->count; i++) {
-        tensor_shape shape[MT_LAYER_TENSORS];
-        tensor_shapes(net, &net->layer[i], shape);
-        for (int t = 0; t < MT_LAYER_TENSORS; t++) count += shape[t].rows ? floats_of(shape[t]) : 0;
-    }
+    for (int i = 0; i < net->count; i++) count += mt_layer_parameters(net, i);
     return count;
 }
 

@@ -21,7 +21,7 @@ enum {
     MT_LAYER_MAX_SIZE = 1 << 22,       // floats of a layer's output
     MT_KERNEL_MAX = 1024,              // pixels of a window's side, and of its stride
     MT_TENSOR_MAX_SIDE = INT32_MAX,    // rows, and columns, of a layer's tensor of parameters
-    MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 128, MT_TENSOR_NAME_BYTES = 192
+    MT_INPUT_NAME_BYTES = 32, MT_LAYER_NAME_BYTES = 128, MT_TENSOR_NAME_BYTES = 192, MT_LAYER_PLACE_BYTES = 128
 };
 
 // ---- what a network reads
@@ -59,6 +59,7 @@ typedef enum mt_layer_kind {
 typedef struct mt_layer_desc {
     mt_layer_kind kind;
     char name[MT_LAYER_NAME_BYTES];    // what its tensors' names begin with
+    char place[MT_LAYER_PLACE_BYTES];  // where its author wrote it, for messages: "layers, line 3"; "": nobody did
     mt_activation activation;          // dense, conv2d, layer norm, activation
     int units;                         // dense, conv2d: outputs; lstm, gru: H; embedding: its width
     int kernel, stride, padding;       // conv2d, max_pool2d
@@ -130,7 +131,9 @@ mt_status mt_network_compile(mt_network *net, const mt_network_desc *desc, int i
 static inline int mt_network_out(const mt_network *net) { return net->count ? net->layer[net->count - 1].size : net->in; }
 static inline int64_t mt_network_gradient_floats(const mt_network *net) { return net->slot[net->slots] + net->spare; }   // of a row
 int64_t mt_layer_products(const mt_network *net, int layer);    // multiplications of a row's forward pass
-int64_t mt_network_parameter_count(const mt_network *net);      // without padding
+int64_t mt_layer_parameters(const mt_network *net, int layer);  // floats, without padding
+int64_t mt_network_parameter_count(const mt_network *net);      // of all layers
+const char *mt_layer_kind_name(const mt_layer_desc *layer);     // "dense"; a plugin's by its name
 int64_t mt_network_scratch(const mt_network *net, const mt_kernels *k, int64_t max_rows);   // floats
 
 // For every tensor of parameters in order: visit(ctx, name, tensor) with a view into `param`. Stops at the first failure.

@@ -21,9 +21,16 @@
 #include "policies/network.h"
 #include "policies/policy_registry.h"
 
+// A text, and where it stands for messages: "layers, line 3", or "FILE:12: layers".
+typedef struct mt_network_text {
+    const char *layers;
+    const char *file;   // Nullable: none
+    int file_line;      // where its key stands, from 1: a text of several lines begins below it
+} mt_network_text;
+
 // Appends the layers to desc. inputs (input_count): what there is to read; with none, `width` floats of a vector. MT_CONFIG with
 // the line and what is wrong with it (did you mean). Nullable: plugins, whose layers may be used.
-mt_status mt_network_text_add(mt_network_desc *desc, const char *text, const mt_input *inputs, int input_count, int width,
+mt_status mt_network_text_add(mt_network_desc *desc, const mt_network_text *text, const mt_input *inputs, int input_count, int width,
     const char *prefix, const mt_policy_registry *plugins);
 
 // Whether the language has this word itself: a layer, an activation or a keyword.

@@ -43,7 +43,9 @@ typedef struct mt_policy_desc {
     int features;                               // units of an image extractor's last layer; 0: its paper's (512, 256)
     int embedding;                              // width of the table that an index is looked up in; 0: there are none
     int separate_features;                      // 1: policy and value have an extractor each
-    const char *layers;                         // MT_EXTRACTOR_LAYERS: borrowed during create
+    const char *layers;                         // MT_EXTRACTOR_LAYERS: borrowed during create, as is the file that it comes from
+    const char *layers_file;                    // Nullable, for messages, with the line of its key
+    int layers_line;
     mt_memory memory;
     mt_memory_of memory_of;
     int memory_units, memory_depth;             // H; stacked layers

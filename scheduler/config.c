@@ -263,10 +263,22 @@ static mt_status check_own(const mt_options *options, const mt_ppo_config *ppo) 
     return MT_OK;
 }
 
-mt_status mt_ppo_follow(mt_options *options, const mt_ppo_config *ppo) {
+// "conf.yml:12" gives the file and the line
+static void find_layers(const mt_options *options, mt_ppo_config *ppo) {
+    const mt_option_origin *origin = mt_options_origin(options, "layers");
+    const char *colon = strrchr(origin->where, ':');
+    int64_t line = 0;
+    ppo->layers_file[0] = 0;
+    if ((origin->from != MT_FROM_FILE && origin->from != MT_FROM_PRESET) || !colon || mt_parse_i64(colon + 1, &line) != MT_OK) return;
+    snprintf(ppo->layers_file, sizeof ppo->layers_file, "%.*s", (int)(colon - origin->where), origin->where);
+    ppo->layers_line = (int)line;
+}
+
+mt_status mt_ppo_follow(mt_options *options, mt_ppo_config *ppo) {
     static const mt_policy_name images[] = {MT_POLICY_CnnPolicy, MT_POLICY_ImpalaCnnPolicy, MT_POLICY_CnnLstmPolicy, MT_POLICY_ImpalaCnnLstmPolicy,
         MT_POLICY_CnnGruPolicy, MT_POLICY_ImpalaCnnGruPolicy};
     const mt_option_origin *origin = mt_options_origin(options, "net_arch");
+    find_layers(options, ppo);
     MT_TRY(check_memory(options, ppo));
     MT_TRY(check_own(options, ppo));
     for (size_t i = 0; i < MT_COUNT(images) && origin->from == MT_FROM_DEFAULT; i++)

@@ -57,6 +57,8 @@ typedef struct mt_ppo_config {
     mt_int_list net_arch[2];             // pi, vf
     mt_int_list net_arch_shared;         // the trunk below both
     char layers[MT_POLICY_LAYERS_BYTES]; // an extractor of the user's own (network_text.h); "": the policy's
+    char layers_file[MT_NAME_BYTES];     // no option: where they were written, for messages; "": in no file
+    int layers_line;
     int embedding_dim;                   // 0: discrete observations are one-hot
     int features_dim;                    // 0: the extractor's own
     bool share_features_extractor;
@@ -83,8 +85,8 @@ mt_status mt_conf_file_apply(mt_options *options, const char *path, const char *
 int64_t mt_train_config_timeout_ns(const mt_train_config *train);
 
 // What follows from other options where the user said nothing: a convolutional policy has no hidden layers behind its features
-// unless net_arch lists some (as in SB3). Once, when all options are set.
-mt_status mt_ppo_follow(mt_options *options, const mt_ppo_config *ppo);
+// unless net_arch lists some (as in SB3); where layers come from. Once, when all options are set.
+mt_status mt_ppo_follow(mt_options *options, mt_ppo_config *ppo);
 
 // Checks that cross options: sizes of an update, rows for every worker. The layout checks who does what (layout.h).
 mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo);

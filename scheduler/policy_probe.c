@@ -52,7 +52,7 @@ static mt_status make_policy(const mt_ppo_config *c, const mt_policy_registry *p
         .shared_depth = c->net_arch_shared.count, .pi_depth = c->net_arch[0].count, .vf_depth = c->net_arch[1].count,
         .activation = (mt_activation)(c->activation_fn + 1), .ortho_init = c->ortho_init,
         .log_std_init = (float)c->log_std_init, .features = c->features_dim, .embedding = c->embedding_dim, .separate_features = !c->share_features_extractor,
-        .layers = c->layers, .memory_units = c->lstm_hidden_size, .memory_depth = c->n_lstm_layers, .memory_horizon = c->memory_horizon,
+        .layers = c->layers, .layers_file = *c->layers_file ? c->layers_file : NULL, .layers_line = c->layers_line, .memory_units = c->lstm_hidden_size, .memory_depth = c->n_lstm_layers, .memory_horizon = c->memory_horizon,
         .memory_of = c->shared_lstm ? MT_MEMORY_SHARED : c->enable_critic_lstm ? MT_MEMORY_OF_EACH : MT_MEMORY_OF_ACTOR,
         .plugins = plugins, .options = options, .option_count = options_of(&c->policy_options, options), .undivided = *c->loss != 0,
     };

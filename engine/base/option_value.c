@@ -322,8 +322,9 @@ static mt_status read_into(const mt_option *row, const mt_yaml_node *node, void 
     if (is_structured(row))
         return node->kind == MT_YAML_SCALAR ? read_structure_text(row, node, field) : read_structure(row, node, field);
     if (node->kind != MT_YAML_SCALAR)
-        return MT_FAIL(CONFIG, "%s: expected one value (%s), found a %s", row->name, mt_option_type_name(row->type),
-            node->kind == MT_YAML_SEQUENCE ? "list" : "mapping");
+        return MT_FAIL(CONFIG, "%s: expected one value (%s), found a %s%s%s%s", row->name, mt_option_type_name(row->type),
+            node->kind == MT_YAML_SEQUENCE ? "list" : "mapping", row->type == MT_OPT_STRING ? "; several lines of text are written \"" : "",
+            row->type == MT_OPT_STRING ? row->name : "", row->type == MT_OPT_STRING ? ": |\" and a line each below it" : "");
     return read_scalar(row, node->text, field);
 }
 

@@ -278,32 +278,68 @@ Test(network, text_that_is_wrong_is_refused_with_the_line_and_the_reason) {
     refused("dense 3", "begin with \"input\"");
     refused("input sped", "no input called \"sped\"");
     refused("input speed\ndens 4", "line 2: no layer is called \"dens\"; did you mean \"dense\"?");
-    refused("input speed\ndense", "a whole number is wanted");
-    refused("input speed\ndense -3", "not \"-3\"");
-    refused("input speed\ndense 3 tahn", "\"tahn\" is not understood");
-    refused("input speed\ndense 3 stride 2", "\"stride\" is not understood");
+    refused("input speed\ndense", "dense needs its units: dense 64");
+    refused("input speed\ndense from -1", "dense needs its units");
+    refused("input speed\ndense 1.5", "a whole number is wanted, not \"1.5\"");
+    refused("input speed\ndense -3", "dense of -3 units; 1 to 65536 are supported");
+    refused("input speed\ndense 1000000000", "dense of 1000000000 units; 1 to 65536 are supported");
+    refused("input speed\ndense 3 tahn", "\"tahn\" is not understood here; did you mean \"tanh\"?");
+    refused("input speed\ndense 3 stride 2", "\"stride\" is not understood here; the form is: dense UNITS [ACTIVATION]");
+    refused("input speed\nlayer_norm 3", "\"3\" is not understood here; the form is: layer_norm [ACTIVATION] [from A], without numbers");
+    refused("input speed\nrelu 3", "the form is: relu [from A]");
+    refused("input board\nconv2d 4", "conv2d needs its kernel: conv2d 32 3");
+    refused("input board\nconv2d 4 3 stride", "a number is missing after \"stride\"");
+    refused("input speed\nlinear 4", "did you mean \"dense\"?");
+    refused("input speed\ndropout", "there are input, dense, conv2d,");
+    refused("input\ndense 3", "input needs the name of a part of the observation: ");
     refused("input speed\ndense 3 from x", "no line before it is called \"x\"");
     refused("input speed\ndense 3 from -2", "no line before it");
     refused("input speed\nx = ", "a layer is missing");
     refused("input speed\nadd from", "nothing after \"from\"");
     refused("input board\ndense 3", "put a flatten layer between");
     refused("input board\nconv2d 4 13", "a kernel of 13 × 13 on an image of 12 × 12");
-    refused("input speed\nconv2d 4 3", "on an image of 1 × 1");
-    refused("input board\nconv2d 4 3 stride 0", "stride 0");
-    refused("input board\nconv2d 4 3 padding 3", "padding 3");
+    refused("input speed\nconv2d 4 3", "line 2 (conv2d) reads a vector of 5 and needs an image");
+    refused("input board\n\n# a comment\nflatten; conv2d 4 3", "line 4 (conv2d) reads a vector");
+    refused("input board; flatten; conv2d 4 3", "line 3 (conv2d) reads a vector");
+    refused("input speed; add", "add of one layer does nothing; it wants two or more: add from A, B");
+    refused("a = input speed; concat from a", "concat of one layer does nothing");
+    refused("input board\nconv2d 4 3 stride 0", "0 stride; 1 to 1024 are supported");
+    refused("input board\nconv2d 4 3 padding 3", "3 padding; 0 to 2 are supported");
     refused("input board\nconv2d 4 3", "end the layers with flatten");
     refused("input speed\ndense 0", "of 0 units");
     refused("input speed\ndense 999999", "of 999999 units");
     refused("input speed\nembedding 4", "whole numbers");
     refused("a = dense 8 from -1", "begin with \"input\"");
-    refused("a = input speed\nb = dense 8\nb = dense 8", "two tensors are called");
-    refused("input speed\n3 = dense 8\ndense 8\n dense 8", "two tensors are called");
-    refused("input board\nmax_pool2d 9 stride 9\nconv2d 65536 1\nconv2d 65536 4194304 stride 4194304 padding 4194303\nflatten", "at most 1024");
+    refused("a = input speed\nb = dense 8\nb = dense 8", "line 3: another layer is called \"b\" (layers, line 2)");
+    refused("input speed\n3 = dense 8\ndense 8\n dense 8", "another layer is called \"3\"");
+    refused("input board\nmax_pool2d 9 stride 9\nconv2d 65536 1\nconv2d 65536 4194304 stride 4194304 padding 4194303\nflatten", "1 to 1024 are supported");
     refused("input board\nconv2d 65536 1\nconv2d 65536 12\nflatten", "at most");
     refused("a = input speed\ndense 3 from a\ninput place\nembedding 2", "read by no other");
     refused("a = input speed\nb = dense 3\nadd from a, b", "cannot add 1 × 1 × 3 to 1 × 1 × 5");
     refused("a = input speed\nb = input board\nconcat from a, b", "flatten the image");
     refused(long_text, "more than");
+}
+
+Test(network, text_of_a_file_is_refused_with_the_files_line) {
+    static const struct { const char *layers, *says; } cases[] = {
+        {"input speed\n\n# a comment\ndens 3\n", "conf.yml:14: layers: no layer is called \"dens\""},   // of a block, whose key is in line 10
+        {"input speed\nconv2d 4 3\n", "conf.yml:12: layers (conv2d) reads a vector"},
+        {"input speed; dense 0", "conf.yml:10: layers, line 2: dense of 0 units"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        mt_policy_desc d = with_inputs(cases[i].layers);
+        mt_policy *p;
+        d.layers_file = "conf.yml", d.layers_line = 10;
+        cr_assert_eq(mt_policy_create(&d, &p), MT_CONFIG);
+        cr_expect_eq(strstr(mt_last_error(), cases[i].says), mt_last_error(), "%s", mt_last_error());
+    }
+}
+
+Test(network, an_activation_is_written_as_python_writes_it_too) {
+    mt_policy_desc d = with_inputs("input speed\ndense 3 ReLU\nnn.Tanh");
+    mt_policy *p;
+    cr_assert_eq(mt_policy_create(&d, &p), MT_OK, "%s", mt_last_error());
+    cr_expect(p->trunk.layer[1].desc.activation == MT_ACT_relu && p->trunk.layer[2].desc.activation == MT_ACT_tanh);
+    mt_policy_destroy(p);
 }
 
 Test(network, a_description_that_is_wrong_is_refused) {

@@ -395,7 +395,7 @@ Test(plugins, layers_are_refused_with_words) {
     d.layers = "plain 3 relu";
     refused(&d, MT_CONFIG, "\"relu\" is not understood behind plain");
     d.layers = "plain 0";
-    refused(&d, MT_CONFIG, "layer 1 (plain features_extractor.0): layer plain: units is 0; give 1 or more");
+    refused(&d, MT_CONFIG, "layers, line 1 (plain): layer plain: units is 0; give 1 or more");
     d.layers = "plain 1e9";
     refused(&d, MT_PLUGIN, "its output is 1 × 1 × 1000000000");
     d.layers = "a = plain 3; b = plain 3 from a; plain 3 from a, b";

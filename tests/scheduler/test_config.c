@@ -215,6 +215,19 @@ Test(config, conf_file_is_over_the_preset_and_under_the_command_line) {
     tear_down(&f);
 }
 
+Test(config, layers_remember_their_file_and_line) {
+    fixture f;
+    set_up(&f);
+    cr_assert_eq(apply_file(&f, "n_steps: 16\npolicy_kwargs:\n  layers: |\n    dense 3\n", "Mine-v0"), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_ppo_follow(&f.options, &f.ppo), MT_OK);
+    cr_expect(f.ppo.layers_line == 3 && strstr(f.ppo.layers_file, "manta-config-"), "%s:%d", f.ppo.layers_file, f.ppo.layers_line);
+    cr_assert_eq(mt_options_set_text(&f.options, "layers", "dense 4", MT_FROM_COMMAND_LINE, "command line"), MT_OK);
+    cr_assert_eq(mt_ppo_follow(&f.options, &f.ppo), MT_OK);
+    cr_expect_str_empty(f.ppo.layers_file);
+    says(apply_file(&f, "layers: [dense 3]\n", "Mine-v0"), MT_CONFIG, "\"layers: |\"");
+    tear_down(&f);
+}
+
 Test(config, conf_file_errors) {
     fixture f;
     set_up(&f);
