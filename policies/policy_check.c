@@ -6,6 +6,7 @@
 
 #include "policies/check_list.h"
 #include "policies/policy_plugin.h"
+#include "policies/policy_registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,9 @@ static void child_describe(mt_check_session *session, void *argument) {
                             : c->kind == 1 ? t->layers[c->index]->capabilities
                                            : t->losses[c->index]->capabilities;
     mt_check_say(session, MT_VERDICT_PASS, "descriptor", "%s", name);
+    static const mt_plugin_kind registered[] = {MT_PLUGIN_POLICY, MT_PLUGIN_LAYER, MT_PLUGIN_LOSS};
+    if (mt_policy_registry_reserves(registered[c->kind], name))
+        mt_check_say(session, MT_VERDICT_FAIL, "name", "which manta itself has: --plugin refuses it; rename the %s", kinds[c->kind]);
     if (!summary || !summary[0]) mt_check_say(session, MT_VERDICT_WARN, "summary", "there is none; a line helps users to find it");
     if (capabilities & MANTA_ON_CUDA)
         mt_check_say(session, MT_VERDICT_WARN, "cuda", "it says that it works on a GPU; this check runs it on the CPU alone");

@@ -19,14 +19,14 @@ static mt_policy_entry entry_of(const manta_policy_plugin *table, mt_plugin_kind
     return (mt_policy_entry){table->losses[index]->name, table->losses[index]->summary, origin, table->losses[index]};
 }
 
-static int is_mantas_own(mt_plugin_kind kind, const char *name) {
+int mt_policy_registry_reserves(mt_plugin_kind kind, const char *name) {
     if (kind == MT_PLUGIN_LAYER) return mt_network_text_knows(name);
     return kind == MT_PLUGIN_POLICY && mt_policy_find(name) >= 0;
 }
 
 static mt_status check_free(const mt_policy_registry *registry, mt_plugin_kind kind, const mt_policy_entry *e) {
     const mt_policy_entry *taken = mt_policy_registry_find(registry, kind, e->name);
-    if (!taken && !is_mantas_own(kind, e->name)) return MT_OK;
+    if (!taken && !mt_policy_registry_reserves(kind, e->name)) return MT_OK;
     return MT_FAIL(EXISTS, "%s: the name %s of a %s is taken already by %s; rename it%s", e->origin, e->name, kind_names[kind],
         taken ? taken->origin : "manta itself", taken ? ", or load one of them" : "");
 }

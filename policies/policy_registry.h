@@ -26,6 +26,9 @@ typedef struct mt_policy_registry {
 mt_status mt_policy_registry_add(mt_policy_registry *registry, const mt_plugin *plugin);
 void mt_policy_registry_fini(mt_policy_registry *registry);
 
+// Whether manta itself has the name, so that no plugin can.
+int mt_policy_registry_reserves(mt_plugin_kind kind, const char *name);
+
 // By name; NULL: no plugin has it. Nullable: registry.
 const mt_policy_entry *mt_policy_registry_find(const mt_policy_registry *registry, mt_plugin_kind kind, const char *name);
 

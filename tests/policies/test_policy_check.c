@@ -64,6 +64,7 @@ Test(policy_check, what_cannot_be_made) {
     fails_for("names", "plan", "two parameters are called pi0.weight");
     fails_for("random_init", "init", "the same seed gave other first parameters");
     fails_for("shape", "plan", "layer faulty, a vector of 5: its output is 1 x 1 x 0");
+    fails_for("own_name", "name", "layer dense, which manta itself has: --plugin refuses it");
     fails_for("numbers", "plan", "it changed the first half of the plan");
 }
 

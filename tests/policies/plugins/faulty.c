@@ -226,7 +226,12 @@ static const manta_policy_desc policy = {
     .backward = BACKWARD,
 #endif
 };
-static const manta_layer_desc layer = {.struct_size = sizeof(manta_layer_desc), .abi_version = MANTA_POLICY_ABI_VERSION, .name = "faulty",
+#ifdef FAULT_OWN_NAME
+#define LAYER_NAME "dense"
+#else
+#define LAYER_NAME "faulty"
+#endif
+static const manta_layer_desc layer = {.struct_size = sizeof(manta_layer_desc), .abi_version = MANTA_POLICY_ABI_VERSION, .name = LAYER_NAME,
     .summary = "it remembers", .plan = shape, .init = memory_init, .forward = layer_forward, .backward = layer_backward};
 static const manta_loss_desc loss = {.struct_size = sizeof(manta_loss_desc), .abi_version = MANTA_POLICY_ABI_VERSION, .name = "faulty",
     .summary = "PPO's", .create = ppo_create, .destroy = ppo_destroy, .gradient = loss_gradient};
