@@ -189,7 +189,7 @@ mt_status mt_plugin_check_options(const char *what, const manta_policy_option_de
 
 mt_status mt_plugin_check_place(const mt_kernels *k, uint32_t capabilities, const char *what, const char *name) {
     if (!k->on_cuda || (capabilities & MANTA_ON_CUDA)) return MT_OK;
-    return MT_FAIL(UNSUPPORTED, "%s %s works on the CPU alone; use --device cpu, or a plugin with MANTA_ON_CUDA", what, name);
+    return MT_FAIL(UNSUPPORTED, "%s %s works on the CPU alone; use --device cpu --rollout-device cpu, or a plugin with MANTA_ON_CUDA", what, name);
 }
 
 // ---- the table

@@ -75,7 +75,11 @@ mt_status mt_devices_open(mt_devices *d, mt_comm *comm, const mt_train_config *t
     *d = (mt_devices){0};
     mt_devices_choice c = mt_devices_choose(train, ppo, policy, loss, mt_comm_size(comm), threads);
     MT_TRY(mt_agree(comm, mt_device_open("cpu", &d->cpu)));
-    if (c.learns || c.acts) MT_TRY(open_gpu(d, comm, &c));
+    if (c.learns || c.acts) {
+        mt_status status = open_gpu(d, comm, &c);
+        if (status != MT_OK && !c.learns) return mt_fail_context(status, "rollout_device cuda: ");
+        MT_TRY(status);
+    }
     d->learns = d->gpu && c.learns, d->acts = d->gpu && c.acts;
     if (mt_comm_rank(comm) == 0) tell(d, train);
     return MT_OK;

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "engine/base/log.h"
 #include "engine/base/text.h"
 #if MANTA_CUDA
@@ -30,7 +31,8 @@ static mt_status open_kind(const mt_device_ops *ops, int ordinal, mt_device **ou
 static mt_status unknown_device(const char *spec) {
     static const char *const known[] = {"cpu", "auto", "cuda"};
     char hint[96];
-    mt_text_did_you_mean(mt_text_nearest(spec, known, sizeof known / sizeof *known), hint, sizeof hint);
+    int gpu = strncasecmp(spec, "gpu", 3) == 0 || strncasecmp(spec, "nvidia", 6) == 0;
+    mt_text_did_you_mean(gpu ? "cuda" : mt_text_nearest(spec, known, sizeof known / sizeof *known), hint, sizeof hint);
     return MT_FAIL(CONFIG, "no device is called \"%.60s\" (cpu, auto, cuda or cuda:0)%s", spec, hint);
 }
 
@@ -63,7 +65,8 @@ static mt_status open_auto(int ordinal, mt_device **out) {
 
 static mt_status open_cuda(const char *spec, int ordinal, mt_device **out) {
     (void)ordinal, (void)out;
-    return MT_FAIL(UNSUPPORTED, "device %.60s: this build of manta computes on the CPU; use --device cpu (or auto)", spec);
+    return MT_FAIL(UNSUPPORTED, "device %.60s: this build of manta computes on the CPU (--device cpu or auto); cmake --preset cuda makes "
+        "the other one (docs/gpu.md)", spec);
 }
 
 static int own_ordinal(int local_rank, int local_ranks) { return (void)local_rank, (void)local_ranks, 0; }

@@ -71,6 +71,9 @@ Test(device, those_that_are_not_there) {
         cr_expect_null(strchr(mt_last_error(), '\n'));
         cr_expect_null(device);
     }
+    mt_device *none;
+    cr_expect_eq(mt_device_open("gpu", &none), MT_CONFIG);
+    cr_expect(strstr(mt_last_error(), "did you mean \"cuda\"?"), "%s", mt_last_error());
     static const char *const bad[] = {"", "gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "CPU ", "cdua", "tpu", "cuda:4294967296"};
     for (int i = 0; i < 10; i++) cr_expect_eq(mt_device_open(bad[i], &device), MT_CONFIG, "%s", bad[i]);
     mt_device_open("cdua", &device);
