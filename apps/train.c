@@ -119,7 +119,7 @@ static mt_status train(train_command *c, int argc, char **argv, int *abandoned) 
         mt_fail(status, __FILE__, __LINE__, "%s; it goes on from its newest checkpoint with: manta train --resume %s", mt_last_error(), result.run_folder);
     *abandoned = result.abandoned;
     if (!result.abandoned) mt_comm_destroy(comm);
-    if (status == MT_OK && !done && mt_mpi_rank() == 0 && c->train.verbose > 0) printf("evaluate it:  manta eval %s\n", result.run_folder);
+    if (status == MT_OK && !done && mt_mpi_rank() == 0 && c->train.verbose > 0 && !c->train.dry_run) printf("evaluate it:  manta eval %s\n", result.run_folder);
     return status;
 }
 
@@ -152,6 +152,7 @@ static mt_status make_folder(const train_command *c, mt_run_folder *folder) {
 
 static mt_status plan_folder(train_command *c, mt_app_plan *plan) {
     mt_run_folder folder;
+    if (c->train.dry_run) return MT_FAIL(CONFIG, "--dry-run trains nothing that could be kept running: leave out manta launch");
     MT_TRY(configure(c));
     if (*c->train.resume) {
         snprintf(plan->run_folder, sizeof plan->run_folder, "%s", c->train.resume);

@@ -130,7 +130,7 @@ mt_status mt_policy_create(const mt_policy_desc *desc, mt_policy **out) {
     policy->desc = *desc;
     mt_status status = build(policy);
     if (status == MT_OK) status = check_names(policy);
-    policy->desc.layers = NULL, policy->desc.options = NULL;   // were the caller's
+    policy->desc.layers = policy->desc.layers_file = NULL, policy->desc.options = NULL;   // were the caller's
     if (status != MT_OK) {
         mt_policy_destroy(policy);
         return status;

@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/file.h"
+#include "engine/base/log.h"
 #include "engine/base/yaml.h"
 #include "policies/architecture.h"
 
@@ -68,6 +69,8 @@ static const mt_option train_options[] = {
         .help = "use exactly this folder for the run; it must be new or empty"},
     {TRAIN(tensorboard_log), .type = MT_OPT_STRING, .flags = MT_OPTION_PATH, .standard = "", .group = "Files",
         .help = "folder of TensorBoard event files; empty: RUN_FOLDER/tb"},
+    {TRAIN(dry_run), .type = MT_OPT_BOOL, .flags = MT_OPTION_CLI_ONLY, .standard = "false", .group = "Run",
+        .help = "print the network, layer by layer, and end: nothing is trained or written"},
     {TRAIN(save_freq), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e15]", .why = "a checkpoint every so many steps", .unit = "steps", .group = "Files",
         .help = "steps between checkpoints; 0: by time alone"},
     {TRAIN(save_interval), .type = MT_OPT_FLOAT, .standard = "10", .range = "[0, 1e9]", .why = "a checkpoint every so many seconds", .unit = "seconds",
@@ -81,7 +84,7 @@ static const mt_option train_options[] = {
     {TRAIN(log_interval), .type = MT_OPT_INT, .standard = "0", .range = "[0, 1e9]", .why = "a row every so many iterations", .unit = "iterations",
         .group = "Reports", .help = "iterations between rows of progress.csv; 0: about a hundred rows a run"},
     {TRAIN(verbose), .type = MT_OPT_INT, .standard = "1", .range = "[0, 2]", .why = "there are three levels", .group = "Reports",
-        .help = "0: silent, 1: a progress line, 2: tables"},
+        .help = "0: silent, 1: a progress line, 2: the network and tables"},
     {TRAIN(progress), .type = MT_OPT_BOOL, .letter = 'P', .standard = "false", .group = "Reports", .help = "the live line even where output is no terminal"},
 };
 
@@ -263,6 +266,25 @@ static mt_status check_own(const mt_options *options, const mt_ppo_config *ppo) 
     return MT_OK;
 }
 
+static int was_said(const mt_options *options, const char *key) { return mt_options_origin(options, key)->from == MT_FROM_COMMAND_LINE; }
+
+// Likewise an extractor's, without one or with layers in its place; and whose the memory is, said twice.
+static mt_status check_extractor(const mt_options *options, const mt_ppo_config *ppo) {
+    int name = mt_policy_find(ppo->policy);
+    mt_policy_desc desc = {.input_count = 1, .inputs = {{.kind = MT_INPUT_IMAGE}}};
+    if (name < 0) return MT_OK;
+    mt_policy_named((mt_policy_name)name, &desc);
+    if (was_said(options, "features_dim") && *ppo->layers)
+        return MT_FAIL(CONFIG, "features_dim means nothing with layers: the units of their last line are the features");
+    if (was_said(options, "features_dim") && desc.extractor == MT_EXTRACTOR_FLATTEN)
+        return MT_FAIL(CONFIG, "features_dim means nothing to %s, which has no convolutional extractor; net_arch sets hidden layers (docs/networks.md)",
+            ppo->policy);
+    // the other way about, both are what sb3-contrib asks for
+    if (was_said(options, "shared_lstm") && was_said(options, "enable_critic_lstm") && ppo->shared_lstm && ppo->enable_critic_lstm)
+        return MT_FAIL(CONFIG, "shared_lstm and enable_critic_lstm: the value either shares the policy's memory or has one of its own");
+    return MT_OK;
+}
+
 // "conf.yml:12" gives the file and the line
 static void find_layers(const mt_options *options, mt_ppo_config *ppo) {
     const mt_option_origin *origin = mt_options_origin(options, "layers");
@@ -274,16 +296,57 @@ static void find_layers(const mt_options *options, mt_ppo_config *ppo) {
     ppo->layers_line = (int)line;
 }
 
-mt_status mt_ppo_follow(mt_options *options, mt_ppo_config *ppo) {
-    static const mt_policy_name images[] = {MT_POLICY_CnnPolicy, MT_POLICY_ImpalaCnnPolicy, MT_POLICY_CnnLstmPolicy, MT_POLICY_ImpalaCnnLstmPolicy,
+static int is_convolutional(const mt_ppo_config *ppo) {
+    static const mt_policy_name names[] = {MT_POLICY_CnnPolicy, MT_POLICY_ImpalaCnnPolicy, MT_POLICY_CnnLstmPolicy, MT_POLICY_ImpalaCnnLstmPolicy,
         MT_POLICY_CnnGruPolicy, MT_POLICY_ImpalaCnnGruPolicy};
+    for (size_t i = 0; i < MT_COUNT(names); i++)
+        if (mt_policy_find(ppo->policy) == (int)names[i]) return 1;
+    return 0;
+}
+
+mt_status mt_ppo_follow(mt_options *options, mt_ppo_config *ppo) {
     const mt_option_origin *origin = mt_options_origin(options, "net_arch");
     find_layers(options, ppo);
     MT_TRY(check_memory(options, ppo));
     MT_TRY(check_own(options, ppo));
-    for (size_t i = 0; i < MT_COUNT(images) && origin->from == MT_FROM_DEFAULT; i++)
-        if (mt_policy_find(ppo->policy) == (int)images[i]) return mt_options_set_text(options, "net_arch", "[]", MT_FROM_PRESET, "follows from policy");
+    MT_TRY(check_extractor(options, ppo));
+    if (is_convolutional(ppo) && origin->from == MT_FROM_DEFAULT)
+        return mt_options_set_text(options, "net_arch", "[]", MT_FROM_PRESET, "follows from policy");
     return MT_OK;
+}
+
+// ---- what the policy's inputs make of them
+
+static int has_kind(const mt_policy_desc *d, mt_input_kind kind) {
+    for (int i = 0; i < d->input_count; i++)
+        if (d->inputs[i].kind == kind) return 1;
+    return 0;
+}
+
+mt_status mt_ppo_check_policy(const mt_options *options, const mt_ppo_config *ppo, const mt_policy *policy) {
+    if (was_said(options, "embedding_dim") && ppo->embedding_dim > 0 && !has_kind(&policy->desc, MT_INPUT_INDEX))
+        return MT_FAIL(CONFIG, "embedding_dim means nothing here: the observation has no discrete part, which alone is looked up in a table");
+    if (!policy->plugin && was_said(options, "features_dim") && !has_kind(&policy->desc, MT_INPUT_IMAGE))
+        return MT_FAIL(CONFIG, "features_dim means nothing to %s here: the observation has no image", ppo->policy);
+    return MT_OK;
+}
+
+static int reads(const mt_network *net, const mt_input *input) {
+    for (int i = 0; i < net->count; i++)
+        if (net->layer[i].desc.kind == MT_LAYER_INPUT && strcmp(net->layer[i].desc.input.name, input->name) == 0) return 1;
+    return 0;
+}
+
+void mt_ppo_warn_of_policy(const mt_options *options, const mt_ppo_config *ppo, const mt_policy *policy) {
+    const mt_policy_desc *d = &policy->desc;
+    int asked = was_said(options, "policy") && is_convolutional(ppo);
+    if (asked && *ppo->layers) mt_log_warn("layers stand in place of %s's extractor; no hidden layers follow unless net_arch lists some", ppo->policy);
+    if (asked && !*ppo->layers && d->input_count > 1)
+        mt_log_warn("%s reads %d parts as MultiInputPolicy does: images through its net, the rest beside it; no hidden layers follow unless "
+            "net_arch lists some", ppo->policy, d->input_count);
+    for (int i = 0; i < d->input_count && *ppo->layers && d->input_count > 1; i++)
+        if (!reads(&policy->trunk, &d->inputs[i]) && !reads(&policy->pi, &d->inputs[i]))
+            mt_log_warn("layers do not read \"%s\" of the observation: no line says \"input %s\"", d->inputs[i].name, d->inputs[i].name);
 }
 
 int64_t mt_train_config_timeout_ns(const mt_train_config *train) {

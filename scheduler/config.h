@@ -40,7 +40,7 @@ typedef struct mt_train_config {
     double stop_reward;                  // 0: train to the end
     int log_interval;                    // iterations; 0: a hundred rows a run
     int verbose;
-    bool progress;
+    bool progress, dry_run;
 } mt_train_config;
 
 typedef struct mt_ppo_config {
@@ -87,6 +87,11 @@ int64_t mt_train_config_timeout_ns(const mt_train_config *train);
 // What follows from other options where the user said nothing: a convolutional policy has no hidden layers behind its features
 // unless net_arch lists some (as in SB3); where layers come from. Once, when all options are set.
 mt_status mt_ppo_follow(mt_options *options, mt_ppo_config *ppo);
+
+// After it, when the policy is known: options on the command line that mean nothing to it (MT_CONFIG), and warnings in the log
+// about what is only suspicious.
+mt_status mt_ppo_check_policy(const mt_options *options, const mt_ppo_config *ppo, const mt_policy *policy);
+void mt_ppo_warn_of_policy(const mt_options *options, const mt_ppo_config *ppo, const mt_policy *policy);
 
 // Checks that cross options: sizes of an update, rows for every worker. The layout checks who does what (layout.h).
 mt_status mt_train_config_check(const mt_train_config *train, const mt_ppo_config *ppo);

@@ -7,6 +7,7 @@
 #include "engine/base/file.h"
 #include "engine/base/log.h"
 #include "engine/base/signal.h"
+#include "policies/policy_summary.h"
 #include "scheduler/agree.h"
 #include "scheduler/environment.h"
 #include "scheduler/evaluate.h"
@@ -90,7 +91,11 @@ static mt_status agree_on_job(training *t) {
     MT_TRY(mt_comm_allreduce(t->comm, least, least, 2, MT_I64, MT_REDUCE_MIN, 0));
     s->kernels = mt_kernels_cpu((mt_isa)least[1]);
     MT_TRY(mt_agree(t->comm, mt_rank_setup_probe(s)));
+    MT_TRY(mt_ppo_check_policy(t->desc->options, t->ppo, s->policy));
+    if (t->rank == 0) mt_ppo_warn_of_policy(t->desc->options, t->ppo, s->policy);
     MT_TRY(mt_devices_open(&s->devices, t->comm, t->train, t->ppo, s->policy, s->loss, (int)least[0]));
+    if (t->train->precision != MT_PRECISION_FP32 && !s->devices.gpu && t->rank == 0)
+        mt_log_warn("precision is for a GPU; this run computes on the CPU, in fp32");
     int groups = (int)least[0] * (s->devices.acts ? MT_ROLLOUT_GROUPS : 1);
     MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, groups));
     if (t->train->n_workers == s->layout.workers) return MT_OK;   // and its origin stays
@@ -164,6 +169,19 @@ static mt_metric_set columns_of(const training *t) {
     return columns;
 }
 
+// The network, and minibatches where they are not what batch_size says: of a recurrent policy they are whole sequences.
+static void print_network(const training *t, int whole) {
+    const mt_policy *p = t->setup.policy;
+    int64_t steps = t->ppo->n_steps, wanted = t->ppo->learner.batch_size, sequences = wanted / steps > 1 ? wanted / steps : 1;
+    int64_t rows = (sequences < t->ppo->n_envs ? sequences : t->ppo->n_envs) * steps;
+    mt_text text = {0};
+    if (whole) mt_policy_summary(p, &text);
+    if (p->recurrent && rows != wanted)
+        mt_text_printf(&text, "minibatches of %lld rows: whole sequences of %lld (batch_size %lld)\n", (long long)rows, (long long)steps, (long long)wanted);
+    fputs(mt_text_str(&text), t->desc->out);
+    mt_text_fini(&text);
+}
+
 static void announce(const training *t) {
     const mt_train_config *c = t->train;
     const mt_layout *l = &t->setup.layout;
@@ -177,6 +195,7 @@ static void announce(const training *t) {
         l->workers, l->workers > 1 ? "s" : "", t->ppo->n_envs, t->ppo->n_envs > 1 ? "s" : "",
         (long long)mt_policy_parameter_count(t->setup.policy), t->setup.kernels->name,
         t->desc->preset_found ? ", preset of presets/ppo.yml" : "", t->folder.path);
+    print_network(t, c->verbose > 1);
     fflush(t->desc->out);
 }
 
@@ -471,7 +490,8 @@ mt_status mt_train(const mt_train_desc *desc, mt_train_result *result) {
     }
     mt_status status = mt_agree(desc->comm, t ? MT_OK : MT_FAIL(NO_MEMORY, "cannot allocate a training run"));
     if (status == MT_OK) status = set_up_job(t);
-    if (status == MT_OK) status = run_job(t);
+    if (status == MT_OK && !desc->train->dry_run) status = run_job(t);
+    else if (status == MT_OK && t->rank == 0) print_network(t, 1);
     if (t && !result->abandoned) tear_down(t);
     return status;
 }

@@ -454,6 +454,48 @@ Test(train, cartpole_is_solved_over_two_ranks_with_the_preset) {
     cr_expect_gt(atof(at + strlen("\"mean_reward\":")), 475.0, "%s", r.output);
 }
 
+// the output of a dry run, which leaves nothing behind
+static const char *dry(const char *arguments, int code) {
+    static run_result r;
+    run(&r, run_folder(), 60, "$MANTA train --dry-run --run-folder d %s; code=$?; ls d && exit 99; exit $code", arguments);
+    cr_assert_eq(r.exit_code, code, "%s: exit %d\n%s", arguments, r.exit_code, r.output);
+    return r.output;
+}
+
+static void expect_in(const char *words, const char *output) { cr_expect(strstr(output, words), "'%s' is not in: %s", words, output); }
+
+Test(train, a_dry_run_shows_the_network_and_ends) {
+    const char *out = dry("--env Catch-v0 --layers 'conv2d 4 3 stride 2 relu; flatten; view = dense 8'", 0);
+    expect_in("features_extractor.0                         conv2d 3 stride 2 relu       17 x 17 x 4                40\n", out);
+    expect_in("features_extractor.view                      dense                        8                        9256\n", out);
+    expect_in("action_net ", out), expect_in("in all ", out);
+    out = dry("--env Pendulum-v1 --policy MlpLstmPolicy --lstm-hidden-size 8 -params n_envs:4 n_steps:64 batch_size:100", 0);
+    expect_in("lstm_critic.l0                               lstm ", out);
+    expect_in("minibatches of 64 rows: whole sequences of 64 (batch_size 100)\n", out);
+    out = dry("--env CartPole-v1 --policy MlpLstmPolicy -params n_envs:4 n_steps:64 batch_size:128", 0);
+    cr_expect_null(strstr(out, "minibatches"), "%s", out);
+    static run_result r;
+    run(&r, run_folder(), 60, "$MANTA train --env CartPole-v1 -n 64 --verbose 2 -params n_envs:1 n_steps:64");
+    expect_in("mlp_extractor.policy_net.2                   dense tanh ", r.output);
+}
+
+Test(train, options_that_mean_nothing_to_the_policy_are_not_taken_in_silence) {
+    expect_in("embedding_dim means nothing here", dry("--env CartPole-v1 --embedding-dim 4", 2));
+    expect_in("features_dim means nothing to MultiInputPolicy here", dry("--env CartPole-v1 --policy MultiInputPolicy --features-dim 4", 2));
+    expect_in("layers do not read \"image\"", dry("--env CatchOrDodge-v0 --layers 'input goal; dense 8'", 0));
+    expect_in("layers stand in place of CnnPolicy's extractor", dry("--env Catch-v0 --policy CnnPolicy --layers 'flatten; dense 8'", 0));
+    expect_in("CnnPolicy reads 2 parts as MultiInputPolicy does", dry("--env CatchOrDodge-v0 --policy CnnPolicy", 0));
+    expect_in("precision is for a GPU", dry("--env CartPole-v1 --device cpu --precision bf16", 0));
+}
+
+Test(train, a_gpu_that_is_not_there_is_missed_by_the_option_that_wants_it) {
+    static run_result r;
+    run(&r, run_folder(), 60, "$MANTA train --dry-run --env CartPole-v1 --device cpu --rollout-device cuda");
+    if (r.exit_code) expect_in("manta: rollout_device cuda: device cuda: ", r.output);
+    run(&r, run_folder(), 60, "$MANTA train --dry-run --env CartPole-v1 --device cuda --rollout-device cpu");
+    if (r.exit_code) expect_in("manta: device cuda: ", r.output);
+}
+
 Test(train, stop_reward_ends_a_run_early) {
     const char *folder = run_folder();
     static run_result r;

@@ -154,6 +154,26 @@ Test(config, a_memorys_options_without_a_memory_are_refused) {
     tear_down(&f);
 }
 
+// one option after another on a command line, and what the last one is refused with
+static void refused_options(const char *const *options, int count, const char *words) {
+    fixture f;
+    set_up(&f);
+    for (int i = 0; i + 1 < count; i += 2)
+        cr_assert_eq(mt_options_set_text(&f.options, options[i], options[i + 1], MT_FROM_COMMAND_LINE, "command line"), MT_OK, "%s", mt_last_error());
+    if (words) says(mt_ppo_follow(&f.options, &f.ppo), MT_CONFIG, words);
+    else cr_expect_eq(mt_ppo_follow(&f.options, &f.ppo), MT_OK, "%s", mt_last_error());
+    tear_down(&f);
+}
+
+Test(config, an_extractors_options_without_one_are_refused) {
+    refused_options((const char *[]){"features_dim", "32"}, 2, "features_dim means nothing to MlpPolicy");
+    refused_options((const char *[]){"features_dim", "32", "policy", "CnnPolicy"}, 4, NULL);
+    refused_options((const char *[]){"features_dim", "32", "policy", "MultiInputPolicy"}, 4, NULL);   // its observation will say
+    refused_options((const char *[]){"features_dim", "32", "policy", "CnnPolicy", "layers", "dense 3"}, 6, "features_dim means nothing with layers");
+    refused_options((const char *[]){"policy", "MlpLstmPolicy", "shared_lstm", "true", "enable_critic_lstm", "true"}, 6, "either shares");
+    refused_options((const char *[]){"policy", "MlpLstmPolicy", "shared_lstm", "true", "enable_critic_lstm", "false"}, 6, NULL);   // sb3-contrib's
+}
+
 Test(config, without_a_preset_the_defaults_stand) {
     fixture f;
     int found = 1;
