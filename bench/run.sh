@@ -196,14 +196,14 @@ if [ "$peers" = 1 ] && { wanted peers || wanted envs; }; then measure_peers; fi
 
 # agents' networks in PyTorch and in manta, one after the other, and one over the other
 measure_networks() {
-    local seconds=1 id who what figure unit
-    if [ ${#quick[@]} -gt 0 ]; then seconds=0.2; fi
+    local seconds=1 largest=1024 id who what figure unit
+    if [ ${#quick[@]} -gt 0 ]; then seconds=0.2 largest=64; fi
     if [ "$peers" = 1 ]; then
-        heading "kernels-networks: bench/peers/torch_networks.py --seconds $seconds"
-        timeout --kill-after=10 600 "$python" bench/peers/torch_networks.py --seconds "$seconds" </dev/null \
+        heading "kernels-networks: bench/peers/torch_networks.py --seconds $seconds --largest $largest"
+        timeout --kill-after=10 900 "$python" bench/peers/torch_networks.py --seconds "$seconds" --largest "$largest" </dev/null \
             >"$scratch/network-lines" || failed+=(torch_networks.py)
     fi
-    program kernels-networks bench_kernels_networks "$(long 180 360)"
+    program kernels-networks bench_kernels_networks "$(long 180 600)" --largest "$largest"
     [ -s "$scratch/network-lines" ] || return 0
     heading "manta's networks beside PyTorch's of this run: $(
         sed -n '1s/.*"torch": "\([^"]*\)".*"onednn": "\([^"]*\)".*/torch \1, oneDNN \2/p' "$scratch/network-lines"
@@ -212,7 +212,7 @@ measure_networks() {
     while IFS='|' read -r id who what figure unit; do
         row "$what" "$(ours kernels-networks "$what" "$unit")" "$unit" "$who" "$figure"
     done < <(figures <"$scratch/network-lines")
-    keep kernels-networks-peers "bench/peers/torch_networks.py --seconds $seconds and bench_kernels_networks, one core each"
+    keep kernels-networks-peers "bench/peers/torch_networks.py --seconds $seconds --largest $largest and bench_kernels_networks, one core each"
 }
 
 # ours NAME ROW UNIT: manta's figure of this run, M and G multiplied out; the largest of the rows whose name ends so (one for

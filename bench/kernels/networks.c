@@ -356,9 +356,11 @@ static void rnn_rows(mt_rnn_cell cell, int64_t steps, int64_t envs, int units) {
 
 int main(int argc, char **argv) {
     int isa = MT_ISA_COUNT - 1;
+    int64_t largest = 1024;   // batch of images
     while (isa > 0 && !mt_kernels_cpu((mt_isa)isa)) isa--;
     for (int i = 1; i + 1 < argc; i++) {
         if (strcmp(argv[i], "--only") == 0) only = argv[i + 1];
+        if (strcmp(argv[i], "--largest") == 0) largest = strtoll(argv[i + 1], NULL, 10);
         if (strcmp(argv[i], "--isa") == 0) isa = strcmp(argv[i + 1], "plain") == 0 ? 0 : strcmp(argv[i + 1], "avx2") == 0 ? 1 : 2;
     }
     kernels = mt_kernels_cpu((mt_isa)isa);
@@ -371,14 +373,13 @@ int main(int argc, char **argv) {
     char name[64];
     snprintf(name, sizeof name, "%s FMA peak", kernels->name);
     bench_row(name, peak, "GFLOP/s", NULL, 0);
-    static const int64_t batches[] = {1, 8, 64, 256, 1024};
     for (int i = 0; i < 3; i++)
-        for (int b = 0; b < 3; b += 2) conv_rows("Nature", nature_convs[i], batches[b], i > 0);
-    for (int b = 0; b < 5; b++) nature_rows(batches[b]);
+        for (int64_t batch = 1; batch <= 64; batch *= 64) conv_rows("Nature", nature_convs[i], batch, i > 0);
+    for (int64_t batch = 1; batch <= largest; batch *= 2) nature_rows(batch);
     static const mt_conv2d impala_convs[] = {{84, 84, 4, 16, 3, 1, 1}, {42, 42, 16, 16, 3, 1, 1}, {42, 42, 16, 32, 3, 1, 1},
         {21, 21, 32, 32, 3, 1, 1}, {11, 11, 32, 32, 3, 1, 1}};
     for (int i = 0; i < 5; i++) conv_rows("IMPALA", impala_convs[i], 16, i > 0);
-    for (int b = 0; b < 4; b++) impala_rows(batches[b]);
+    for (int64_t batch = 1; batch <= largest; batch *= 2) impala_rows(batch);
     static const int64_t shapes[][2] = {{1, 1}, {1, 64}, {1, 1024}, {16, 1}, {16, 8}, {16, 64}, {16, 1024}, {128, 1}, {128, 8},
         {128, 64}};
     for (int cell = 0; cell < 2; cell++)

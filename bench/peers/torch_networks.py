@@ -22,6 +22,7 @@ def parse_options():
     parser.add_argument("--seconds", type=float, default=1, help="measured time of each line (default 1)")
     parser.add_argument("--threads", type=int, default=1, help="torch threads (default 1)")
     parser.add_argument("--only", default="", help="rows whose name begins so")
+    parser.add_argument("--largest", type=int, default=1024, help="batch of images (default 1024)")
     parser.add_argument("--seed", type=int, default=1, help="(default 1)")
     return parser.parse_args()
 
@@ -33,7 +34,7 @@ with peer.imports():
     import torch
     from torch import nn
 
-BATCHES = (1, 8, 64, 256, 1024)
+BATCHES = [2**i for i in range(11) if 2**i <= options.largest]
 SEQUENCES = ((1, 1), (1, 64), (1, 1024), (16, 1), (16, 8), (16, 64), (16, 1024), (128, 1), (128, 8), (128, 64))
 UNITS = 128
 
@@ -163,6 +164,6 @@ def sequences(name, make):
 torch.manual_seed(options.seed)
 torch.set_num_threads(options.threads)
 images("nature", "Nature CNN", nature, BATCHES)
-images("impala", "IMPALA CNN", impala, BATCHES[:4])
+images("impala", "IMPALA CNN", impala, BATCHES)
 sequences("lstm", nn.LSTM)
 sequences("gru", nn.GRU)
