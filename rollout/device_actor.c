@@ -221,6 +221,7 @@ mt_status mt_device_actor_ask_value(mt_device_actor *a) {
 }
 
 mt_status mt_device_actor_wait(mt_device_actor *a) { return mt_compute_wait(a->compute); }
+int mt_device_actor_graphed(const mt_device_actor *a) { return a->graph != NULL; }
 
 // ---- environments
 

@@ -66,6 +66,8 @@ mt_status mt_device_actor_ask_cut(mt_device_actor *actor, int64_t count);
 mt_status mt_device_actor_ask_value(mt_device_actor *actor);
 mt_status mt_device_actor_wait(mt_device_actor *actor);
 
+int mt_device_actor_graphed(const mt_device_actor *actor);   // whether a step is one graph by now
+
 // With envs. Environments go on from snapshots (N records, mt_env_snapshot_save) and back to them; both wait. begin: from io->obs on
 // as row 0 of a segment. ask_rows: all that was put down since.
 mt_status mt_device_actor_put_envs(mt_device_actor *actor, const void *records);

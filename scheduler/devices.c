@@ -65,9 +65,6 @@ static void tell(const mt_devices *d, const mt_train_config *t) {
             d->acts ? "the policy of rollouts" : "");
     if (d->gpu && t->deterministic)
         mt_log_warn("--deterministic with a GPU: reruns on the same ranks give the same bits, other numbers of ranks do not (docs/gpu.md)");
-    if (!d->learns && t->num_gpus_per_learner > 0 && strcmp(t->device, "auto") == 0)
-        mt_log_info("num_gpus_per_learner reserves GPUs, and learners compute on the CPU: %s; --device cuda computes there all the same",
-            t->deterministic ? "--deterministic asks for bits that do not depend on the ranks" : "the network is small for one");
 }
 
 mt_status mt_devices_open(mt_devices *d, mt_comm *comm, const mt_train_config *train, const mt_ppo_config *ppo, const mt_policy *policy,

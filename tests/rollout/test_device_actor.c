@@ -16,13 +16,17 @@
 enum { STEPS = 24, ENVS = 5, ROWS = STEPS * ENVS, SEGMENTS = 3 };
 static const uint64_t seed = 3, first_env = 40;
 
+#ifndef MANTA_CUDA_HOST
+#define MANTA_CUDA_HOST 0
+#endif
+
 static void each_device(void (*test)(mt_device *device)) {
     static const char *const specs[] = {"cpu", "cuda"};
     for (int i = 0; i < 2; i++) {
         mt_device *device = NULL;
         if (mt_device_open(specs[i], &device) == MT_OK) test(device);
         else printf("skipped %s: %s\n", specs[i], mt_last_error());
-        cr_assert(device || i > 0, "the cpu is always there");
+        cr_assert(device || (i > 0 && !MANTA_CUDA_HOST), "the cpu is always there, and here a GPU, too");
         mt_device_close(device);
     }
 }
@@ -404,7 +408,39 @@ Test(device_actor, a_resumed_worker_continues_exactly) { each_device(resumed); }
 
 // ---- graphs and pieces
 
-// the same questions to an actor with a graph, one without, and one whose rows go in pieces
+// what the CPU answers
+typedef struct reference {
+    mt_arena arena;
+    mt_actor actor;
+    float *action, *log_prob;
+    int32_t *choice;
+} reference;
+
+static void reference_init(reference *r, const fixture *f, int64_t rows) {
+    *r = (reference){0};
+    mt_actor_register(&r->actor, &(mt_actor_desc){.policy = f->policy, .kernels = f->k, .use = MT_RNG_ACTION, .seed = seed, .first_env = first_env,
+        .rows = rows, .values = 1}, &r->arena);
+    MT_ARENA_ADD(&r->arena, r->action, rows);
+    MT_ARENA_ADD(&r->arena, r->choice, rows);
+    MT_ARENA_ADD(&r->arena, r->log_prob, rows);
+    cr_assert_eq(mt_arena_commit(&r->arena), MT_OK);
+    mt_actor_begin(&r->actor);
+}
+
+static void check_reference(reference *r, const fixture *f, const mt_device_actor_io *io, const uint8_t *start, int explore, int rows) {
+    int categorical = f->v->distribution == MT_DIST_CATEGORICAL;
+    if (start) memcpy(r->actor.start, start, (size_t)rows);
+    if (explore) mt_actor_resample(&r->actor, &f->weights, *io->step);
+    mt_actor_sample(&r->actor, &f->weights, io->obs, NULL, *io->step, r->action, r->choice, r->log_prob);
+    for (int n = 0; n < rows; n++) {
+        if (categorical) cr_expect_eq(io->choice[n], r->choice[n], "%s, step %d, row %d", f->v->name, (int)*io->step, n);
+        else cr_expect_float_eq(io->action[n], r->action[n], 2e-5, "%s, step %d, row %d", f->v->name, (int)*io->step, n);
+        cr_expect_float_eq(io->value[n], r->actor.value[n], 2e-5, "%s, step %d, row %d", f->v->name, (int)*io->step, n);
+        cr_expect_float_eq(io->log_prob[n], r->log_prob[n], 5e-5 * fmax(1, fabs(r->log_prob[n])), "%s, step %d, row %d", f->v->name, (int)*io->step, n);
+    }
+}
+
+// the same questions to an actor with a graph, one without, and one whose rows go in pieces; and to the CPU
 static void ways(mt_device *device) {
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         enum { N = 37, ASKED = 5 };
@@ -412,6 +448,9 @@ static void ways(mt_device *device) {
         set_up(&f, &variants[v], device);
         uint64_t all = device->memory_bytes;
         mt_device_actor *a[3];
+        reference cpu;
+        uint8_t start[N];
+        reference_init(&cpu, &f, N);
         mt_rng rng = mt_rng_at(9, mt_rng_stream(MT_RNG_USER, 3), 0);
         int dim = f.policy->desc.action, categorical = f.v->distribution == MT_DIST_CATEGORICAL;
         for (int i = 0; i < 3; i++) {
@@ -431,6 +470,8 @@ static void ways(mt_device *device) {
                 cr_assert_eq(mt_device_actor_ask(a[i], step % 2 == 0), MT_OK, "%s", mt_last_error());
                 cr_assert_eq(mt_device_actor_wait(a[i]), MT_OK, "%s", mt_last_error());
             }
+            for (int n = 0; n < N; n++) start[n] = step == 0 || (n + step) % 5 == 0;
+            check_reference(&cpu, &f, mt_device_actor_io_of(a[0]), f.policy->recurrent ? start : NULL, step % 2 == 0, N);
             const mt_device_actor_io *x = mt_device_actor_io_of(a[0]), *y = mt_device_actor_io_of(a[1]), *z = mt_device_actor_io_of(a[2]);
             for (int i = 0; i < N * dim; i++) {
                 if (categorical) cr_expect(x->choice[i] == y->choice[i] && x->choice[i] == z->choice[i], "%s, step %d", f.v->name, step);
@@ -441,7 +482,9 @@ static void ways(mt_device *device) {
                 cr_expect(x->log_prob[i] == y->log_prob[i], "%s, step %d", f.v->name, step);
             }
         }
+        cr_expect(mt_device_actor_graphed(a[0]) == mt_compute_capturable(f.compute) && !mt_device_actor_graphed(a[1]), "%s: no graph", f.v->name);
         for (int i = 0; i < 3; i++) mt_device_actor_destroy(a[i]);
+        mt_arena_fini(&cpu.arena);
         tear_down(&f);
     }
 }
@@ -488,6 +531,7 @@ static void carried_ways(mt_device *device) {
         }
         for (int i = 0; i < 2; i++) cr_assert_eq(mt_device_actor_get_envs(a[i], after[i]), MT_OK, "%s", mt_last_error());
         cr_expect(memcmp(after[0], after[1], bytes * N) == 0 && memcmp(after[0], records, bytes * N) != 0, "%s: environments", f.v->name);
+        cr_expect(mt_device_actor_graphed(a[0]) == mt_compute_capturable(f.compute) && !mt_device_actor_graphed(a[1]), "%s: no graph", f.v->name);
         for (int i = 0; i < 2; i++) mt_device_actor_destroy(a[i]), free(after[i]);
         free(records);
         tear_down(&f);
