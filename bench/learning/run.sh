@@ -169,7 +169,7 @@ networks() {
 
 `CartPoleNoVel-v1` hides the velocities, and in `MemoryChain-v0` a cue that is seen at the first step alone decides the
 reward 50 steps later: nets without memory stay at what chance gives. `Catch-v0` and `CatchOrDodge-v0` are seen as pictures of 36 × 36
-pixels; the second needs its picture and its vector. Five seeds each on two ranks, 100 episodes with the most probable action;
+pixels; the second needs its picture and its vector. The seeds 1 to 5 each on two ranks, 100 episodes with the most probable action;
 `bench/learning/networks.sh` trains and writes this table.
 
 | environment | policy | steps | expected | each seed | as expected |
@@ -184,9 +184,10 @@ page() {
 # Does it learn?
 
 The five presets of `presets/ppo.yml` that are RL Baselines3 Zoo's, trained for the zoo's number of steps under
-`mpirun -n 2` with five seeds (MountainCarContinuous, whose preset has one environment, on one rank); then 100 episodes with the most probable action, on environments that training never
+`mpirun -n 2` with the seeds 1 to 5 (MountainCarContinuous, whose preset has one environment, on one rank); then 100 episodes with the most probable action, on environments that training never
 saw. `bench/learning/run.sh` trains, evaluates and writes this page, its pictures and
-`bench/learning/results-2-ranks.csv`; none of it is written by hand.
+`bench/learning/results-2-ranks.csv`; none of it is written by hand. `--seed` is 0 unless given: a run of your own is one more sample
+of the spread, and may lie beyond these five.
 
 | environment | steps | goal | mean over seeds | each seed | reached | each seed's best weights |
 |---|---|---|---|---|---|---|
