@@ -94,13 +94,6 @@ static mt_status build(env_runner *r) {
     return MT_OK;
 }
 
-static int create(manta_context *c) {
-    env_runner *r = manta_state(c);
-    r->setup = manta_user(c), r->number = (int)manta_i64_of(c, 0);
-    mt_status status = build(r);
-    return status == MT_OK ? MANTA_OK : fail(c, status);
-}
-
 static void destroy(void *state) {
     env_runner *r = state;
     for (int i = 0; r->workers && i < r->count; i++) mt_rollout_worker_destroy(r->workers[i]);
@@ -112,6 +105,16 @@ static void destroy(void *state) {
     free(r->workers);
     free(r->failure);
     free(r->status);
+}
+
+static int create(manta_context *c) {
+    env_runner *r = manta_state(c);
+    r->setup = manta_user(c), r->number = (int)manta_i64_of(c, 0);
+    mt_status status = build(r);
+    if (status == MT_OK) return MANTA_OK;
+    int code = fail(c, status);
+    destroy(r);   // nobody else would: the actor never was
+    return code;
 }
 
 // ---- collecting

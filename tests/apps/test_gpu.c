@@ -339,4 +339,12 @@ Test(gpu, a_lost_runner_ends_the_run) {
     cr_expect(strstr(r.output, "manta: environment runner ") || strstr(r.output, "was on rank 1"), "that one is gone is not said:\n%s", r.output);
 }
 
+// refused where rollouts would begin; the host's runtime tells of device memory that is left behind, and exits with 1
+Test(gpu, a_layer_for_the_cpu_alone_is_refused_and_leaves_nothing_behind) {
+    run(&r, run_folder(), 60, "cp " MANTA_BINARY_DIR "/examples/my_layer.so . && chmod 755 . my_layer.so && "
+        "$MANTA train -n 100 " COMMON " --plugin my_layer.so --layers 'swiglu 8' --device cpu --rollout-device cuda" SMALL);
+    expect(13, "layer swiglu works on the CPU alone");
+    cr_expect_null(strstr(r.output, "never freed"), "%s", r.output);
+}
+
 #endif
