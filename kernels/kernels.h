@@ -396,6 +396,9 @@ typedef struct mt_kernels {
     // ---- for code beside the table (plugins): where its arrays lie, and what its operations are queued on
     int on_cuda;               // 1: in the memory of an NVIDIA GPU
     void *(*stream)(void);     // the cudaStream_t of this thread. NULL on the CPU
+    // Called round them, with NULL before and their kind and name after: an error that the runtime then remembers is the pass's
+    // failure, under that name. NULL on the CPU
+    void (*foreign)(const char *kind, const char *name);
 } mt_kernels;
 
 // Instruction sets of the cpu back end, from least to most.

@@ -127,7 +127,7 @@ static void forward_layer(const pass *p, const mt_layer *l) {
     }
     case MT_LAYER_PLUGIN: {
         mt_plugin_layer layer = plugin_of(p, l);
-        mt_plugin_layer_forward(&layer, y);
+        mt_plugin_layer_forward(&layer, p->k, y);
         break;
     }
     case MT_LAYER_KINDS: break;

@@ -58,10 +58,12 @@ static manta_pass pass_of(const mt_plugin_layer *l, float *tensor[MANTA_LAYER_MA
     return pass;
 }
 
-void mt_plugin_layer_forward(const mt_plugin_layer *l, float *y) {
+void mt_plugin_layer_forward(const mt_plugin_layer *l, const mt_kernels *k, float *y) {
     float *tensor[MANTA_LAYER_MAX_PARAMETERS];
     manta_pass pass = pass_of(l, tensor);
+    mt_plugin_enter(k);
     l->desc->forward(l->plan, &pass, y);
+    mt_plugin_leave(k, "layer", l->desc->name);
 }
 
 void mt_plugin_layer_backward(const mt_plugin_layer *l, const mt_kernels *k, const float *y, const float *dy, float *dx,
@@ -73,5 +75,7 @@ void mt_plugin_layer_backward(const mt_plugin_layer *l, const mt_kernels *k, con
         if (!accumulate) k->zero((int64_t)sizeof **gradient * mt_parameter_floats(&l->plan->parameters[i]), gradient[i]);
     }
     pass.state_out = NULL;
+    mt_plugin_enter(k);
     l->desc->backward(l->plan, &pass, y, dy, dx, gradient);
+    mt_plugin_leave(k, "layer", l->desc->name);
 }

@@ -19,7 +19,7 @@ typedef struct mt_plugin_layer {
 } mt_plugin_layer;
 
 mt_status mt_plugin_layer_init(const mt_plugin_layer *layer, float *param, uint64_t seed);
-void mt_plugin_layer_forward(const mt_plugin_layer *layer, float *y);
+void mt_plugin_layer_forward(const mt_plugin_layer *layer, const mt_kernels *k, float *y);
 // grad: what offset[0] of a whole slab lies `first` floats before. accumulate 0: begins it at zero.
 void mt_plugin_layer_backward(const mt_plugin_layer *layer, const mt_kernels *k, const float *y, const float *dy, float *dx,
     float *grad, int64_t first, int accumulate);

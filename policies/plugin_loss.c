@@ -58,5 +58,7 @@ void mt_plugin_loss_destroy(mt_plugin_loss *l) {
 void mt_plugin_loss_gradient(const mt_plugin_loss *l, const mt_kernels *k, manta_loss_batch batch) {
     mt_plugin_place place = mt_plugin_place_of(k);
     batch.struct_size = sizeof batch, batch.device = place.device, batch.stream = place.stream, batch.action = &l->action;
+    mt_plugin_enter(k);
     l->desc->gradient(l->instance, &batch);
+    mt_plugin_leave(k, "loss", l->desc->name);
 }

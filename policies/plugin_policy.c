@@ -127,12 +127,15 @@ mt_status mt_plugin_policy_init(const mt_plugin_policy *p, float *param, uint64_
 
 // ---- forward and backward. The host never writes through a pass's tensors, but its slab's type is that of gradients, too.
 
-void mt_plugin_policy_forward(const mt_plugin_policy *p, const float *param, manta_pass pass, manta_policy_output out) {
+void mt_plugin_policy_forward(const mt_plugin_policy *p, const mt_kernels *k, const float *param, manta_pass pass,
+    manta_policy_output out) {
     float *tensor[MANTA_POLICY_MAX_PARAMETERS];
     tensors_of(p, (float *)(uintptr_t)param, tensor);
     pass.struct_size = sizeof pass, pass.param = (const float *const *)tensor;
     out.struct_size = sizeof out;
+    mt_plugin_enter(k);
     p->desc->forward(p->instance, &pass, &out);
+    mt_plugin_leave(k, "policy", p->desc->name);
 }
 
 void mt_plugin_policy_backward(const mt_plugin_policy *p, const mt_kernels *k, const float *param, manta_pass pass,
@@ -144,5 +147,7 @@ void mt_plugin_policy_backward(const mt_plugin_policy *p, const mt_kernels *k, c
         k->zero((int64_t)sizeof **gradient * mt_parameter_floats(&p->plan.parameters[i]), gradient[i]);
     pass.struct_size = sizeof pass, pass.param = (const float *const *)tensor, pass.state_out = NULL;
     d.struct_size = sizeof d;
+    mt_plugin_enter(k);
     p->desc->backward(p->instance, &pass, &d, gradient);
+    mt_plugin_leave(k, "policy", p->desc->name);
 }

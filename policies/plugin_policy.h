@@ -23,7 +23,8 @@ int64_t mt_plugin_policy_parameter_count(const mt_plugin_policy *policy);   // w
 mt_status mt_plugin_policy_init(const mt_plugin_policy *policy, float *param, uint64_t seed);
 
 // pass: all but param. out, d: what is wanted, and given.
-void mt_plugin_policy_forward(const mt_plugin_policy *policy, const float *param, manta_pass pass, manta_policy_output out);
+void mt_plugin_policy_forward(const mt_plugin_policy *policy, const mt_kernels *k, const float *param, manta_pass pass,
+    manta_policy_output out);
 // accumulate 0: begins the gradient at zero.
 void mt_plugin_policy_backward(const mt_plugin_policy *policy, const mt_kernels *k, const float *param, manta_pass pass,
     manta_policy_gradient d, float *grad, int accumulate);

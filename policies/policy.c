@@ -267,7 +267,7 @@ static mt_policy_output plugin_forward(const mt_policy *p, const mt_kernels *k, 
     int actor = parts & MT_POLICY_ACTOR, gaussian = actor && p->desc.distribution == MT_DIST_GAUSSIAN;
     mt_policy_output out = {.head = actor ? space->head : NULL, .value = parts & MT_POLICY_CRITIC ? space->value : NULL};
     if (gaussian) out.log_std = p->log_std_rows ? space->row_log_std : w->param + p->log_std;
-    mt_plugin_policy_forward(p->plugin, w->param, pass_of(p, k, obs, rows, sequences, space), (manta_policy_output){
+    mt_plugin_policy_forward(p->plugin, k, w->param, pass_of(p, k, obs, rows, sequences, space), (manta_policy_output){
         .head = actor ? space->head : NULL, .value = parts & MT_POLICY_CRITIC ? space->value : NULL,
         .log_std = gaussian && p->log_std_rows ? space->row_log_std : NULL});
     return out;

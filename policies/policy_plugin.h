@@ -39,6 +39,13 @@ typedef struct mt_plugin_place {
 static inline mt_plugin_place mt_plugin_place_of(const mt_kernels *k) {
     return (mt_plugin_place){k->on_cuda ? MANTA_DEVICE_CUDA : MANTA_DEVICE_CPU, k->stream ? k->stream() : NULL};
 }
+// Round each call of a plugin's functions that queues work there: what its GPU code does wrong is the pass's failure, by its name.
+static inline void mt_plugin_enter(const mt_kernels *k) {
+    if (k->foreign) k->foreign(NULL, NULL);
+}
+static inline void mt_plugin_leave(const mt_kernels *k, const char *kind, const char *name) {
+    if (k->foreign) k->foreign(kind, name);
+}
 // MT_UNSUPPORTED when it is a GPU and something with these capabilities works on the CPU alone. `what`: "policy", "layer", "loss".
 mt_status mt_plugin_check_place(const mt_kernels *k, uint32_t capabilities, const char *what, const char *name);
 

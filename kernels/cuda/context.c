@@ -38,3 +38,13 @@ mt_status mt_cuda_zero(const mt_cuda *c, void *x, size_t bytes) {
     if (bytes) MT_CUDA(cudaMemsetAsync(x, 0, bytes, c->stream));
     return MT_OK;
 }
+
+mt_status mt_cuda_foreign(const mt_cuda *c, const char *kind, const char *name) {
+    cudaError_t code = cudaGetLastError();
+    if (name && code != cudaSuccess && code != cudaErrorNotReady)
+        return MT_FAIL(PLUGIN,
+            "%s %s: a CUDA call or launch in it failed on %s: %s (error %d); check the grid, the block and the shared memory of its "
+            "launches and what its calls return, or compute on the CPU by --device cpu",
+            kind, name, c->device->name, cudaGetErrorString(code), (int)code);
+    return mt_cuda_use(c->device); // wherever it left this thread
+}

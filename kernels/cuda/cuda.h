@@ -42,6 +42,9 @@ mt_status mt_cuda_init(mt_cuda *c, const mt_device *device, size_t workspace_byt
 void mt_cuda_fini(mt_cuda *c);                 // waits for the stream
 mt_status mt_cuda_sync(const mt_cuda *c);
 mt_status mt_cuda_zero(const mt_cuda *c, void *x, size_t bytes);   // in the order of the stream
+// Round code that is not ours and returns no status. name NULL: before it, what the runtime remembers is forgotten. Else after it:
+// MT_PLUGIN with both names where its last call failed.
+mt_status mt_cuda_foreign(const mt_cuda *c, const char *kind, const char *name);
 
 // ---- activations (activate.cu)
 mt_status mt_cuda_activate(const mt_cuda *c, mt_activation act, int64_t count, const float *z, float *y);

@@ -223,7 +223,10 @@ static void append_row(int64_t bytes, const void *row, void *rows, int64_t *time
     RUN(mt_cuda_append_row(CUDA, bytes, row, rows, time, step));
 }
 
+// ---- code beside the table
+
 static void *stream(void) { return current ? current->cuda.stream : NULL; }
+static void foreign(const char *kind, const char *name) { RUN(mt_cuda_foreign(CUDA, kind, name)); }
 
 #define OP(name) .name = name
 const mt_kernels mt_cuda_kernels = {
@@ -240,5 +243,5 @@ const mt_kernels mt_cuda_kernels = {
     OP(sum), OP(sum_squares), OP(mean_var), OP(count_nonfinite), OP(axpy),
     OP(gather_rows), OP(sequence_rows), OP(zero), OP(running_update), OP(normalise),
     OP(philox_streams), OP(philox_counters), OP(philox_words), OP(normals), OP(classic_step), OP(append_row),
-    .on_cuda = 1, OP(stream),
+    .on_cuda = 1, OP(stream), OP(foreign),
 };

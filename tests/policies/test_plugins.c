@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 
 #include "engine/base/rng.h"
+#include "kernels/compute.h"
 
 enum { STEPS = 7, ENVS = 3, ROWS = STEPS * ENVS, OBS = 5 };
 
@@ -494,13 +495,22 @@ static void note_loss(const manta_loss *l, const manta_loss_batch *b) {
 }
 static void *a_stream(void) { return &seen_stream; }
 
+// what a GPU's table is told round a plugin's calls: before, after, kind and name
+static int foreign_before, foreign_after;
+static char foreign_last[64];
+static void a_foreign(const char *kind, const char *name) {
+    cr_expect_eq(foreign_before - foreign_after, name ? 1 : 0, "before and after in turn");
+    if (!name) foreign_before++;
+    else foreign_after++, snprintf(foreign_last, sizeof foreign_last, "%s %s", kind, name);
+}
+
 // memory is the host's all the same: these functions do not care
 static void expect_place(const mt_policy_desc *desc, const manta_loss_desc *loss) {
     for (int gpu = 0; gpu < 2; gpu++) {
         fixture f;
         set_up(&f, desc, ROWS);
         mt_kernels k = *f.k;
-        k.on_cuda = gpu, k.stream = gpu ? a_stream : NULL;
+        k.on_cuda = gpu, k.stream = gpu ? a_stream : NULL, k.foreign = gpu ? a_foreign : NULL;
         f.k = &k;
         cr_expect_eq(mt_policy_check_place(f.policy, &k), MT_OK, "%s", mt_last_error());
         if (loss) cr_assert_eq(mt_plugin_loss_create(loss, f.policy, NULL, 0, &f.loss), MT_OK);
@@ -508,6 +518,9 @@ static void expect_place(const mt_policy_desc *desc, const manta_loss_desc *loss
         gradient_of(&f);
         cr_expect_eq(seen_device, gpu ? MANTA_DEVICE_CUDA : MANTA_DEVICE_CPU);
         cr_expect(seen_stream == (gpu ? a_stream() : NULL));
+        const char *called = loss ? "loss plain" : desc->plugin ? "policy plain" : "layer plain";
+        if (gpu) cr_expect(foreign_after >= (loss ? 1 : 2) && !strcmp(foreign_last, called), "%d: %s", foreign_after, foreign_last);
+        foreign_before = foreign_after = 0;
         tear_down(&f);
     }
 }
@@ -542,3 +555,32 @@ Test(plugins, gpus) {
     cr_expect_eq(mt_policy_check_place(p, &k), MT_UNSUPPORTED);
     mt_policy_destroy(p);
 }
+
+#if MANTA_CUDA_HOST
+// A plugin's GPU code returns no status: what the runtime remembers of it is the pass's failure, under its name and no other's.
+int cudaSetDevice(int device);
+
+Test(plugins, errors_of_a_plugins_gpu_code) {
+    const mt_kernels *cpu;
+    mt_device *device;
+    mt_compute *c;
+    cr_assert_eq(mt_kernels_choose(&cpu), MT_OK);
+    cr_assert_eq(mt_device_open("cuda", &device), MT_OK, "%s", mt_last_error());
+    cr_assert_eq(mt_compute_open(&(mt_compute_desc){.device = device, .cpu = cpu}, &c), MT_OK, "%s", mt_last_error());
+    for (int faulty = 0; faulty < 2; faulty++) {
+        mt_compute_begin(c);
+        (void)cudaSetDevice(99);   // somebody else's, unseen so far
+        mt_plugin_enter(c->kernels);
+        if (faulty) (void)cudaSetDevice(99);
+        mt_plugin_leave(c->kernels, "layer", "careless");
+        mt_plugin_enter(c->kernels);
+        mt_plugin_leave(c->kernels, "layer", "careful");
+        mt_status status = mt_compute_end(c);
+        cr_expect_eq(status, faulty ? MT_PLUGIN : MT_OK, "%s", mt_last_error());
+        cr_expect(!faulty || strstr(mt_last_error(), "layer careless: a CUDA call or launch in it failed"), "%s", mt_last_error());
+    }
+    cr_expect_eq(mt_compute_wait(c), MT_OK, "%s", mt_last_error());
+    mt_compute_close(c);
+    mt_device_close(device);
+}
+#endif
