@@ -22,7 +22,8 @@
 #include "kernels/kernels.h"
 
 // What a GPU multiplies in: fp32; TF32, 10 bits of mantissa where it can; bf16, 7 bits, of weights, too. Sums, weights as they are
-// trained, and what stands between layers are fp32 in all three. The cpu knows fp32 alone.
+// trained, and what stands between layers are fp32 in all three. With bf16 convolutions and recurrent layers multiply in TF32. The cpu
+// knows fp32 alone.
 typedef enum mt_precision { MT_PRECISION_FP32, MT_PRECISION_TF32, MT_PRECISION_BF16 } mt_precision;
 
 typedef struct mt_compute_desc {

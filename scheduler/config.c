@@ -55,7 +55,7 @@ static const mt_option train_options[] = {
     {TRAIN(rollout_device), .type = MT_OPT_CHOICE, .choices = rollout_devices, .standard = "auto", .group = "Run",
         .help = "where rollouts run the policy; auto: likewise, with the environments that step together"},
     {TRAIN(precision), .type = MT_OPT_CHOICE, .choices = precisions, .standard = "fp32", .group = "Run",
-        .help = "what a GPU multiplies in; weights that are trained, sums and what stands between layers are fp32 in all"},
+        .help = "what a GPU multiplies in (bf16: dense layers; convolutions and recurrent layers then in tf32); trained weights, sums and what stands between layers are fp32 in all"},
     {TRAIN(deterministic), .type = MT_OPT_BOOL, .standard = "false", .group = "Run",
         .help = "the same bits on rerun, on resume, and for 1, 2 or 4 ranks and any threads (n_workers is 4 unless given)"},
     {TRAIN(conf_file), .type = MT_OPT_STRING, .letter = 'f', .flags = MT_OPTION_CLI_ONLY | MT_OPTION_PATH, .standard = "", .group = "Files",

@@ -131,6 +131,30 @@ Test(gpu, an_update_has_the_cpus_parameters) {
     cr_expect_gt(apart("cpu01", "other"), 1e-3);
 }
 
+// What a GPU multiplies in reaches the layers: the CPU's parameters to a tolerance of its own, and not fp32's bits.
+Test(gpu, precision_reaches_dense_and_recurrent_layers) {
+    static const struct {
+        const char *name;
+        double tolerance;
+    } precisions[] = {{"fp32", 2e-6}, {"tf32", 5e-4}, {"bf16", 2e-3}};
+    static const char *const policies[] = {"", "--policy MlpLstmPolicy --lstm-hidden-size 8"};
+    char arguments[512], name[64], cpu[64], exact[64];
+    for (int p = 0; p < 2; p++)
+        for (int i = -1; i < 3; i++) {
+            snprintf(cpu, sizeof cpu, "precision_cpu%d", p), snprintf(exact, sizeof exact, "precision%d0", p);
+            if (i < 0) snprintf(name, sizeof name, "%s", cpu);
+            else snprintf(name, sizeof name, "precision%d%d", p, i);
+            snprintf(arguments, sizeof arguments, "-n 256 %s --device %s --precision %s --rollout-device cpu " COMMON SMALL, policies[p],
+                i < 0 ? "cpu" : "cuda", i < 0 ? "fp32" : precisions[i].name);
+            train(1, name, arguments);
+            if (i < 0) continue;
+            double worst = apart(cpu, name);
+            printf("%s %s: %g apart\n", policies[p], precisions[i].name, worst);
+            cr_expect_lt(worst, precisions[i].tolerance, "%s in %s: %g apart", policies[p], precisions[i].name, worst);
+            if (i) cr_expect_gt(apart(exact, name), 0, "%s in %s multiplies in fp32", policies[p], precisions[i].name);
+        }
+}
+
 // ---- bits
 
 Test(gpu, runs_repeat_and_resume_to_the_bit) {

@@ -158,7 +158,7 @@ static cublasStatus_t shape_of(shape *s, const void *o, const void *a, const voi
               (tb ? s->b->rows : s->b->columns) == s->n && c_layout->rows == s->m && c_layout->columns == s->n;
     if (!fit || s->a->type != s->b->type || s->d->type != CUDA_R_32F || c_layout->type != CUDA_R_32F)
         return CUBLAS_STATUS_INVALID_VALUE;
-    // tensor cores read bf16 by 16 bytes
+    // bf16 is multiplied in fp32 sums alone: what manta asks for
     if (s->a->type == CUDA_R_16BF && s->operation->compute != CUBLAS_COMPUTE_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
     return CUBLAS_STATUS_SUCCESS;
 }
