@@ -4,7 +4,7 @@
 //   noise:            out[b,a] = Σ_l h[b,l] matrix[b,l,a]
 // Shapes: h (B, L), s and ds (L, A), out and d (B, A), matrix (B, L, A). A thread has a
 // row, or a warp for the noise: a row's result knows of no other row, sums over l have one fixed order; ds sums rows by
-// blocks, whose number depends on the shape and the scratch space alone. Bytes moved: 4 (L + A) a
+// blocks, whose number depends on the shape alone. Bytes moved: 4 (L + A) a
 // row (backward 4 (L + 2 A)); noise 4 (L + L A + A) a row.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/vmath.cuh"
@@ -69,6 +69,7 @@ __global__ void __launch_bounds__(rows_of_block, 8)
 // rows
 
 constexpr int back_threads = 256, back_rows = 32, chunks_most = 512;
+constexpr int64_t parts_floats = 1 << 20; // sums between the launches: at most 8 MiB, or one chunk
 
 // Lines of `back_threads / Lines` threads, a unit each. part: (chunks, L·A) as ds, without exp(2 s)
 template <int Lines>
@@ -172,8 +173,7 @@ mt_status mt_cuda_gsde_log_std_backward(const mt_cuda *c, int64_t rows, int late
     if (size > INT32_MAX)
         return MT_FAIL(UNSUPPORTED, "gsde_log_std_backward: %lld parameters, at most 2^31", (long long)size);
     int width = latent <= 32 ? 32 : latent <= 64 ? 64 : 128;
-    // large parameters: fewer chunks, as many as the scratch space holds
-    chunks = clamp((int64_t)(c->workspace_bytes / sizeof(double)) / size, 1, chunks);
+    chunks = clamp(parts_floats / size, 1, chunks);
     double *part;
     MT_TRY(workspace(c, chunks * size, &part));
     auto kernel = width == 32 ? backward_kernel<8> : width == 64 ? backward_kernel<4> : backward_kernel<2>;
