@@ -31,6 +31,7 @@ typedef struct mt_compute_desc {
     const mt_kernels *cpu;   // borrowed: the table on the cpu device
     mt_precision precision;
     size_t scratch_bytes;    // of kernels on a GPU; 0: the usual
+    int64_t largest_array;   // of parameters, in floats: scratch is enough for it, too
 } mt_compute_desc;
 
 typedef struct mt_compute {

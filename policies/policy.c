@@ -176,6 +176,18 @@ mt_status mt_policy_visit(const mt_policy *p, float *param, mt_tensor_visit visi
     return mt_network_visit(&p->vf, param, visit, ctx);
 }
 
+static mt_status note_count(void *context, const char *name, const mt_tensor *t) {
+    int64_t *most = context, count = mt_tensor_count(t);
+    (void)name;
+    if (count > *most) *most = count;
+    return MT_OK;
+}
+
+int64_t mt_policy_largest_tensor(const mt_policy *p) {
+    int64_t most = 0;
+    return mt_policy_visit(p, NULL, note_count, &most) == MT_OK ? most : 0;
+}
+
 int64_t mt_policy_parameter_count(const mt_policy *p) {
     if (p->plugin) return mt_plugin_policy_parameter_count(p->plugin) + p->log_std_count;
     return mt_network_parameter_count(&p->trunk) + mt_network_parameter_count(&p->pi) + mt_network_parameter_count(&p->vf) +

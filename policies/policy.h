@@ -91,6 +91,7 @@ mt_status mt_policy_check_place(const mt_policy *policy, const mt_kernels *k);
 // The parameters in order, named as Stable-Baselines3 names them ("mlp_extractor.policy_net.0.weight"). For every tensor
 // calls visit(ctx, name, tensor) with a view into `param`. Stops at the first failure and returns it.
 mt_status mt_policy_visit(const mt_policy *policy, float *param, mt_tensor_visit visit, void *ctx);
+int64_t mt_policy_largest_tensor(const mt_policy *policy);    // its parameters
 int64_t mt_policy_parameter_count(const mt_policy *policy);   // without the slab's padding
 int64_t mt_policy_products(const mt_policy *policy);          // multiplications of a row's forward pass; of a plugin's, as if dense
 

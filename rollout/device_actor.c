@@ -100,7 +100,8 @@ static int64_t rows_at_once(const mt_device_actor *a) {
 
 static mt_status build(mt_device_actor *a) {
     const mt_device_actor_desc *d = &a->desc;
-    MT_TRY(mt_compute_open(&(mt_compute_desc){.device = d->device, .cpu = d->cpu, .precision = d->precision, .scratch_bytes = SCRATCH_BYTES},
+    MT_TRY(mt_compute_open(&(mt_compute_desc){.device = d->device, .cpu = d->cpu, .precision = d->precision, .scratch_bytes = SCRATCH_BYTES,
+        .largest_array = mt_policy_largest_tensor(d->policy)},
         &a->compute));
     MT_TRY(mt_policy_check_place(d->policy, a->compute->kernels));
     a->arena.device = d->device;

@@ -70,7 +70,7 @@ static mt_status make_learner(learner_actor *l, const uint32_t *ranks, int count
     MT_TRY(mt_comm_group(s->world, l->ranks, count, 1, NULL, &l->comm));
     if (mt_devices_learn(&s->devices))
         MT_TRY(mt_agree(l->comm, mt_compute_open(&(mt_compute_desc){.device = mt_devices_learn(&s->devices), .cpu = s->kernels,
-            .precision = (mt_precision)s->train->precision}, &l->compute)));
+            .precision = (mt_precision)s->train->precision, .largest_array = mt_policy_largest_tensor(s->policy)}, &l->compute)));
     else if (s->train->gradients == MT_GRADIENTS_PARAMETER_SERVER)
         return MT_FAIL(CONFIG, "gradients: parameter_server: these learners compute on the CPU, where all add up the gradients in memory that they "
             "share; use --device cuda, or --gradients all_reduce");

@@ -6,7 +6,7 @@
 #include "engine/collective/gpu_group.h"
 #include "engine/device/cuda_graph.h"
 
-enum { COMPONENTS_MOST = 256, RESULTS = 2 };
+enum { COMPONENTS_MOST = 256, RESULTS = 2, SCRATCH_BESIDE = 4 << 20 };
 
 static mt_cuda_compute *own(mt_compute *c) { return (mt_cuda_compute *)c; }
 static const mt_cuda_compute *own_const(const mt_compute *c) { return (const mt_cuda_compute *)c; }
@@ -36,8 +36,15 @@ static mt_status open_layers(mt_cuda_compute *c, mt_precision precision) {
     return mt_cuda_dnn_create(&c->cuda, c->dnn_dense ? c->dnn_dense : c->dense, precision != MT_PRECISION_FP32, &c->dnn);
 }
 
+// A table of embeddings is added up in doubles; weights in bf16 take half the bytes of a float, in half of the scratch.
+static size_t scratch_of(const mt_compute_desc *desc) {
+    size_t usual = desc->scratch_bytes ? desc->scratch_bytes : MT_CUDA_WORKSPACE_BYTES;
+    size_t most = desc->largest_array ? sizeof(double) * (size_t)desc->largest_array + SCRATCH_BESIDE : 0;
+    return most > usual ? most : usual;
+}
+
 static mt_status build(mt_cuda_compute *c, const mt_compute_desc *desc) {
-    MT_TRY(mt_cuda_init(&c->cuda, desc->device, desc->scratch_bytes ? desc->scratch_bytes : MT_CUDA_WORKSPACE_BYTES));
+    MT_TRY(mt_cuda_init(&c->cuda, desc->device, scratch_of(desc)));
     MT_TRY(open_layers(c, desc->precision));
     c->host_nvec = calloc(COMPONENTS_MOST, sizeof *c->host_nvec);
     if (!c->host_nvec) return MT_FAIL(NO_MEMORY, "out of memory while preparing to compute on %s", desc->device->name);

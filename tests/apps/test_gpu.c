@@ -267,6 +267,13 @@ Test(gpu, weights_go_from_gpu_to_gpu_where_runners_stand_apart, .timeout = 400) 
     expect_equal_digests("linked", "longer");
 }
 
+// bf16's copies of such layers are more than the usual scratch space of kernels holds
+Test(gpu, wide_layers_fit_in_bf16) {
+    manta("train --env CartPole-v1 -n 8 --run-folder wide --device cuda --rollout-device cuda --precision bf16 -params n_envs:1 n_steps:8 "
+        "batch_size:8 n_epochs:1 'net_arch:[2100, 2100]'");
+    expect(0, "trained");
+}
+
 // ---- auto
 
 Test(gpu, a_large_network_is_worth_the_gpu_by_itself) {
