@@ -9,7 +9,6 @@
 #include <string.h>
 
 enum {
-    MEMORY_PART = 32,            // of the device's memory that the activations of one actor may take
     SCRATCH_BYTES = 16 << 20     // of its kernels: forward passes alone
 };
 
@@ -91,7 +90,7 @@ static int64_t rows_at_once(const mt_device_actor *a) {
     mt_policy_space space;
     int64_t rows = a->desc.rows;
     mt_policy_space_register(&space, a->desc.policy, a->compute->kernels, rows, 0, &probe);
-    double fits = (double)(a->desc.device->memory_bytes / MEMORY_PART) / (double)(probe.block_bytes + 1);
+    double fits = (double)(a->desc.device->memory_bytes / mt_device_actor_part(a->desc.actors)) / (double)(probe.block_bytes + 1);
     mt_arena_fini(&probe);
     if (fits >= 1) return rows;
     int64_t part = (int64_t)((double)rows * fits) / 4 * 4;
@@ -203,8 +202,13 @@ mt_status mt_device_actor_ask(mt_device_actor *a, int explore_anew) {
     return a->graph ? mt_compute_launch(a->compute, a->graph) : ask_step(a);
 }
 
+// The libraries choose an algorithm for every number of rows: powers of two are few of them. What is behind `count` is of earlier
+// calls, or zero, and nobody reads its values.
 mt_status mt_device_actor_ask_cut(mt_device_actor *a, int64_t count) {
-    if (!count) return MT_OK;
+    const int64_t wanted = count;
+    if (!wanted) return MT_OK;
+    for (count = 1; count < wanted;) count *= 2;
+    if (count > a->desc.rows) count = a->desc.rows;
     MT_TRY(mt_compute_copy(a->compute, a->there.cut_obs, a->here.cut_obs, sizeof(float) * (size_t)(count * a->desc.policy->desc.obs)));
     MT_TRY(mt_compute_copy(a->compute, a->there.cut, a->here.cut, sizeof *a->here.cut * (size_t)count));
     mt_compute_begin(a->compute);

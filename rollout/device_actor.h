@@ -29,7 +29,12 @@ typedef struct mt_device_actor_desc {
     int without_graph;           // ask for every operation anew
     const mt_classic *envs;      // borrowed during create. Nullable: the host steps them
     int64_t steps;               // T: the most rows of a segment, with envs
+    int actors;                  // of this process on the device, this one included; 0: it alone
 } mt_device_actor_desc;
+
+// One part in so many of the device's memory may go to an actor's activations, and one to what its segment's steps leave: a
+// thirty-second, or of many actors a quarter for all.
+static inline uint64_t mt_device_actor_part(int actors) { return actors > 8 ? 4 * (uint64_t)actors : 32; }
 
 // What goes to and fro, in pinned memory.
 typedef struct mt_device_actor_io {

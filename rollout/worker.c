@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROWS_PART = 32 };         // of a device's memory: what a segment's steps may leave there
-
 struct mt_rollout_worker {
     mt_rollout_worker_desc desc;
     mt_env *env;                 // owned
@@ -101,7 +99,7 @@ static mt_status find_classic(const mt_rollout_worker *w, mt_classic *out) {
     if (w->desc.normaliser->observations)
         return MT_FAIL(UNSUPPORTED, "observations are normalised (norm_obs), and their running statistics are the CPU's");
     // a rank has several workers, and their rows stand beside activations and whatever learns there
-    double bytes = 4.0 * (2 * w->codec.obs + 4) * w->desc.envs * w->desc.steps, most = (double)w->desc.device->memory_bytes / ROWS_PART;
+    double bytes = 4.0 * (2 * w->codec.obs + 4) * w->desc.envs * w->desc.steps, most = (double)(w->desc.device->memory_bytes / mt_device_actor_part(w->desc.workers));
     if (bytes > most)
         return MT_FAIL(UNSUPPORTED, "what %d steps of %d of them leave takes %.0f MiB of the GPU's memory, and %.0f are for it; fewer n_steps "
             "or more n_workers", w->desc.steps, w->desc.envs, bytes / (1 << 20), most / (1 << 20));
@@ -119,7 +117,7 @@ static mt_status start_device(mt_rollout_worker *w) {
     w->carried = find_classic(w, &classic) == MT_OK;
     MT_TRY(mt_device_actor_create(&(mt_device_actor_desc){.device = d->device, .cpu = d->kernels, .precision = d->precision,
         .policy = d->policy, .weights = d->device_weights, .seed = d->seed, .first_env = d->first_env, .rows = d->envs,
-        .masked = w->segment.shape.masked, .envs = w->carried ? &classic : NULL, .steps = d->steps}, &w->there));
+        .masked = w->segment.shape.masked, .envs = w->carried ? &classic : NULL, .steps = d->steps, .actors = d->workers}, &w->there));
     w->io = mt_device_actor_io_of(w->there);
     return MT_OK;
 }

@@ -39,6 +39,7 @@ typedef struct mt_rollout_worker_desc {
     mt_device *device;                 // borrowed. Nullable: the policy runs on the CPU, with the weights given to collect and finish
     mt_precision precision;            // on the device
     const mt_weights *device_weights;  // borrowed: its memory, always at this place; changed between segments only
+    int workers;                       // of this process that have the device, this one included; 0: it alone
     int host_envs;                     // 1: environments step on the CPU whatever they are
 } mt_rollout_worker_desc;
 

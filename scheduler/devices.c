@@ -2,6 +2,7 @@
 #include "scheduler/devices.h"
 
 #include "engine/base/log.h"
+#include "engine/collective/gpus.h"
 #include "policies/policy_plugin.h"
 #include "scheduler/agree.h"
 #include "scheduler/layout.h"
@@ -78,6 +79,9 @@ mt_status mt_devices_open(mt_devices *d, mt_comm *comm, const mt_train_config *t
         MT_TRY(status);
     }
     d->learns = d->gpu && c.learns, d->acts = d->gpu && c.acts;
+    // rollouts take their memory before learners meet: how many ranks share a GPU is known by then
+    mt_gpu_meeting meeting;
+    if (d->acts) MT_TRY(mt_gpu_meet(comm, d->gpu, &meeting));
     if (mt_comm_rank(comm) == 0) tell(d, train);
     return MT_OK;
 }

@@ -50,6 +50,7 @@ static mt_status make_workers(env_runner *r) {
             .gamma = s->ppo->gamma, .gae_lambda = s->ppo->gae_lambda, .sde_sample_freq = s->ppo->sde_sample_freq,
             .seed = (uint64_t)s->train->seed, .pulse = s->pulse, .outside = 1,
             .device = mt_devices_act(&s->devices), .precision = (mt_precision)s->train->precision, .device_weights = &r->device_weights,
+            .workers = r->count,
         };
         MT_TRY(mt_rollout_worker_create(&d, &r->workers[i]));
     }

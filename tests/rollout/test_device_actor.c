@@ -454,9 +454,9 @@ static void ways(mt_device *device) {
         mt_rng rng = mt_rng_at(9, mt_rng_stream(MT_RNG_USER, 3), 0);
         int dim = f.policy->desc.action, categorical = f.v->distribution == MT_DIST_CATEGORICAL;
         for (int i = 0; i < 3; i++) {
-            device->memory_bytes = i == 2 ? 1 << 17 : all;   // a thirty-second of it has room for some rows
+            device->memory_bytes = i == 2 ? 1 << 19 : all;   // a quarter of it, of which 32 actors have a part each, has room for some rows
             cr_assert_eq(mt_device_actor_create(&(mt_device_actor_desc){.device = device, .cpu = f.k, .policy = f.policy, .weights = &f.device_weights,
-                .seed = seed, .first_env = first_env, .rows = N, .without_graph = i == 1}, &a[i]), MT_OK, "%s", mt_last_error());
+                .seed = seed, .first_env = first_env, .rows = N, .without_graph = i == 1, .actors = i == 2 ? 32 : 1}, &a[i]), MT_OK, "%s", mt_last_error());
         }
         device->memory_bytes = all;
         for (int step = 0; step < ASKED; step++) {
