@@ -28,7 +28,7 @@
 #include <string.h>
 
 enum {
-    GRAPH_MINIBATCHES = 8192,   // of an update that is captured, at most: a graph of half a million nodes takes seconds to make
+    GRAPH_MINIBATCHES = 8192,   // of an update that is captured, at most: some forty to sixty nodes each
     MARK_EVERY = 16,            // minibatches from one sign of life to the next
     MEMORY_PART = 8             // of the device's memory that activations may take: longer minibatches go in pieces
 };
