@@ -12,24 +12,10 @@
 
 #include "engine/device/device_arena.h"
 #include "rollout/envs/builtin.h"
+#include "tests/devices.h"
 
 enum { STEPS = 24, ENVS = 5, ROWS = STEPS * ENVS, SEGMENTS = 3 };
 static const uint64_t seed = 3, first_env = 40;
-
-#ifndef MANTA_CUDA_HOST
-#define MANTA_CUDA_HOST 0
-#endif
-
-static void each_device(void (*test)(mt_device *device)) {
-    static const char *const specs[] = {"cpu", "cuda"};
-    for (int i = 0; i < 2; i++) {
-        mt_device *device = NULL;
-        if (mt_device_open(specs[i], &device) == MT_OK) test(device);
-        else printf("skipped %s: %s\n", specs[i], mt_last_error());
-        cr_assert(device || (i > 0 && !MANTA_CUDA_HOST), "the cpu is always there, and here a GPU, too");
-        mt_device_close(device);
-    }
-}
 
 // ---- a policy with its weights here and there
 

@@ -10,27 +10,9 @@
 #include <string.h>
 
 #include "engine/base/rng.h"
+#include "tests/devices.h"
 
 enum { MAX_WORKERS = 4, STEPS = 12, UPDATES = 3 };
-
-// ---- devices
-
-static const char *const device_specs[] = {"cpu", "cuda"};
-
-#ifndef MANTA_CUDA_HOST
-#define MANTA_CUDA_HOST 0
-#endif
-
-// calls test(device); one that is missing is named, not passed over
-static void each_device(void (*test)(mt_device *device)) {
-    for (int i = 0; i < 2; i++) {
-        mt_device *device = NULL;
-        if (mt_device_open(device_specs[i], &device) == MT_OK) test(device);
-        else printf("skipped %s: %s\n", device_specs[i], mt_last_error());
-        cr_assert(device || (i > 0 && !MANTA_CUDA_HOST), "the cpu is always there, and here a GPU, too");
-        mt_device_close(device);
-    }
-}
 
 // ---- policies
 
