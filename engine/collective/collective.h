@@ -69,7 +69,8 @@ int mt_comm_node_rank(const mt_comm *comm); // among the ranks that share this n
 int mt_comm_node_size(const mt_comm *comm);
 int mt_comm_node_count(const mt_comm *comm);
 int mt_comm_broken(const mt_comm *comm); // after an error: true
-int mt_comm_lost(const mt_comm *comm);   // a rank of this node whose process is gone, as far as can be seen; -1: none. Never waits
+// MT_COMM where the process of a rank of this node is gone, as far as can be seen; what: of the message. Never waits.
+mt_status mt_comm_check_alive(const mt_comm *comm, const char *what);
 int64_t mt_comm_timeout_ns(const mt_comm *comm);
 
 // ---- operations, blocking ------------------------------------------------------------------------------------------

@@ -261,8 +261,9 @@ int mt_comm_node_count(const mt_comm *comm) { return comm->node_count; }
 int mt_comm_broken(const mt_comm *comm) { return comm->broken || mt_shm_broken_by(&comm->group) >= 0; }
 int64_t mt_comm_timeout_ns(const mt_comm *comm) { return comm->timeout_ns; }
 
-int mt_comm_lost(const mt_comm *comm) {
+mt_status mt_comm_check_alive(const mt_comm *comm, const char *what) {
     for (int r = 0; r < comm->node_size; r++)
-        if (r != comm->node_rank && !mt_shm_member_alive(&comm->group, r)) return comm->node_members[r];
-    return -1;
+        if (r != comm->node_rank && !mt_shm_member_alive(&comm->group, r))
+            return MT_FAIL(COMM, "%s: the process of rank %d of %d has ended; its own output says why", what, comm->node_members[r], comm->size);
+    return MT_OK;
 }

@@ -5,6 +5,7 @@
 #include "engine/collective/gpu_group.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "engine/base/log.h"
 #include "engine/collective/agree.h"
@@ -110,17 +111,16 @@ static mt_status run_broadcast(mt_gpu_group *group, const stage_work *work, size
 // until MPI is done with the peer, or there is a reason not to wait any longer
 static mt_status wait_for_message(const mt_gpu_group *group, MPI_Request *request, int peer) {
     const int64_t deadline_ns = mt_deadline_after(mt_comm_timeout_ns(group->comm));
+    char what[64];
+    snprintf(what, sizeof what, "a message with rank %d", peer);
     for (int polls = 0, done = 0;; mt_mpi_backoff(&polls)) {
         mt_mpi_lock();
         mt_status status = MT_MPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
         mt_mpi_unlock();
         if (status != MT_OK || done) return status;
-        int lost = mt_comm_lost(group->comm);
-        if (lost >= 0)
-            status = MT_FAIL(COMM, "a message with rank %d: the process of rank %d of %d has ended; its own output says why", peer, lost,
-                mt_comm_size(group->comm));
-        else if (mt_deadline_passed(deadline_ns))
-            status = MT_FAIL(DEADLINE, "a message with rank %d: deadline passed; is that rank stopped, swapping or lost?", peer);
+        status = mt_comm_check_alive(group->comm, what);
+        if (status == MT_OK && mt_deadline_passed(deadline_ns))
+            status = MT_FAIL(DEADLINE, "%s: deadline passed; is that rank stopped, swapping or lost?", what);
         if (status == MT_OK) continue;
         mt_mpi_mark_broken();
         return status;

@@ -50,12 +50,9 @@ static void break_off(mt_nccl *nccl) {
 static mt_status look(mt_nccl *nccl, const char *what, int64_t deadline_ns) {
     ncclResult_t code = ncclSuccess;
     mt_status status = MT_OK;
-    int lost = mt_comm_lost(nccl->ranks);
     if (nccl->comm) status = check(nccl, ncclCommGetAsyncError(nccl->comm, &code), "ncclCommGetAsyncError", __LINE__);
     if (status == MT_OK && code != ncclInProgress) status = check(nccl, code, what, __LINE__);
-    if (status == MT_OK && lost >= 0)
-        status = MT_FAIL(COMM, "%s: the process of rank %d of %d has ended; its own output says why", what, lost,
-            mt_comm_size(nccl->ranks));
+    if (status == MT_OK) status = mt_comm_check_alive(nccl->ranks, what);
     if (status == MT_OK && mt_comm_broken(nccl->ranks))
         status = MT_FAIL(COMM, "%s: the communicator of these %d ranks broke meanwhile", what, mt_comm_size(nccl->ranks));
     if (status == MT_OK && mt_deadline_passed(deadline_ns))
