@@ -66,6 +66,7 @@ static void tell(const mt_devices *d, const mt_train_config *t) {
             d->acts ? "the policy of rollouts" : "");
     if (d->gpu && t->deterministic)
         mt_log_warn("--deterministic with a GPU: reruns on the same ranks give the same bits, other numbers of ranks do not (docs/gpu.md)");
+    if (!d->gpu && t->precision != MT_PRECISION_FP32) mt_log_warn("precision is for a GPU; this run computes on the CPU, in fp32");
 }
 
 mt_status mt_devices_open(mt_devices *d, mt_comm *comm, const mt_train_config *train, const mt_ppo_config *ppo, const mt_policy *policy,

@@ -94,8 +94,6 @@ static mt_status agree_on_job(training *t) {
     MT_TRY(mt_ppo_check_policy(t->desc->options, t->ppo, s->policy));
     if (t->rank == 0) mt_ppo_warn_of_policy(t->desc->options, t->ppo, s->policy);
     MT_TRY(mt_devices_open(&s->devices, t->comm, t->train, t->ppo, s->policy, s->loss, (int)least[0]));
-    if (t->train->precision != MT_PRECISION_FP32 && !s->devices.gpu && t->rank == 0)
-        mt_log_warn("precision is for a GPU; this run computes on the CPU, in fp32");
     int groups = (int)least[0] * (s->devices.acts ? MT_ROLLOUT_GROUPS : 1);
     MT_TRY(mt_layout_init(&s->layout, t->train, t->ppo, t->ranks, groups));
     if (t->train->n_workers == s->layout.workers) return MT_OK;   // and its origin stays
